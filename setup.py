@@ -1,0 +1,57 @@
+"""Installation of tfdrift; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "tfdrift/__init__.py").read_text(encoding="utf-8"), re.M)
+assert VERSION is not None
+
+setup(
+    name="tfdrift",
+    version=VERSION.group(1),
+    description="Predict how a brain metastasis changes between two MRIs around radiosurgery, with diffusion models",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli"],
+    package_dir={"tfdrift_cli": "cli"},
+    entry_points={"console_scripts": ["tfdrift = tfdrift_cli.main:main"]},
+    install_requires=[
+        "tensorflow>=2.21",
+        "keras>=3.14",
+        "tensorboard>=2.20",
+        "numpy>=2.0",
+        "pydicom>=3.0.2",
+        "SimpleITK>=2.4",
+        "scipy>=1.13",
+        "scikit-image>=0.24",
+        "highdicom>=0.25",
+        "tensorflow-datasets>=4.9.9",
+        "importlib_resources>=6.0",  # imported by tensorflow-datasets without declaring it
+        "click>=8.1",
+        "tqdm>=4.66",
+        "matplotlib>=3.9",
+        "filelock>=3.16",
+        "tensorflow-serving-api>=2.19",
+        "grpcio>=1.68",
+        "grpcio-health-checking>=1.68",
+        "starlette>=0.40",
+        "uvicorn>=0.32",
+        "prometheus_client>=0.21",
+    ],
+    extras_require={
+        "dev": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.8", "pyright>=1.1.390", "hypothesis>=6.100"],
+        "bench": ["torch>=2.5", "openvino>=2024.4"],
+        "beam": ["apache-beam>=2.70"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Intended Audience :: Healthcare Industry",
+        "Intended Audience :: Science/Research",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)

@@ -1,0 +1,103 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfdrift.cohort.samples import Samples, assign_folds, check_no_leak, split
+from tfdrift.errors import DataError
+
+
+def make_samples(count=12, size=8, folds=3, seed=0) -> Samples:
+    rng = np.random.default_rng(seed)
+    pre, post = rng.random((2, count, size, size, 1), dtype=np.float32)
+    numbers = np.arange(count)
+    ones = np.ones(count, np.float32)
+    return Samples(
+        pre=pre,
+        post=post,
+        pre_mask=pre > 0.1,
+        post_mask=post > 0.1,
+        scale=ones,
+        patient=np.char.add("p", (numbers // 2).astype(str)),
+        lesion=np.char.add("l", numbers.astype(str)),
+        fold=(numbers // 2 % folds).astype(np.int32),
+        pixel_mm=ones,
+        pre_mm3=ones,
+        post_mm3=ones,
+        follow_up_mm3=ones,
+    )
+
+
+def test_drift_is_post_minus_pre():
+    samples = make_samples()
+    np.testing.assert_allclose(samples.pre + samples.drift, samples.post, atol=1e-6)
+
+
+def test_split_holds_out_whole_patients_and_loses_no_slice():
+    training, held_out = split(make_samples(), 1)
+    assert len(training) + len(held_out) == 12
+    assert set(held_out.fold) == {1}
+    assert not set(training.patient) & set(held_out.patient)
+
+
+def test_a_fold_that_does_not_exist_is_refused():
+    with pytest.raises(DataError, match=r"fold 7 cannot be held out; the data have folds \[0, 1, 2\]"):
+        split(make_samples(), 7)
+
+
+def test_a_patient_in_two_folds_is_refused():
+    samples = make_samples()
+    fold = samples.fold.copy()
+    fold[0] += 1
+    with pytest.raises(DataError, match="patient p0 stands in more than one fold"):
+        dataclasses.replace(samples, fold=fold)
+
+
+def test_a_planted_patient_leak_is_refused():
+    samples = make_samples()
+    with pytest.raises(DataError, match="patient p0 is in the training and in the held-out data"):
+        check_no_leak(samples.take(np.arange(0, 6)), samples.take(np.arange(0, 3)))
+
+
+def test_an_image_under_another_patients_name_is_refused():
+    samples = make_samples()
+    pre = samples.pre.copy()
+    pre[2] = pre[0] + 1e-5  # patient p1 in fold 1 carries an image of p0 in fold 0
+    with pytest.raises(DataError, match=r"patient p1 \(held out\) and patient p0 \(training\) share an image"):
+        split(dataclasses.replace(samples, pre=pre), 1)
+
+
+def test_folds_are_even_and_balanced_by_response():
+    patients = [f"p{i}" for i in range(39)]
+    poor = [float(i % 2) for i in range(39)]
+    folds = assign_folds(patients, poor, num_folds=5, seed=3)
+    sizes = np.bincount(list(folds.values()))
+    assert sizes.max() - sizes.min() <= 1
+    poor_sizes = np.bincount([folds[p] for p, share in zip(patients, poor, strict=True) if share], minlength=5)
+    assert poor_sizes.max() - poor_sizes.min() <= 1
+
+
+def test_folds_depend_on_the_seed_alone():
+    patients = [f"p{i}" for i in range(20)]
+    first = assign_folds(patients, [0.5] * 20, num_folds=4, seed=1)
+    assert first == assign_folds(patients, [0.5] * 20, num_folds=4, seed=1)
+    assert first != assign_folds(patients, [0.5] * 20, num_folds=4, seed=2)
+
+
+def test_more_folds_than_patients_are_refused():
+    with pytest.raises(DataError, match="3 patients cannot be dealt to 5 folds"):
+        assign_folds(["a", "b", "c"], [0.5] * 3, num_folds=5, seed=0)
+
+
+def test_fingerprint_sees_every_field():
+    samples = make_samples()
+    changed = dataclasses.replace(samples, pixel_mm=samples.pixel_mm * 2)
+    assert samples.fingerprint() == make_samples().fingerprint()
+    assert samples.fingerprint() != changed.fingerprint()
+
+
+@pytest.mark.parametrize("field", ["post", "fold"])
+def test_arrays_of_another_length_are_refused(field):
+    samples = make_samples()
+    with pytest.raises(DataError, match=f"{field} must have shape"):
+        dataclasses.replace(samples, **{field: getattr(samples, field)[:-1]})

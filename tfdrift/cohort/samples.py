@@ -1,0 +1,159 @@
+"""The training pairs in memory: one row a slice, patients assigned to folds, never slices."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from tfdrift.errors import DataError
+
+_SAME_IMAGE_RMS = 3e-3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Slices of lesions before and after treatment, on one standard grid, with where each comes from.
+
+    Args:
+        pre: float32 [n, S, S, 1], first MRI inside its GTV, zero outside, divided by `scale`.
+        post: float32 [n, S, S, 1], second MRI inside its own GTV, zero outside, divided by the same `scale`.
+        pre_mask: bool [n, S, S, 1], the GTV of the first MRI.
+        post_mask: bool [n, S, S, 1], the GTV of the second MRI.
+        scale: float32 [n], the largest signal of the pre crop, in scanner units.
+        patient: str [n], pseudonym.
+        lesion: str [n], unique over patients.
+        fold: int32 [n], the same for every slice of a patient.
+        pixel_mm: float32 [n], side of a crop pixel in mm.
+        pre_mm3: float32 [n], volume of the whole lesion's GTV at the first MRI.
+        post_mm3: float32 [n], at the second MRI.
+        follow_up_mm3: float32 [n], at the follow-up, NaN where there is none.
+
+    Raises:
+        DataError: lengths, shapes or types disagree, a value is not finite, or a patient stands in two folds.
+    """
+
+    pre: np.ndarray
+    post: np.ndarray
+    pre_mask: np.ndarray
+    post_mask: np.ndarray
+    scale: np.ndarray
+    patient: np.ndarray
+    lesion: np.ndarray
+    fold: np.ndarray
+    pixel_mm: np.ndarray
+    pre_mm3: np.ndarray
+    post_mm3: np.ndarray
+    follow_up_mm3: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.pre)
+        if count == 0:
+            raise DataError("the data hold no slice at all; nothing can be trained or evaluated")
+        if self.pre.ndim != 4 or self.pre.shape[1] != self.pre.shape[2] or self.pre.shape[3] != 1:
+            raise DataError(f"pre images must have shape [n, S, S, 1], got {list(self.pre.shape)}")
+        for field in dataclasses.fields(self):
+            values = getattr(self, field.name)
+            expected = self.pre.shape if field.name in ("post", "pre_mask", "post_mask") else (count,)
+            if field.name != "pre" and values.shape != expected:
+                raise DataError(f"{field.name} must have shape {list(expected)}, got {list(values.shape)}")
+        for name in ("pre", "post", "scale", "pixel_mm"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise DataError(f"{name} holds a value that is not finite")
+        pairs = {(p, f) for p, f in zip(self.patient.tolist(), self.fold.tolist(), strict=True)}
+        patients = [p for p, _ in pairs]
+        if len(patients) != len(set(patients)):
+            twice = sorted(p for p in set(patients) if patients.count(p) > 1)
+            raise DataError(f"patient {twice[0]} stands in more than one fold; folds are made of whole patients")
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    @property
+    def drift(self) -> np.ndarray:
+        """float32 [n, S, S, 1], post - pre (paper, eq. 1)."""
+        return self.post - self.pre
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the crops in pixels."""
+        return self.pre.shape[1]
+
+    def take(self, rows: np.ndarray) -> "Samples":
+        """Return the samples at `rows` (bool [n] or int [m])."""
+        return Samples(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over every array, so that an artefact can say which data made it."""
+        digest = hashlib.sha256()
+        for field in dataclasses.fields(self):
+            values = np.ascontiguousarray(getattr(self, field.name))
+            digest.update(f"{field.name} {values.dtype.str} {values.shape}".encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
+
+
+def split(samples: Samples, fold: int) -> tuple[Samples, Samples]:
+    """Return (training, held-out) samples: the patients of `fold` are held out.
+
+    Raises:
+        DataError: the fold does not exist, or nothing would be left to train on, or the two sides share a patient or
+            an image (see `check_no_leak`).
+    """
+    folds = sorted(set(samples.fold.tolist()))
+    if fold not in folds or len(folds) < 2:
+        raise DataError(f"fold {fold} cannot be held out; the data have folds {folds}")
+    training, held_out = samples.take(samples.fold != fold), samples.take(samples.fold == fold)
+    check_no_leak(training, held_out)
+    return training, held_out
+
+
+def check_no_leak(training: Samples, held_out: Samples) -> None:
+    """Refuse a held-out set that training has seen.
+
+    Two images are taken for the same when the root mean square difference of their pre crops is below 0.3% of the
+    largest signal, so that a copy under another patient's name is found even after another rounding.
+
+    Raises:
+        DataError: a patient or an image stands on both sides.
+    """
+    shared = sorted(set(training.patient.tolist()) & set(held_out.patient.tolist()))
+    if shared:
+        raise DataError(f"patient {shared[0]} is in the training and in the held-out data; split by patient")
+    known = training.pre.reshape(len(training), -1)
+    known_square = np.mean(known**2, axis=1)
+    for image, patient in zip(held_out.pre.reshape(len(held_out), -1), held_out.patient, strict=True):
+        mean_square = known_square + np.mean(image**2) - 2 * (known @ image) / image.size
+        nearest = int(np.argmin(mean_square))
+        if mean_square[nearest] < _SAME_IMAGE_RMS**2:
+            twin = training.patient[nearest]
+            raise DataError(f"patient {patient} (held out) and patient {twin} (training) share an image; merge the two")
+
+
+def assign_folds(patients: list[str], poor_fraction: list[float], *, num_folds: int, seed: int) -> dict[str, int]:
+    """Deal patients to folds so that sizes differ by one at most and the response groups are balanced.
+
+    Patients are shuffled, then sorted by their share of poor-response lesions, then dealt in turn, back and forth.
+
+    Args:
+        patients: pseudonyms, unique.
+        poor_fraction: for each, the share of lesions in group A in [0, 1]; 0.5 where unknown.
+        num_folds: number of folds, at least 2 and at most the number of patients.
+        seed: of the shuffle.
+
+    Returns:
+        The fold 0 .. num_folds-1 of each patient.
+
+    Raises:
+        DataError: more folds than patients, or fewer than 2 folds.
+
+    Example:
+        >>> folds = assign_folds(["a", "b", "c", "d"], [1.0, 0.0, 1.0, 0.0], num_folds=2, seed=0)
+        >>> sorted(folds.values()), folds["a"] != folds["c"], folds["b"] != folds["d"]
+        ([0, 0, 1, 1], True, True)
+    """
+    if not 2 <= num_folds <= len(patients):
+        raise DataError(f"{len(patients)} patients cannot be dealt to {num_folds} folds; use 2 to {len(patients)}")
+    order = np.random.default_rng(seed).permutation(len(patients)).tolist()
+    order.sort(key=lambda i: poor_fraction[i])
+    deal = [*range(num_folds), *reversed(range(num_folds))]
+    return {patients[i]: deal[place % len(deal)] for place, i in enumerate(order)}

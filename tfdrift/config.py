@@ -1,0 +1,203 @@
+"""Every setting of a training run with its default, its range and what it means.
+
+The names are those of the command line (`--noise-level` is `noise_level`). A `TrainConfig` is saved as `config.json`
+beside every artefact; everything deeper than `training.run` takes plain keyword arguments.
+"""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from tfdrift.errors import DataError, UsageError
+
+METHODS = ("method1", "method2", "direct")
+SCHEDULES = ("linear", "linear-beta", "linear-rate", "cosine")
+HEADS = ("shared", "decoupled", "independent")
+PREDICTIONS = ("eps", "x0", "v")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DIGIT_CHANGES = ("mix", "grow", "shrink")
+PRESETS = ("default", "paper")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. Make it with `train_config`, which knows what each method's defaults are.
+
+    Raises:
+        UsageError: a value is out of its range, or two values do not go together. The message names the option.
+    """
+
+    method: str
+    data: str = "phantom"
+    mnist_file: str | None = None
+    mnist_change: str = "mix"
+    fold: int = 0
+
+    image_size: int = 32
+    base_filters: int = 16
+    depth: int = 3
+    heads: str = "shared"
+    precision: str = "float32"
+
+    schedule: str = "linear"
+    levels: int = 21
+    noise_level: float = 0.2
+    prediction: str = "eps"
+    estimate_level: int = 10
+    sample_steps: int = 21
+    eta: float = 0.0
+
+    recon_weight: float = 1.0
+    drift_weight: float = 3.0
+    recon_ssim: float = 0.1
+    drift_ssim: float = 0.0
+
+    steps: int = 1000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    ema: float = 0.0
+    clip_norm: float = 0.0
+    seed: int = 0
+
+    log_every: int = 25
+    validate_every: int = 250
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UsageError(f"--{_option(name)} {getattr(self, name)}: choose from {', '.join(choices)}")
+        for name, (low, high, words) in _RANGES.items():
+            value = getattr(self, name)
+            if not math.isfinite(value) or not low <= value <= high:
+                raise UsageError(f"--{_option(name)} {value}: must be {words}")
+        cell = 2**self.depth
+        if self.image_size % cell or self.image_size < 2 * cell:
+            below, above = max(self.image_size // cell, 2) * cell, max(self.image_size // cell + 1, 2) * cell
+            fitting = " or ".join(str(size) for size in sorted({below, above}))
+            raise UsageError(
+                f"--image-size {self.image_size}: depth {self.depth} halves the image {self.depth} times, so the side "
+                f"must be a multiple of {cell} and at least {2 * cell}; {fitting} would do"
+            )
+        if self.recon_weight == 0 and self.drift_weight == 0:
+            raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
+        if self.estimate_level >= self.levels:
+            raise UsageError(f"--estimate-level {self.estimate_level}: must be below --levels {self.levels}")
+        if self.sample_steps > self.levels:
+            raise UsageError(f"--sample-steps {self.sample_steps}: must be at most --levels {self.levels}")
+        if self.method == "method2" and self.prediction != "x0" and self.recon_ssim > 0:
+            raise UsageError(
+                f"--recon-ssim {self.recon_ssim} with --prediction {self.prediction}: SSIM compares images and "
+                f"{self.prediction} is not one; use --recon-ssim 0 or --prediction x0"
+            )
+
+    def to_json(self) -> str:
+        """Return the settings as an indented JSON document."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
+    """Return the settings of a run: the method's defaults, then the preset's, then what is given.
+
+    Args:
+        method: `method1` (one step to the post image), `method2` (DDIM) or `direct` (no noise, no time; baseline).
+        preset: `default`, or `paper` for every number the paper states.
+        **given: fields of `TrainConfig`; None counts as not given.
+
+    Raises:
+        UsageError: unknown method, preset or field, or a value out of range.
+
+    Source: paper, "AI model development and training" and Figs. 5, 6; `docs/paper.md` lists each number.
+
+    Example:
+        >>> train_config("method1", preset="paper").learning_rate
+        0.0001
+        >>> train_config("method2").heads
+        'decoupled'
+    """
+    if method not in METHODS:
+        raise UsageError(f"method {method}: choose from {', '.join(METHODS)}")
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset}: choose from {', '.join(PRESETS)}")
+    given = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(set(given) - {field.name for field in dataclasses.fields(TrainConfig)})
+    if unknown:
+        raise UsageError(f"unknown setting {unknown[0]}")
+    settings = {**_METHOD_DEFAULTS[method], **(_PAPER if preset == "paper" else {})}
+    levels = given.get("levels", TrainConfig.levels)
+    settings.update(estimate_level=(levels - 1) // 2, sample_steps=levels)
+    return TrainConfig(method=method, **{**settings, **given})
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a `config.json`.
+
+    Raises:
+        DataError: the file is missing, is not a configuration, or was written by a version with other settings.
+    """
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return TrainConfig(**settings)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; give a run folder that `tfdrift train` wrote") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, UsageError) as error:
+        raise DataError(f"{path} is not a configuration this version can read: {error}") from None
+
+
+def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
+    """Return `name: ours, not theirs` for each setting that decides the weights at a given step.
+
+    How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps.
+    """
+    free = {"steps", "log_every", "validate_every", "checkpoint_every", "mnist_file"}
+    mine, other = dataclasses.asdict(ours), dataclasses.asdict(theirs)
+    return [
+        f"{name}: {mine[name]}, not {other[name]}" for name in mine if name not in free and mine[name] != other[name]
+    ]
+
+
+_METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "method1": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
+    "method2": {"heads": "decoupled", "recon_ssim": 0.0, "drift_ssim": 0.1, "recon_weight": 1.0, "drift_weight": 1.0},
+    "direct": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
+}
+_PAPER: dict[str, Any] = {
+    "steps": 5000, "batch_size": 64, "learning_rate": 1e-4, "weight_decay": 1e-4, "schedule": "linear", "levels": 21,
+    "noise_level": 0.2, "prediction": "eps", "ema": 0.0, "clip_norm": 0.0,
+}  # fmt: skip
+_CHOICES = {
+    "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
+    "mnist_change": DIGIT_CHANGES,
+}  # fmt: skip
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "fold": (0, math.inf, "0 or more"),
+    "image_size": (4, 1024, "between 4 and 1024"),
+    "base_filters": (1, 1024, "between 1 and 1024"),
+    "depth": (1, 6, "between 1 and 6"),
+    "levels": (2, 1000, "between 2 and 1000"),
+    "noise_level": (0, 10, "between 0 and 10"),
+    "estimate_level": (0, math.inf, "0 or more"),
+    "sample_steps": (1, math.inf, "1 or more"),
+    "eta": (0, 1, "between 0 (DDIM) and 1 (DDPM)"),
+    "recon_weight": (0, math.inf, "0 or more"),
+    "drift_weight": (0, math.inf, "0 or more"),
+    "recon_ssim": (0, 1, "between 0 (MSE only) and 1 (SSIM only)"),
+    "drift_ssim": (0, 1, "between 0 (MSE only) and 1 (SSIM only)"),
+    "steps": (1, math.inf, "1 or more"),
+    "batch_size": (1, math.inf, "1 or more"),
+    "learning_rate": (1e-12, 1, "above 0 and at most 1"),
+    "weight_decay": (0, 1, "between 0 and 1"),
+    "ema": (0, 0.999999, "0 (off) or below 1"),
+    "clip_norm": (0, math.inf, "0 (off) or more"),
+    "seed": (0, 2**31 - 1, "between 0 and 2147483647"),
+    "log_every": (1, math.inf, "1 or more"),
+    "validate_every": (1, math.inf, "1 or more"),
+    "checkpoint_every": (1, math.inf, "1 or more"),
+}
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,1 @@
+"""Noise schedules, the forward process and the DDIM sampler: algebra on tensors, no network and no file."""

@@ -1,0 +1,1 @@
+"""The two-input U-Net, and how its outputs become a prediction."""

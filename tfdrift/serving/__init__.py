@@ -1,0 +1,1 @@
+"""A trained run as a versioned SavedModel for TF Serving."""

@@ -1,0 +1,1 @@
+"""Losses, the compiled training loop, checkpoints, TensorBoard and the run folder."""
