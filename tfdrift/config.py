@@ -18,6 +18,7 @@ HEADS = ("shared", "decoupled", "independent")
 PREDICTIONS = ("eps", "x0", "v")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
+DRIFT_FROM = ("mean", "last")
 PRESETS = ("default", "paper")
 
 
@@ -48,6 +49,8 @@ class TrainConfig:
     estimate_level: int = 10
     sample_steps: int = 21
     eta: float = 0.0
+    drift_from: str = "mean"
+    clip_x0: bool = False
 
     recon_weight: float = 1.0
     drift_weight: float = 3.0
@@ -74,14 +77,7 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        cell = 2**self.depth
-        if self.image_size % cell or self.image_size < 2 * cell:
-            below, above = max(self.image_size // cell, 2) * cell, max(self.image_size // cell + 1, 2) * cell
-            fitting = " or ".join(str(size) for size in sorted({below, above}))
-            raise UsageError(
-                f"--image-size {self.image_size}: depth {self.depth} halves the image {self.depth} times, so the side "
-                f"must be a multiple of {cell} and at least {2 * cell}; {fitting} would do"
-            )
+        check_image_size(self.image_size, self.depth)
         if self.recon_weight == 0 and self.drift_weight == 0:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
         if self.estimate_level >= self.levels:
@@ -159,6 +155,23 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     ]
 
 
+def check_image_size(image_size: int, depth: int) -> None:
+    """Refuse an image that the encoder cannot halve `depth` times.
+
+    Raises:
+        UsageError: the message names the nearest sizes that would do.
+    """
+    cell = 2**depth
+    if image_size % cell == 0 and image_size >= 2 * cell:
+        return
+    below = max(image_size // cell, 2) * cell
+    fitting = " or ".join(str(size) for size in sorted({below, below + cell}))
+    raise UsageError(
+        f"--image-size {image_size}: depth {depth} halves the image {depth} times, so the side must be a multiple of "
+        f"{cell} and at least {2 * cell}; {fitting} would do"
+    )
+
+
 _METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "method1": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
     "method2": {"heads": "decoupled", "recon_ssim": 0.0, "drift_ssim": 0.1, "recon_weight": 1.0, "drift_weight": 1.0},
@@ -170,7 +183,7 @@ _PAPER: dict[str, Any] = {
 }  # fmt: skip
 _CHOICES = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES,
+    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "fold": (0, math.inf, "0 or more"),

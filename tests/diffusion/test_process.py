@@ -28,7 +28,7 @@ def test_the_target_of_training_gives_back_x0_and_eps(name, prediction):
 
 def test_the_forward_process_has_the_mean_and_standard_deviation_of_equation_2():
     schedule = make_schedule("linear", levels=21, noise_level=0.2)
-    eps = tf.random.stateless_normal([20, 100, 100, 1], seed=[1, 2], dtype=tf.float64)
+    eps = tf.random.stateless_normal([20, 100, 100, 1], seed=(1, 2), dtype=tf.float64)
     x_t = add_noise(tf.fill([20, 100, 100, 1], tf.constant(0.7, tf.float64)), eps, 15, schedule).numpy()
     standard_error = schedule.noise_rate[15] / np.sqrt(x_t.size)
     assert abs(x_t.mean() - 0.7 * np.sqrt(1 - 0.725)) < 4 * standard_error

@@ -128,7 +128,7 @@ def test_the_spread_of_one_step_with_eta_1_is_ddpm_std():
         return zeros, zeros, zeros
 
     def draw(step):
-        return tf.random.stateless_normal([100, 40, 40, 1], seed=[3, step], dtype=tf.float64)
+        return tf.random.stateless_normal([100, 40, 40, 1], seed=tf.stack([3, step]), dtype=tf.float64)
 
     ddim_sample(
         estimate, tf.zeros([100, 40, 40, 1], tf.float64), schedule=schedule, levels=[20, 12], eta=1.0, draw=draw

@@ -1,0 +1,98 @@
+"""The predictions, with networks whose right answer is known instead of a trained one."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdrift.config import PREDICTIONS
+from tfdrift.diffusion.process import training_target
+from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.model.predictor import (
+    estimate_directly,
+    estimate_in_one_step,
+    make_predictor,
+    sample,
+    unit_normal,
+)
+from tfdrift.model.unet import build_unet
+
+SCHEDULE = make_schedule("linear", levels=21, noise_level=0.2)
+PRE = tf.constant(np.random.default_rng(0).random((3, 8, 8, 1), np.float32))
+SEED = tf.constant([[0, 1], [0, 2], [5, 3]], tf.int64)
+
+
+def echo(inputs):
+    """Return the image and the time that the network was given."""
+    return {"recon": inputs["image"], "drift": tf.zeros_like(inputs["image"]) + inputs["t"][:, :, None, None]}
+
+
+def test_one_step_shows_the_network_the_image_noised_to_the_level():
+    seen = estimate_in_one_step(echo, PRE, SEED, schedule=SCHEDULE, level=15)  # pyright: ignore[reportArgumentType]
+    eps = (seen["post"] - SCHEDULE.signal_rate[15] * PRE) / SCHEDULE.noise_rate[15]
+    np.testing.assert_allclose(eps, unit_normal(SEED, PRE), atol=1e-5)
+    np.testing.assert_allclose(seen["drift"], 0.75, rtol=1e-6)
+
+
+def test_direct_shows_the_network_the_clean_image_at_time_0():
+    seen = estimate_directly(echo, PRE)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_array_equal(seen["post"], PRE)
+    np.testing.assert_array_equal(seen["drift"], 0)
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 21])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_method_2_with_an_oracle_returns_the_pre_image(prediction, num_steps):
+    eps = unit_normal(SEED, PRE)
+
+    def oracle(inputs):
+        level = tf.cast(tf.round(inputs["t"][:, 0] * 20), tf.int32)
+        target = training_target(prediction, PRE, eps, level, SCHEDULE)
+        return {"recon": target, "drift": tf.zeros_like(PRE)}
+
+    path = sample(oracle, PRE, SEED, schedule=SCHEDULE, prediction=prediction, num_steps=num_steps)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_allclose(path.x0_hat[-1], PRE, atol=2e-5)
+
+
+@pytest.mark.parametrize(("drift_from", "expected"), [("mean", (1.0 + 0.5 + 0.0) / 3), ("last", 0.0)])
+def test_method_2_adds_the_drift_of_the_last_level_or_the_mean_over_levels(drift_from, expected):
+    def network(inputs):
+        return {"recon": PRE, "drift": echo(inputs)["drift"]}  # drift = time
+
+    predict = make_predictor(
+        network,  # pyright: ignore[reportArgumentType]
+        method="method2",
+        schedule=SCHEDULE,
+        prediction="x0",
+        sample_steps=3,
+        drift_from=drift_from,
+    )
+    predicted = predict(PRE, SEED)
+    np.testing.assert_allclose(predicted["drift"], expected, atol=1e-6)
+    np.testing.assert_allclose(predicted["post"], PRE + expected, atol=1e-6)
+
+
+def test_noise_is_unit_normal_and_independent_between_streams():
+    like = tf.zeros([2, 100, 100, 1])
+    seed = tf.constant([[0, 1], [0, 2]], tf.int64)
+    first, second = unit_normal(seed, like, 0).numpy(), unit_normal(seed, like, 1).numpy()
+    for draw in (first, second):
+        assert abs(draw.mean()) < 4 / np.sqrt(draw.size)
+        assert abs(draw.std() - 1) < 4 / np.sqrt(2 * draw.size)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4 / np.sqrt(first.size)
+    assert abs(np.corrcoef(first[0].ravel(), first[1].ravel())[0, 1]) < 4 / np.sqrt(first[0].size)
+
+
+def test_an_examples_noise_does_not_depend_on_its_batch():
+    together = unit_normal(SEED, PRE).numpy()
+    alone = unit_normal(SEED[1:2], PRE[1:2]).numpy()
+    np.testing.assert_array_equal(together[1:2], alone)
+
+
+@pytest.mark.parametrize("method", ["method1", "method2", "direct"])
+def test_the_same_seed_gives_the_same_bits_and_noise_matters_where_there_is_noise(method):
+    network = build_unet(8, base_filters=2, depth=1)
+    predict = tf.function(make_predictor(network, method=method, schedule=SCHEDULE, sample_steps=3))
+    first, again = predict(PRE, SEED)["post"].numpy(), predict(PRE, SEED)["post"].numpy()
+    other = predict(PRE, SEED + 1)["post"].numpy()
+    np.testing.assert_array_equal(first, again)
+    assert (np.abs(first - other).max() > 1e-6) == (method != "direct")

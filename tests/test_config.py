@@ -1,0 +1,115 @@
+import dataclasses
+
+import pytest
+
+from tfdrift.config import METHODS, TrainConfig, differences, read_config, train_config
+from tfdrift.errors import DataError, UsageError
+
+
+def test_the_papers_numbers_are_in_the_paper_preset():
+    paper = train_config("method1", preset="paper")
+    assert (paper.steps, paper.batch_size, paper.learning_rate, paper.weight_decay) == (5000, 64, 1e-4, 1e-4)
+    assert (paper.schedule, paper.levels, paper.noise_level) == ("linear", 21, 0.2)
+    assert (paper.recon_weight, paper.drift_weight, paper.recon_ssim, paper.drift_ssim) == (1, 3, 0.1, 0)
+
+
+def test_method_2_in_the_paper_predicts_eps_with_decoupled_heads_and_ssim_in_the_drift_loss():
+    paper = train_config("method2", preset="paper")
+    assert (paper.prediction, paper.heads, paper.drift_ssim, paper.recon_ssim) == ("eps", "decoupled", 0.1, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_configuration_comes_back_from_its_file(method, tmp_path):
+    config = train_config(method, seed=7, noise_level=0.5)
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json())
+    assert read_config(path) == config
+
+
+def test_the_middle_level_follows_the_number_of_levels():
+    assert train_config("method1", levels=11).estimate_level == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("fold", -1, "--fold -1: must be 0 or more"),
+        ("image_size", 30, "--image-size 30: .* 24 or 32 would do"),
+        ("image_size", 2, "--image-size 2: must be between 4 and 1024"),
+        ("base_filters", 0, "--base-filters 0: must be between 1 and 1024"),
+        ("levels", 1, "--levels 1: must be between 2 and 1000"),
+        ("noise_level", -0.1, "--noise-level -0.1: must be between 0 and 10"),
+        ("noise_level", float("nan"), "--noise-level nan: must be between 0 and 10"),
+        ("estimate_level", 21, "--estimate-level 21: must be below --levels 21"),
+        ("sample_steps", 22, "--sample-steps 22: must be at most --levels 21"),
+        ("eta", 1.1, "--eta 1.1: must be between 0"),
+        ("recon_ssim", 1.5, "--recon-ssim 1.5: must be between 0"),
+        ("drift_ssim", -0.5, "--drift-ssim -0.5: must be between 0"),
+        ("steps", 0, "--steps 0: must be 1 or more"),
+        ("batch_size", 0, "--batch-size 0: must be 1 or more"),
+        ("learning_rate", 0, "--learning-rate 0: must be above 0 and at most 1"),
+        ("weight_decay", 2, "--weight-decay 2: must be between 0 and 1"),
+        ("ema", 1.0, r"--ema 1.0: must be 0 \(off\) or below 1"),
+        ("seed", -1, "--seed -1: must be between 0 and 2147483647"),
+        ("schedule", "sigmoid", "--schedule sigmoid: choose from linear, "),
+        ("heads", "two", "--heads two: choose from shared, "),
+        ("prediction", "mu", "--prediction mu: choose from eps, x0, v"),
+        ("precision", "float8", "--precision float8: choose from float32, "),
+        ("colour", "red", "unknown setting colour"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_the_options_name(name, value, message):
+    with pytest.raises(UsageError, match=message):
+        train_config("method1", **{name: value})
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(UsageError, match="method method3: choose from method1, method2, direct"):
+        train_config("method3")
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(UsageError, match="--preset best: choose from default, paper"):
+        train_config("method1", preset="best")
+
+
+def test_weights_that_train_nothing_are_refused():
+    with pytest.raises(UsageError, match="nothing would be trained"):
+        train_config("method1", recon_weight=0.0, drift_weight=0.0)
+
+
+def test_ssim_on_noise_is_refused():
+    with pytest.raises(UsageError, match="SSIM compares images and eps is not one"):
+        train_config("method2", prediction="eps", recon_ssim=0.1)
+    assert train_config("method2", prediction="x0", recon_ssim=0.1).recon_ssim == 0.1
+
+
+def test_more_steps_are_no_difference_and_another_seed_is():
+    ours = train_config("method1")
+    assert differences(ours, dataclasses.replace(ours, steps=9000, log_every=1)) == []
+    assert differences(ours, dataclasses.replace(ours, seed=5)) == ["seed: 0, not 5"]
+
+
+def test_settings_cannot_be_changed_after_the_fact():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        train_config("method1").seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"method": "method1", "colour": 3}', '{"method": "method3"}'])
+def test_a_file_that_is_no_configuration_is_refused(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match="is not a configuration this version can read"):
+        read_config(path)
+
+
+def test_a_missing_configuration_is_refused(tmp_path):
+    with pytest.raises(DataError, match="does not exist; give a run folder"):
+        read_config(tmp_path / "config.json")
+
+
+def test_every_number_has_a_range():
+    from tfdrift.config import _RANGES
+
+    numbers = {f.name for f in dataclasses.fields(TrainConfig) if f.type in (int, float, "int", "float")}
+    assert numbers == set(_RANGES)

@@ -1,0 +1,19 @@
+import pytest
+
+from tfdrift import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UsageError("x"), 2),
+        (errors.DataError("x"), 3),
+        (errors.ResourceError("x"), 4),
+        (errors.DivergedError("x"), 5),
+        (errors.StoppedError("x", 15), 143),
+        (errors.StoppedError("x", 2), 130),
+    ],
+)
+def test_each_error_has_the_documented_exit_code(error, code):
+    assert isinstance(error, errors.TfdriftError)
+    assert error.exit_code == code
