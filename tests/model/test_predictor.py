@@ -1,5 +1,7 @@
 """The predictions, with networks whose right answer is known instead of a trained one."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,13 +9,7 @@ import tensorflow as tf
 from tfdrift.config import PREDICTIONS
 from tfdrift.diffusion.process import training_target
 from tfdrift.diffusion.schedule import make_schedule
-from tfdrift.model.predictor import (
-    estimate_directly,
-    estimate_in_one_step,
-    make_predictor,
-    sample,
-    unit_normal,
-)
+from tfdrift.model.predictor import Predictor, unit_normal
 from tfdrift.model.unet import build_unet
 
 SCHEDULE = make_schedule("linear", levels=21, noise_level=0.2)
@@ -26,15 +22,19 @@ def echo(inputs):
     return {"recon": inputs["image"], "drift": tf.zeros_like(inputs["image"]) + inputs["t"][:, :, None, None]}
 
 
+def make_predictor(network: Any, method: str, **settings: Any) -> Predictor:
+    return Predictor(network=network, method=method, schedule=SCHEDULE, **settings)
+
+
 def test_one_step_shows_the_network_the_image_noised_to_the_level():
-    seen = estimate_in_one_step(echo, PRE, SEED, schedule=SCHEDULE, level=15)  # pyright: ignore[reportArgumentType]
+    seen = make_predictor(echo, "method1", estimate_level=15)(PRE, SEED)
     eps = (seen["post"] - SCHEDULE.signal_rate[15] * PRE) / SCHEDULE.noise_rate[15]
     np.testing.assert_allclose(eps, unit_normal(SEED, PRE), atol=1e-5)
     np.testing.assert_allclose(seen["drift"], 0.75, rtol=1e-6)
 
 
 def test_direct_shows_the_network_the_clean_image_at_time_0():
-    seen = estimate_directly(echo, PRE)  # pyright: ignore[reportArgumentType]
+    seen = make_predictor(echo, "direct")(PRE, SEED)
     np.testing.assert_array_equal(seen["post"], PRE)
     np.testing.assert_array_equal(seen["drift"], 0)
 
@@ -46,10 +46,9 @@ def test_method_2_with_an_oracle_returns_the_pre_image(prediction, num_steps):
 
     def oracle(inputs):
         level = tf.cast(tf.round(inputs["t"][:, 0] * 20), tf.int32)
-        target = training_target(prediction, PRE, eps, level, SCHEDULE)
-        return {"recon": target, "drift": tf.zeros_like(PRE)}
+        return {"recon": training_target(prediction, PRE, eps, level, SCHEDULE), "drift": tf.zeros_like(PRE)}
 
-    path = sample(oracle, PRE, SEED, schedule=SCHEDULE, prediction=prediction, num_steps=num_steps)  # pyright: ignore[reportArgumentType]
+    path = make_predictor(oracle, "method2", prediction=prediction, sample_steps=num_steps).sample(PRE, SEED)
     np.testing.assert_allclose(path.x0_hat[-1], PRE, atol=2e-5)
 
 
@@ -58,14 +57,7 @@ def test_method_2_adds_the_drift_of_the_last_level_or_the_mean_over_levels(drift
     def network(inputs):
         return {"recon": PRE, "drift": echo(inputs)["drift"]}  # drift = time
 
-    predict = make_predictor(
-        network,  # pyright: ignore[reportArgumentType]
-        method="method2",
-        schedule=SCHEDULE,
-        prediction="x0",
-        sample_steps=3,
-        drift_from=drift_from,
-    )
+    predict = make_predictor(network, "method2", prediction="x0", sample_steps=3, drift_from=drift_from)
     predicted = predict(PRE, SEED)
     np.testing.assert_allclose(predicted["drift"], expected, atol=1e-6)
     np.testing.assert_allclose(predicted["post"], PRE + expected, atol=1e-6)
@@ -91,8 +83,31 @@ def test_an_examples_noise_does_not_depend_on_its_batch():
 @pytest.mark.parametrize("method", ["method1", "method2", "direct"])
 def test_the_same_seed_gives_the_same_bits_and_noise_matters_where_there_is_noise(method):
     network = build_unet(8, base_filters=2, depth=1)
-    predict = tf.function(make_predictor(network, method=method, schedule=SCHEDULE, sample_steps=3))
+    predict = tf.function(make_predictor(network, method, sample_steps=3).__call__)
     first, again = predict(PRE, SEED)["post"].numpy(), predict(PRE, SEED)["post"].numpy()
     other = predict(PRE, SEED + 1)["post"].numpy()
     np.testing.assert_array_equal(first, again)
     assert (np.abs(first - other).max() > 1e-6) == (method != "direct")
+
+
+def test_method_1_answers_at_every_level_by_itself():
+    predictor = make_predictor(echo, "method1")
+    snapshots = predictor.at_levels(PRE, SEED)
+    assert predictor.levels() == list(range(20, -1, -1))
+    alone = make_predictor(echo, "method1", estimate_level=13)(PRE, SEED)
+    np.testing.assert_array_equal(snapshots["post"][7], alone["post"])
+    np.testing.assert_allclose(snapshots["drift"][7], 13 / 20, rtol=1e-6)
+
+
+def test_method_2_answers_with_the_snapshots_of_one_path():
+    predictor = make_predictor(build_unet(8, base_filters=2, depth=1), "method2", sample_steps=5)
+    snapshots, path = predictor.at_levels(PRE, SEED), predictor.sample(PRE, SEED)
+    assert predictor.levels() == [20, 15, 10, 5, 0]
+    np.testing.assert_array_equal(snapshots["drift"], path.drift_hat)
+    np.testing.assert_allclose(snapshots["post"], path.x0_hat + path.drift_hat, atol=1e-6)
+
+
+def test_direct_has_one_answer_without_a_level():
+    predictor = make_predictor(echo, "direct")
+    assert predictor.levels() == [None]
+    np.testing.assert_array_equal(predictor.at_levels(PRE, SEED)["post"][0], PRE)

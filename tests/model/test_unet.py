@@ -118,3 +118,18 @@ def test_only_layers_that_any_keras_can_load_are_used():
     model = build_unet(16, base_filters=4, depth=2, heads="independent")
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in model.layers)
+
+
+def test_initial_weights_depend_on_the_seed_alone():
+    def weights(seed):
+        return [weight.numpy() for weight in build_unet(16, base_filters=4, depth=2, seed=seed).weights]
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
+    assert all((a != b).any() for a, b in kernels)
+
+
+def test_no_two_layers_start_alike():
+    kernels = [w.numpy() for w in build_unet(16, base_filters=4, depth=2, heads="independent").weights if w.ndim > 1]
+    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)

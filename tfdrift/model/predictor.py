@@ -1,10 +1,6 @@
-"""From a clean pre-treatment image to the predicted post-treatment image and drift, for each method.
+"""From a clean pre-treatment image to the predicted post-treatment image and drift, for each method."""
 
-The functions here are graphs without Python state: the trainer validates with them, the evaluation scores with them and
-the SavedModel holds them.
-"""
-
-from collections.abc import Callable
+import dataclasses
 
 import keras
 import tensorflow as tf
@@ -13,118 +9,131 @@ from tfdrift.diffusion.process import add_noise, t_unit, x0_and_eps
 from tfdrift.diffusion.sampler import Trajectory, ddim_sample
 from tfdrift.diffusion.schedule import Schedule, sampler_levels
 
-Predictor = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
-"""(pre float32 [B, S, S, 1] normalised, seed int64 [B, 2]) -> {"post", "drift"} float32 [B, S, S, 1]."""
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Predictor:
+    """A trained network and how to ask it: the trainer validates, the evaluation scores and the SavedModel serves with it.
 
-def make_predictor(
-    network: keras.Model,
-    *,
-    method: str,
-    schedule: Schedule,
-    prediction: str = "eps",
-    estimate_level: int = 10,
-    sample_steps: int = 21,
-    eta: float = 0.0,
-    drift_from: str = "mean",
-    clip_x0: bool = False,
-) -> Predictor:
-    """Return the prediction of one method as a function of (pre, seed).
+    The same (image, seed) gives the same bits: all noise comes from the seed.
 
     Args:
         network: see `tfdrift.model.unet.build_unet`.
         method: `method1`, `method2` or `direct`.
         schedule: the one the network was trained with.
-        prediction: what the network predicts in Method 2.
+        prediction: what the network predicts in Method 2, `eps`, `x0` or `v`.
         estimate_level: the level Method 1 noises the image to.
         sample_steps: number of DDIM steps of Method 2.
         eta: 0 for DDIM, 1 for the variance of DDPM.
         drift_from: Method 2's drift is the `mean` over the levels or that of the `last`.
         clip_x0: clip Method 2's estimate of the pre image to [0, 1] at each level.
 
-    Returns:
-        A function that gives the same bits for the same (image, seed), alone or in a batch as far as the machine's
-        convolutions allow.
+    Source: paper, "Method 1 vs Method 2" and Fig. 2.
     """
-    if method == "direct":
-        return lambda pre, _seed: estimate_directly(network, pre)
-    if method == "method1":
-        return lambda pre, seed: estimate_in_one_step(network, pre, seed, schedule=schedule, level=estimate_level)
 
-    def predict(pre: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        path = sample(
-            network,
-            pre,
-            seed,
-            schedule=schedule,
-            prediction=prediction,
-            num_steps=sample_steps,
-            eta=eta,
-            clip_x0=clip_x0,
-        )
-        drift = path.drift_hat[-1] if drift_from == "last" else tf.reduce_mean(path.drift_hat, axis=0)
+    network: keras.Model
+    method: str
+    schedule: Schedule
+    prediction: str = "eps"
+    estimate_level: int = 10
+    sample_steps: int = 21
+    eta: float = 0.0
+    drift_from: str = "mean"
+    clip_x0: bool = False
+
+    def __call__(self, pre: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `post` and `drift`, float32 [B, S, S, 1].
+
+        Args:
+            pre: float32 [B, S, S, 1], the largest signal of each image being 1.
+            seed: int64 [B, 2], one for each image.
+        """
+        if self.method == "direct":
+            return self._direct(pre)
+        if self.method == "method1":
+            return self._one_step(pre, seed, self.estimate_level)
+        path = self.sample(pre, seed)
+        drift = path.drift_hat[-1] if self.drift_from == "last" else tf.reduce_mean(path.drift_hat, axis=0)
         return {"post": path.x0_hat[-1] + drift, "drift": drift}
 
-    return predict
+    def levels(self) -> list[int | None]:
+        """Return the L levels that `at_levels` answers at, the noisiest first; [None] for `direct`, which knows none."""
+        if self.method == "direct":
+            return [None]
+        return list(sampler_levels(self.schedule.levels, self._num_levels()))
 
+    def at_levels(self, pre: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `post` and `drift` at each of `levels`, float32 [L, B, S, S, 1].
 
-def estimate_directly(network: keras.Model, pre: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Return the baseline's prediction: the clean image at time 0, so that the network learns without noise."""
-    outputs = network({"image": pre, "t": tf.zeros([tf.shape(pre)[0], 1])})
-    return {"post": outputs["recon"], "drift": outputs["drift"]}
+        Method 1 answers at every level by itself; Method 2's answers are the snapshots of one path,
+        x0_hat + drift_hat.
 
+        Args:
+            pre: see `__call__`.
+            seed: see `__call__`.
+        """
+        if self.method == "direct":
+            return {name: image[None] for name, image in self._direct(pre).items()}
+        if self.method == "method1":
+            return tf.map_fn(
+                lambda level: self._one_step(pre, seed, level),
+                tf.constant(sampler_levels(self.schedule.levels, self._num_levels())),
+                fn_output_signature={"post": pre.dtype, "drift": pre.dtype},
+            )
+        path = self.sample(pre, seed)
+        return {"post": path.x0_hat + path.drift_hat, "drift": path.drift_hat}
 
-def estimate_in_one_step(
-    network: keras.Model, pre: tf.Tensor, seed: tf.Tensor, *, schedule: Schedule, level: int
-) -> dict[str, tf.Tensor]:
-    """Return Method 1's prediction from the image noised to `level`.
+    def sample(self, pre: tf.Tensor, seed: tf.Tensor) -> Trajectory:
+        """Return Method 2's path from the image noised to the last level back to a clean one.
 
-    Source: paper, "Method 1 vs Method 2" and Fig. 2B.
-    """
-    x_t = add_noise(pre, unit_normal(seed, pre), level, schedule)
-    outputs = network({"image": x_t, "t": _times(level, schedule, like=pre)})
-    return {"post": outputs["recon"], "drift": outputs["drift"]}
+        Args:
+            pre: see `__call__`.
+            seed: see `__call__`.
 
+        Source: paper, eqs. 4 and 5 and Fig. 2C.
+        """
 
-def sample(
-    network: keras.Model,
-    pre: tf.Tensor,
-    seed: tf.Tensor,
-    *,
-    schedule: Schedule,
-    prediction: str,
-    num_steps: int,
-    eta: float = 0.0,
-    clip_x0: bool = False,
-) -> Trajectory:
-    """Return Method 2's path from the image noised to the last level back to a clean one.
+        def estimate(x_t, level):
+            outputs = self.network({"image": x_t, "t": self._times(level, like=x_t)})
+            x0_hat, eps_hat = x0_and_eps(self.prediction, outputs["recon"], x_t, level, self.schedule)
+            return x0_hat, eps_hat, outputs["drift"]
 
-    Source: paper, eqs. 4 and 5 and Fig. 2C.
-    """
+        levels = sampler_levels(self.schedule.levels, self.sample_steps)
+        return ddim_sample(
+            estimate,
+            add_noise(pre, unit_normal(seed, pre), levels[0], self.schedule),
+            schedule=self.schedule,
+            levels=levels,
+            eta=self.eta,
+            draw=lambda step: unit_normal(seed, pre, stream=step + 1),
+            clip=(0.0, 1.0) if self.clip_x0 else None,
+        )
 
-    def estimate(x_t, level):
-        outputs = network({"image": x_t, "t": _times(level, schedule, like=x_t)})
-        return *x0_and_eps(prediction, outputs["recon"], x_t, level, schedule), outputs["drift"]
+    def _one_step(self, pre: tf.Tensor, seed: tf.Tensor, level: int | tf.Tensor) -> dict[str, tf.Tensor]:
+        x_t = add_noise(pre, unit_normal(seed, pre), level, self.schedule)
+        outputs = self.network({"image": x_t, "t": self._times(level, like=pre)})
+        return {"post": outputs["recon"], "drift": outputs["drift"]}
 
-    levels = sampler_levels(schedule.levels, num_steps)
-    return ddim_sample(
-        estimate,
-        add_noise(pre, unit_normal(seed, pre), levels[0], schedule),
-        schedule=schedule,
-        levels=levels,
-        eta=eta,
-        draw=lambda step: unit_normal(seed, pre, stream=step + 1),
-        clip=(0.0, 1.0) if clip_x0 else None,
-    )
+    def _direct(self, pre: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = self.network({"image": pre, "t": self._times(0, like=pre)})
+        return {"post": outputs["recon"], "drift": outputs["drift"]}
+
+    def _num_levels(self) -> int:
+        return self.schedule.levels if self.method == "method1" else self.sample_steps
+
+    def _times(self, level: int | tf.Tensor, *, like: tf.Tensor) -> tf.Tensor:
+        return tf.fill([tf.shape(like)[0], 1], t_unit(level, self.schedule.levels))
 
 
 def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -> tf.Tensor:
-    """Return unit normal noise that depends, for each example, on its own seed and on `stream` alone.
+    """Return unit normal noise that depends, for each image, on its own seed and on `stream` alone.
 
     Args:
         seed: int64 [B, 2].
         like: [B, S, S, 1], gives shape and precision.
         stream: number of the draw; draws of different streams are independent.
+
+    Returns:
+        [B, S, S, 1]; an image's noise does not depend on the batch it is in.
     """
     shape = tf.shape(like)[1:]
 
@@ -133,7 +142,3 @@ def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -
         return tf.random.stateless_normal(shape, stream_seed, dtype=like.dtype, alg="philox")
 
     return tf.reshape(tf.map_fn(draw, seed, fn_output_signature=like.dtype), tf.shape(like))
-
-
-def _times(level, schedule: Schedule, *, like: tf.Tensor) -> tf.Tensor:
-    return tf.fill([tf.shape(like)[0], 1], t_unit(level, schedule.levels))

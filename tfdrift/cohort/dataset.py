@@ -1,0 +1,85 @@
+"""From samples in memory to training batches on the device."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfdrift.cohort.digits import digit_samples
+from tfdrift.cohort.phantom import phantom_samples
+from tfdrift.cohort.samples import Samples
+from tfdrift.errors import DataError
+
+
+def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix") -> Samples:
+    """Return the samples that `--data` names.
+
+    Args:
+        data: `phantom` or `mnist`.
+        image_size: side S of the crops in pixels.
+        mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
+        mnist_change: `mix`, `grow` or `shrink`.
+
+    Raises:
+        DataError: the name is none of these, or the data cannot be had.
+    """
+    if data == "phantom":
+        return phantom_samples(image_size=image_size)
+    if data == "mnist":
+        file = Path(mnist_file) if mnist_file else None
+        return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)
+    raise DataError(f"--data {data}: choose phantom or mnist")
+
+
+def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
+
+    An epoch is every slice in each of the four right-angle rotations, in an order that depends on (seed, epoch) alone.
+
+    Args:
+        samples: what to train on.
+        batch_size: B; it need not divide the epoch.
+        seed: of the order.
+
+    Returns:
+        A function of an int64 scalar step, giving `pre` and `post` float32 [B, S, S, 1].
+
+    Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
+    """
+    pre, post = tf.constant(samples.pre), tf.constant(samples.post)
+    epoch_size = 4 * len(samples)
+
+    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        position = tf.cast(step, tf.int64) * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epoch = position // epoch_size
+        order_seed = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
+        index = tf.random.experimental.index_shuffle(
+            position % epoch_size, order_seed, tf.constant(epoch_size - 1, tf.int64)
+        )
+        row, turns = index // 4, index % 4
+        return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}
+
+    return batch
+
+
+def rotate(images: tf.Tensor, quarter_turns: tf.Tensor) -> tf.Tensor:
+    """Return each image turned counter-clockwise by its number of quarter turns.
+
+    Args:
+        images: [B, S, S, 1].
+        quarter_turns: int [B], 0 to 3.
+
+    Example:
+        >>> image = tf.reshape(tf.range(4), [1, 2, 2, 1])
+        >>> rotate(image, tf.constant([1]))[0, :, :, 0].numpy().tolist() == np.rot90([[0, 1], [2, 3]]).tolist()
+        True
+    """
+    once = tf.reverse(tf.transpose(images, [0, 2, 1, 3]), [1])
+    images = tf.where(tf.reshape(quarter_turns % 2 == 1, [-1, 1, 1, 1]), once, images)
+    return tf.where(tf.reshape(quarter_turns >= 2, [-1, 1, 1, 1]), tf.reverse(images, [1, 2]), images)
+
+
+def example_seeds(count: int, seed: int) -> tf.Tensor:
+    """Return int64 [count, 2], one noise seed an example: (seed, row)."""
+    return tf.constant(np.stack([np.full(count, seed), np.arange(count)], axis=1), tf.int64)
