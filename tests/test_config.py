@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from tfdrift.config import METHODS, TrainConfig, differences, read_config, train_config
+from tfdrift import __version__
+from tfdrift.config import METHODS, TrainConfig, differences, read_config, train_config, write_config
 from tfdrift.errors import DataError, UsageError
 
 
@@ -22,8 +23,9 @@ def test_method_2_in_the_paper_predicts_eps_with_decoupled_heads_and_ssim_in_the
 def test_a_configuration_comes_back_from_its_file(method, tmp_path):
     config = train_config(method, seed=7, noise_level=0.5)
     path = tmp_path / "config.json"
-    path.write_text(config.to_json())
-    assert read_config(path) == config
+    write_config(path, config, data={"slices": 3})
+    assert read_config(path) == (config, {"tfdrift": __version__, "data": {"slices": 3}})
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_the_middle_level_follows_the_number_of_levels():
@@ -95,7 +97,18 @@ def test_settings_cannot_be_changed_after_the_fact():
         train_config("method1").seed = 3  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"method": "method1", "colour": 3}', '{"method": "method3"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"train": 3}',
+        '{"train": {"method": "method1", "colour": 3}}',
+        '{"train": {"method": "method3"}}',
+    ],
+)
 def test_a_file_that_is_no_configuration_is_refused(text, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(text)

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tfdrift import __version__
 from tfdrift.errors import DataError, UsageError
 
 METHODS = ("method1", "method2", "direct")
@@ -90,10 +91,6 @@ class TrainConfig:
                 f"{self.prediction} is not one; use --recon-ssim 0 or --prediction x0"
             )
 
-    def to_json(self) -> str:
-        """Return the settings as an indented JSON document."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
     """Return the settings of a run: the method's defaults, then the preset's, then what is given.
@@ -128,19 +125,33 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     return TrainConfig(method=method, **{**settings, **given})
 
 
-def read_config(path: Path) -> TrainConfig:
-    """Read a `config.json`.
+def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
+    """Write a configuration as JSON, with the version that wrote it and what else an artefact should say of itself.
+
+    Args:
+        path: the file; it is replaced as a whole.
+        config: the settings.
+        **facts: JSON values, such as the fingerprint of the data.
+    """
+    document = {"tfdrift": __version__, **facts, "train": dataclasses.asdict(config)}
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """Read what `write_config` wrote: the configuration and the facts beside it.
 
     Raises:
         DataError: the file is missing, is not a configuration, or was written by a version with other settings.
     """
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        return TrainConfig(**settings)
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return TrainConfig(**facts.pop("train")), facts
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give a run folder that `tfdrift train` wrote") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, UsageError) as error:
-        raise DataError(f"{path} is not a configuration this version can read: {error}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError, UsageError) as error:
+        raise DataError(f"{path} is not a configuration this version can read ({error!r})") from None
 
 
 def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:

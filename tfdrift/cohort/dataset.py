@@ -53,9 +53,10 @@ def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[t
     def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
         position = tf.cast(step, tf.int64) * batch_size + tf.range(batch_size, dtype=tf.int64)
         epoch = position // epoch_size
+        # index_shuffle takes one seed for the whole batch only; the op itself takes one a row, of three numbers.
         order_seed = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
-        index = tf.random.experimental.index_shuffle(
-            position % epoch_size, order_seed, tf.constant(epoch_size - 1, tf.int64)
+        index = tf.raw_ops.RandomIndexShuffle(
+            index=position % epoch_size, seed=order_seed, max_index=tf.constant(epoch_size - 1, tf.int64)
         )
         row, turns = index // 4, index % 4
         return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}

@@ -12,7 +12,7 @@ from tfdrift.diffusion.schedule import Schedule, sampler_levels
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """A trained network and how to ask it: the trainer validates, the evaluation scores and the SavedModel serves with it.
+    """A trained network and how to ask it; the trainer validates, the evaluation scores, the SavedModel serves with it.
 
     The same (image, seed) gives the same bits: all noise comes from the seed.
 
@@ -56,7 +56,7 @@ class Predictor:
         return {"post": path.x0_hat[-1] + drift, "drift": drift}
 
     def levels(self) -> list[int | None]:
-        """Return the L levels that `at_levels` answers at, the noisiest first; [None] for `direct`, which knows none."""
+        """Return the L levels that `at_levels` answers at, the noisiest first; [None] for `direct`."""
         if self.method == "direct":
             return [None]
         return list(sampler_levels(self.schedule.levels, self._num_levels()))

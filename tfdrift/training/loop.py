@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 
 
 def compile_steps(
-    train_step: Callable[[tf.Tensor], tuple[tf.Tensor, Metrics]], metric_names: list[str]
+    train_step: Callable[[tf.Tensor], tuple[tf.Tensor, Metrics]], metric_names: tuple[str, ...]
 ) -> tf.types.experimental.PolymorphicFunction:
     """Return the compiled loop (first_step, count) -> (steps done, finite, sums of metrics, last metrics).
 

@@ -25,6 +25,14 @@ def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimi
     )
 
 
+def metric_names(method: str, prediction: str) -> tuple[str, ...]:
+    """Return the names of what a training step measures; SSIM of the reconstruction only where that is an image."""
+    recon_ssim = () if _recon_is_noise(method, prediction) else ("recon_ssim",)
+    return (
+        "loss", "recon_loss", "recon_mse", *recon_ssim, "drift_loss", "drift_mse", "drift_ssim", "gradient_norm",
+    )  # fmt: skip
+
+
 def make_loss(
     network: keras.Model,
     *,
@@ -66,7 +74,7 @@ def make_loss(
             shown, t = add_noise(pre, eps, level, schedule), t_unit(level, schedule.levels)[:, None]
             target = post if method == "method1" else training_target(prediction, pre, eps, level, schedule)
         outputs = network({"image": shown, "t": t}, training=True)
-        if method == "method2" and prediction != "x0":
+        if _recon_is_noise(method, prediction):
             recon = noise_loss(outputs["recon"], target)
         else:
             recon = image_loss(outputs["recon"], target, ssim_share=recon_ssim, data_range=IMAGE_RANGE)
@@ -135,3 +143,7 @@ def make_train_step(
         return finite, {**metrics, "gradient_norm": norm}
 
     return train_step
+
+
+def _recon_is_noise(method: str, prediction: str) -> bool:
+    return method == "method2" and prediction != "x0"
