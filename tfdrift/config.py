@@ -133,10 +133,14 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
         config: the settings.
         **facts: JSON values, such as the fingerprint of the data.
     """
-    document = {"tfdrift": __version__, **facts, "train": dataclasses.asdict(config)}
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(as_json(config, **facts) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def as_json(config: TrainConfig, **facts: Any) -> str:
+    """Return the document that `write_config` writes."""
+    return json.dumps({"tfdrift": __version__, **facts, "train": dataclasses.asdict(config)}, indent=2)
 
 
 def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:

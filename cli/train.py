@@ -1,0 +1,109 @@
+"""`tfdrift train`: one method on one data set into a run folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfdrift import config as settings
+from tfdrift.config import TrainConfig, train_config
+
+
+def _option(name: str, help_text: str, **attributes: Any):
+    """Return the option of a setting; its help shows the default of each method where they differ."""
+    defaults = {method: getattr(train_config(method), name) for method in settings.METHODS}
+    usual = defaults["method1"]
+    shown = [str(usual), *(f"{method}: {value}" for method, value in defaults.items() if value != usual)]
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=attributes.pop("type", type(usual)),
+        help=f"{help_text}  [default: {'; '.join(shown)}]",
+        **attributes,
+    )
+
+
+@click.command()
+@click.argument("method", type=click.Choice(settings.METHODS))
+@click.option("--data", metavar="phantom|mnist", help="What to train on.  [default: phantom]")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD]")
+@click.option(
+    "--preset", type=click.Choice(settings.PRESETS), default="default", help="Every number of the paper, or ours."
+)
+@_option("steps", "Optimiser steps of the whole run.")
+@_option("batch_size", "Images a step.")
+@_option("image_size", "Side of the crops in pixels.")
+@_option("base_filters", "Filters of the first stage.")
+@_option("depth", "Number of poolings.")
+@_option("heads", "What the two outputs share.", type=click.Choice(settings.HEADS))
+@_option("noise_level", "Noise where no signal is left, in units of the largest signal.")
+@_option("schedule", "Noise schedule.", type=click.Choice(settings.SCHEDULES))
+@_option("levels", "Number of noise levels.")
+@_option("prediction", "What Method 2 predicts.", type=click.Choice(settings.PREDICTIONS))
+@_option("estimate_level", "Level that Method 1 predicts from; by default the middle one.")
+@_option("sample_steps", "DDIM steps of Method 2; by default all levels.")
+@_option("eta", "0 for DDIM, 1 for the variance of DDPM.")
+@_option("drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM))
+@click.option("--clip-x0/--no-clip-x0", default=None, help="Clip Method 2's estimate of the pre image to [0, 1].")
+@_option("recon_weight", "Weight of the reconstruction loss.")
+@_option("drift_weight", "Weight of the drift loss.")
+@_option("recon_ssim", "Share of SSIM in the reconstruction loss.")
+@_option("drift_ssim", "Share of SSIM in the drift loss.")
+@_option("learning_rate", "Step size of AdamW.")
+@_option("weight_decay", "Weight decay of AdamW.")
+@_option("ema", "Share the average of the weights keeps a step; 0 is off.")
+@_option("clip_norm", "Largest gradient norm; 0 is off.")
+@_option("precision", "Precision the network computes in.", type=click.Choice(settings.PRECISIONS))
+@_option("seed", "Of weights, order and noise.")
+@_option("fold", "Patients held out.")
+@click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file.")
+@_option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES))
+@_option("log_every", "Steps between lines of progress.")
+@_option("validate_every", "Steps between looks at the held-out patients.")
+@_option("checkpoint_every", "Steps between checkpoints.")
+@click.option("--dry-run", is_flag=True, help="Print the settings as JSON and stop.")
+def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file: Path | None, **given: Any) -> None:
+    """Train METHOD and score it on patients it has never seen.
+
+    method1 predicts the post-treatment image in one step, method2 by DDIM, direct without noise (the baseline). The
+    same command on the same --out goes on where it stopped.
+
+    \b
+    Example:
+      tfdrift train method1 --out runs/first
+      tensorboard --logdir runs/first/tensorboard
+    """
+    config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)
+    if dry_run:
+        click.echo(settings.as_json(config))
+        return
+    folder = out or Path("runs") / method
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tfdrift.evaluation.heldout import evaluate_run
+    from tfdrift.training.run import train as run_training
+
+    run_training(config, folder, echo=click.echo)
+    metrics = evaluate_run(folder)
+    click.echo(_summary(metrics, folder))
+
+
+def _summary(metrics: dict, folder: Path) -> str:
+    def interval(score: dict) -> str:
+        return f"{score['value']:.3f}  [{score['low']:.3f}, {score['high']:.3f}]"
+
+    best = metrics["best_level"]
+    lines = [
+        f"held out fold {metrics['fold']}: {metrics['patients']} patients, {metrics['lesions']} lesions, "
+        f"{metrics['slices']} slices",
+        f"skill over copy  {interval(metrics['skill'])}   (0: as good as no change; 1: perfect; 95% over patients)",
+        f"  mean drift     {interval(metrics['mean_drift']['skill'])}",
+        f"SSIM             {metrics['ssim']:.3f}   copy {metrics['copy']['ssim']:.3f}",
+    ]
+    if best["level"] is not None:
+        lines.append(f"best level       {best['level']} with skill {best['skill']:.3f} (chosen on these patients)")
+    lines += [
+        f"picture          {folder / 'preview.png'}",
+        f"TensorBoard      tensorboard --logdir {folder / 'tensorboard'}",
+        f"next             tfdrift export {folder}",
+    ]
+    return "\n".join(lines)
