@@ -6,8 +6,8 @@ tensorflow-addons needs TensorFlow 2.15 or older, so this runs by hand in an env
     tfa-env/bin/pip install tensorflow==2.15.1 tensorflow-addons==0.23.0
     tfa-env/bin/python tests/golden/record_tfa_adamw.py
 
-It writes `tfa_adamw.npz` beside itself. The gradients are drawn from a fixed seed and do not depend on the variables:
-a difference in one step stays as large as it is and does not grow. They span nine orders of magnitude, with exact zeros;
+It writes `tfa_adamw.npz` beside itself. Gradients are drawn from a fixed seed and do not depend on the variables: a
+difference in one step stays as large as it is and does not grow. They span nine orders of magnitude, with exact zeros;
 the smallest are below epsilon, so that its place in the rule shows. Per case the file holds the settings (learning
 rate, decay, epsilon, betas) and, for each variable, its value before the first step and after every step; `sources`
 names the versions that made it.
