@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tfdrift import config as settings
-from tfdrift.config import TrainConfig, train_config
+from tfdrift.config import train_config
 
 
 def _option(name: str, help_text: str, **attributes: Any):
