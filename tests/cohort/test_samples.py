@@ -3,29 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdrift.cohort.samples import Samples, assign_folds, check_no_leak, split
+from tests.random_samples import make_samples
+from tfdrift.cohort.samples import assign_folds, check_no_leak, split
 from tfdrift.errors import DataError
-
-
-def make_samples(count=12, size=8, folds=3, seed=0) -> Samples:
-    rng = np.random.default_rng(seed)
-    pre, post = rng.random((2, count, size, size, 1), dtype=np.float32)
-    numbers = np.arange(count)
-    ones = np.ones(count, np.float32)
-    return Samples(
-        pre=pre,
-        post=post,
-        pre_mask=pre > 0.1,
-        post_mask=post > 0.1,
-        scale=ones,
-        patient=np.char.add("p", (numbers // 2).astype(str)),
-        lesion=np.char.add("l", numbers.astype(str)),
-        fold=(numbers // 2 % folds).astype(np.int32),
-        pixel_mm=ones,
-        pre_mm3=ones,
-        post_mm3=ones,
-        follow_up_mm3=ones,
-    )
 
 
 def test_drift_is_post_minus_pre():
