@@ -17,8 +17,8 @@ import tensorflow as tf
 from tfdrift.cohort.dataset import load_samples, make_batches
 from tfdrift.config import train_config
 from tfdrift.diffusion.process import add_noise, t_unit
-from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss
 from tfdrift.training.loop import compile_steps, run_steps
+from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss
 from tfdrift.training.run import build_network, make_predictor
 from tfdrift.training.step import make_loss, make_optimizer, make_train_step, metric_names
 
