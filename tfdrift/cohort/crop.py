@@ -1,0 +1,258 @@
+"""A lesion in its MRI to slices of one standard size, and the way back onto the patient's grid.
+
+The box is a square in millimetres around the lesion, the same for all of its slices, so that a crop keeps the lesion's
+proportions and one number, `pixel_mm`, leads back. Arrays are [slices, rows, columns]; a place in a slice is given in
+voxel indices, which are whole numbers at voxel centres.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from tfdrift.errors import DataError, UsageError
+
+MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
+MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Box:
+    """A square in the plane of the slices.
+
+    Args:
+        center_row: of the middle, in voxel indices.
+        center_column: of the middle, in voxel indices.
+        side_mm: length of a side.
+    """
+
+    center_row: float
+    center_column: float
+    side_mm: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LesionSlices:
+    """The standard-size slices of one lesion; the fields are those of `tfdrift.cohort.samples.Samples`.
+
+    Args:
+        pre: float32 [n, S, S, 1], zero outside the pre GTV, divided by `scale`.
+        post: float32 [n, S, S, 1], zero outside the post GTV, divided by the same `scale`.
+        pre_mask: bool [n, S, S, 1].
+        post_mask: bool [n, S, S, 1].
+        scale: float32 [n], largest signal of each pre crop in scanner units.
+        pixel_mm: side of a crop pixel.
+        slices: the slice indices in the volume.
+        box: where the crops lie.
+        outgrown: share of the post GTV that leaves the box.
+    """
+
+    pre: np.ndarray
+    post: np.ndarray
+    pre_mask: np.ndarray
+    post_mask: np.ndarray
+    scale: np.ndarray
+    pixel_mm: float
+    slices: list[int]
+    box: Box
+    outgrown: float
+
+
+def make_box(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> Box:
+    """Return the box of a lesion: the larger side of its bounding box and a margin, known before any treatment.
+
+    The margin on each side is a quarter of the extent, at least 2 mm.
+
+    Args:
+        mask: bool [slices, rows, columns], the GTV (pre alone, or the union of pre and post as in the paper).
+        spacing_mm: of slices, rows and columns.
+
+    Raises:
+        DataError: the mask is empty.
+
+    Source: paper, "Data augmentation": a bounding box is used to mask the GTV and drift regions.
+
+    Example:
+        >>> mask = np.zeros((1, 20, 20), bool)
+        >>> mask[0, 4:12, 6:10] = True
+        >>> make_box(mask, (1.0, 1.0, 1.0))
+        Box(center_row=7.5, center_column=7.5, side_mm=12.0)
+    """
+    if not mask.any():
+        raise DataError("the lesion's mask is empty; there is nothing to crop")
+    middles, extents = [], []
+    for axis, spacing in ((1, spacing_mm[1]), (2, spacing_mm[2])):
+        filled = np.flatnonzero(mask.any(axis=(0, 3 - axis)))
+        middles.append((filled[0] + filled[-1]) / 2)
+        extents.append((filled[-1] - filled[0] + 1) * spacing)
+    extent = float(max(extents))
+    side_mm = extent + 2 * max(MARGIN_FRACTION * extent, MIN_MARGIN_MM)
+    return Box(center_row=float(middles[0]), center_column=float(middles[1]), side_mm=side_mm)
+
+
+def choose_slices(mask: np.ndarray, how: str = "three") -> list[int]:
+    """Return the slices that stand for a lesion, in order.
+
+    Args:
+        mask: bool [slices, rows, columns], not empty.
+        how: `three` for the largest area and the two quartiles of the extent (fewer where these coincide), `all` for
+            every slice of the lesion.
+
+    Raises:
+        UsageError: neither of the two.
+
+    Source: paper, "3 representative slices per lesion".
+    """
+    if how not in ("three", "all"):
+        raise UsageError(f"--slices {how}: choose three or all")
+    areas = mask.sum(axis=(1, 2))
+    filled = np.flatnonzero(areas)
+    if how == "all":
+        return filled.tolist()
+    quartiles = filled[0] + np.round((filled[-1] - filled[0]) * np.array([0.25, 0.75])).astype(int)
+    chosen = {int(np.argmax(areas)), *(int(index) for index in quartiles if areas[index] > 0)}
+    return sorted(chosen)
+
+
+def crop_slice(image: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int) -> np.ndarray:
+    """Return a slice inside the box on `image_size` pixels a side, by linear interpolation, zero outside the slice.
+
+    Where a crop pixel is larger than a voxel it is the mean over as many points as it has voxels a side, so that no
+    voxel is passed over.
+
+    Args:
+        image: real [rows, columns]; a mask gives the share of each pixel that it covers.
+        box: where to crop.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+
+    Returns:
+        float64 [S, S].
+    """
+    pixel_mm = box.side_mm / image_size
+    points = max(1, int(np.ceil(pixel_mm / min(spacing_mm[1:]) - 1e-9)))
+    fine = (np.arange(image_size * points) + 0.5) * pixel_mm / points - box.side_mm / 2
+    rows, columns = box.center_row + fine / spacing_mm[1], box.center_column + fine / spacing_mm[2]
+    coordinates = np.meshgrid(rows, columns, indexing="ij")
+    sampled = ndimage.map_coordinates(image.astype(np.float64), coordinates, order=1, mode="grid-constant")
+    return sampled.reshape(image_size, points, image_size, points).mean(axis=(1, 3))
+
+
+def paste_slice(
+    crop: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return a crop on the grid of the slice it came from, by linear interpolation, zero outside the box.
+
+    Where crop pixels and voxels coincide this is the exact inverse of `crop_slice`.
+
+    Args:
+        crop: real [S, S].
+        box: where the crop was made.
+        spacing_mm: of slices, rows and columns.
+        shape: rows and columns of the slice.
+
+    Returns:
+        float64 [rows, columns].
+    """
+    pixel_mm = box.side_mm / len(crop)
+    middle = (len(crop) - 1) / 2
+    rows = (np.arange(shape[0]) - box.center_row) * spacing_mm[1] / pixel_mm + middle
+    columns = (np.arange(shape[1]) - box.center_column) * spacing_mm[2] / pixel_mm + middle
+    inside = np.abs(rows - middle)[:, None] <= len(crop) / 2
+    inside = inside & (np.abs(columns - middle) <= len(crop) / 2)
+    coordinates = np.meshgrid(rows, columns, indexing="ij")
+    return inside * ndimage.map_coordinates(crop.astype(np.float64), coordinates, order=1, mode="nearest")
+
+
+def outgrown(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]) -> float:
+    """Return the share of a mask's voxels whose centres lie outside the box, in [0, 1]; 0 for an empty mask."""
+    rows = np.abs(np.arange(mask.shape[1]) - box.center_row) * spacing_mm[1] <= box.side_mm / 2
+    columns = np.abs(np.arange(mask.shape[2]) - box.center_column) * spacing_mm[2] <= box.side_mm / 2
+    total = mask.sum()
+    return float(1 - (mask & rows[:, None] & columns).sum() / total) if total else 0.0
+
+
+def crop_lesion(
+    pre: np.ndarray,
+    post: np.ndarray,
+    pre_mask: np.ndarray,
+    post_mask: np.ndarray,
+    *,
+    spacing_mm: tuple[float, float, float],
+    image_size: int,
+    box: str = "pre",
+    slices: str = "three",
+) -> LesionSlices:
+    """Return the slices of a lesion whose two sessions are on one grid and one intensity scale.
+
+    Args:
+        pre: real [slices, rows, columns], scanner units.
+        post: the same grid.
+        pre_mask: bool, the same grid, not empty.
+        post_mask: bool, the same grid; empty where the lesion is gone.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+        box: `pre` makes the box of the pre GTV, which is known for a new patient; `union` of both (the paper's).
+        slices: `three` or `all`, see `choose_slices`.
+
+    Raises:
+        UsageError: another box or choice of slices.
+        DataError: the pre mask is empty, or holds no signal above zero.
+    """
+    if box not in ("pre", "union"):
+        raise UsageError(f"--box {box}: choose pre or union")
+    where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm)
+    chosen = choose_slices(pre_mask, slices)
+    return LesionSlices(
+        **crop_pairs(
+            pre[chosen], post[chosen], pre_mask[chosen], post_mask[chosen], where, spacing_mm, image_size=image_size
+        ),
+        pixel_mm=where.side_mm / image_size,
+        slices=chosen,
+        box=where,
+        outgrown=outgrown(post_mask, where, spacing_mm),
+    )
+
+
+def crop_pairs(
+    pre: np.ndarray,
+    post: np.ndarray,
+    pre_mask: np.ndarray,
+    post_mask: np.ndarray,
+    box: Box,
+    spacing_mm: tuple[float, float, float],
+    *,
+    image_size: int,
+) -> dict[str, np.ndarray]:
+    """Return `pre`, `post`, `pre_mask`, `post_mask` and `scale` of `LesionSlices` for slices already chosen.
+
+    Each image is cropped whole and then masked, so that no signal leaks over the edge of a GTV.
+
+    Args:
+        pre: real [n, rows, columns].
+        post: the same shape.
+        pre_mask: bool, the same shape.
+        post_mask: bool, the same shape.
+        box: where to crop.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+
+    Raises:
+        DataError: a pre crop holds no signal above zero.
+    """
+
+    def crop(images: np.ndarray) -> np.ndarray:
+        return np.stack([crop_slice(image, box, spacing_mm, image_size) for image in images])[..., None]
+
+    pre_inside, post_inside = crop(pre_mask) >= 0.5, crop(post_mask) >= 0.5
+    pre_crop, post_crop = crop(pre) * pre_inside, crop(post) * post_inside
+    scale = pre_crop.max(axis=(1, 2, 3))
+    if (scale <= 0).any():
+        raise DataError("a slice of the lesion holds no signal above zero; check that mask and image belong together")
+    return {
+        "pre": (pre_crop / scale[:, None, None, None]).astype(np.float32),
+        "post": (post_crop / scale[:, None, None, None]).astype(np.float32),
+        "pre_mask": pre_inside,
+        "post_mask": post_inside,
+        "scale": scale.astype(np.float32),
+    }
