@@ -49,14 +49,22 @@ def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[t
     """
     pre, post = tf.constant(samples.pre), tf.constant(samples.post)
     epoch_size = 4 * len(samples)
+    epochs_touched = (batch_size - 1) // epoch_size + 2
+
+    def order_seed(epoch: tf.Tensor) -> tf.Tensor:
+        # The shuffle keeps a few low bits of its seed: counted up, seeds would give orders that resemble and repeat.
+        seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
+        return tf.random.stateless_uniform([3], seeds, 0, 2**31, tf.int64, alg="philox")
 
     def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
         position = tf.cast(step, tf.int64) * batch_size + tf.range(batch_size, dtype=tf.int64)
         epoch = position // epoch_size
+        order_seeds = tf.stack([order_seed(epoch[0] + i) for i in range(epochs_touched)])
         # index_shuffle takes one seed for the whole batch only; the op itself takes one a row, of three numbers.
-        order_seed = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, tf.zeros_like(epoch)], axis=1)
         index = tf.raw_ops.RandomIndexShuffle(
-            index=position % epoch_size, seed=order_seed, max_index=tf.constant(epoch_size - 1, tf.int64)
+            index=position % epoch_size,
+            seed=tf.gather(order_seeds, epoch - epoch[0]),
+            max_index=tf.constant(epoch_size - 1, tf.int64),
         )
         row, turns = index // 4, index % 4
         return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}

@@ -1,0 +1,63 @@
+"""Random pairs and the smallest configurations that still use every part of the trainer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdrift.cohort.samples import Samples
+from tfdrift.config import TrainConfig, train_config
+
+
+@pytest.fixture
+def make_samples():
+    """A function that returns `count` random pairs, two slices a patient, patients dealt to three folds."""
+
+    def make(count: int = 12, size: int = 8, seed: int = 0) -> Samples:
+        rng = np.random.default_rng(seed)
+        pre, post = rng.random((2, count, size, size, 1), dtype=np.float32)
+        numbers, ones = np.arange(count), np.ones(count, np.float32)
+        return Samples(
+            pre=pre,
+            post=post,
+            pre_mask=pre > 0.1,
+            post_mask=post > 0.1,
+            scale=ones,
+            patient=np.char.add("p", (numbers // 2).astype(str)),
+            lesion=np.char.add("l", numbers.astype(str)),
+            fold=(numbers // 2 % 3).astype(np.int32),
+            pixel_mm=ones,
+            pre_mm3=ones,
+            post_mm3=ones,
+            follow_up_mm3=ones,
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_config():
+    """A function that returns a configuration of a few hundred weights and a dozen steps."""
+
+    def make(method: str, **settings) -> TrainConfig:
+        small = {
+            "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 5,
+            "steps": 12, "log_every": 2, "validate_every": 100, "checkpoint_every": 4,
+        }  # fmt: skip
+        return train_config(method, **{**small, **settings})
+
+    return make
+
+
+@pytest.fixture
+def read_weights():
+    """A function that returns every tensor of a run's newest checkpoint by its name in the file."""
+
+    def read(folder: Path) -> dict[str, np.ndarray]:
+        reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
+        # The object graph names Python objects, and the counter counts saves; neither is a weight.
+        skipped = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter/.ATTRIBUTES/VARIABLE_VALUE")
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name not in skipped}
+
+    return read
