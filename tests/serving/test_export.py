@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -61,18 +62,30 @@ np.savez("answer.npz", **model.signatures["serving_default"](**np.load("request.
 
 
 def test_answers_through_the_c_loader(exported, tmp_path):
+    assert_same_answer(ask_c_loader(exported, tmp_path), exported)
+
+
+@one_method
+def test_every_process_gives_the_same_bytes(exported, tmp_path):
+    # Unlike this process, in which a run was trained, those do not ask TensorFlow for deterministic kernels.
+    first, again = ask_c_loader(exported, tmp_path), ask_c_loader(exported, tmp_path)
+    assert all(first[name].tobytes() == again[name].tobytes() for name in ("post", "drift"))
+
+
+def ask_c_loader(exported, folder: Path) -> dict[str, np.ndarray]:
+    """Answer the request in a process of its own that loads the model with TensorFlow's C library."""
     signature = read_meta_graph(exported.version).signature_def["serving_default"]
     names = {name: info.name for name, info in signature.outputs.items()}
-    feeds = {info.name: exported.request[name] for name, info in signature.inputs.items()}
-    np.savez(tmp_path / "feeds.npz", **feeds)
+    feeds: dict[str, Any] = {info.name: exported.request[name] for name, info in signature.inputs.items()}
+    np.savez(folder / "feeds.npz", **feeds)
     spec = importlib.util.find_spec("tensorflow")
     assert spec is not None
     assert spec.origin is not None
     library = Path(spec.origin).with_name("libtensorflow_cc.so.2")
     command = [sys.executable, C_LOADER, library, exported.version, "feeds.npz", "fetches.npz", *names.values()]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    with np.load(tmp_path / "fetches.npz") as fetched:
-        assert_same_answer({name: fetched[tensor] for name, tensor in names.items()}, exported)
+    subprocess.run(command, cwd=folder, check=True)
+    with np.load(folder / "fetches.npz") as fetched:
+        return {name: fetched[tensor] for name, tensor in names.items()}
 
 
 def test_every_weight_is_stored_once_and_nothing_else(exported):
