@@ -10,7 +10,7 @@ from tfdrift.imaging.drawing import Panel, draw_panels
 def draw_lesions(held_out: Samples, predicted: dict[str, np.ndarray], errors: np.ndarray) -> Figure:
     """Draw pre | post | predicted post | drift | predicted drift of the best, the median and the worst lesion.
 
-    Lesions are ranked by their squared error relative to that of copying; the slice shown is the one with most drift.
+    Lesions are ranked by their mean squared error; the slice shown is the one with most drift.
 
     Args:
         held_out: n slices.
@@ -21,8 +21,7 @@ def draw_lesions(held_out: Samples, predicted: dict[str, np.ndarray], errors: np
     ranked = []
     for lesion in np.unique(held_out.lesion):
         rows = np.flatnonzero(held_out.lesion == lesion)
-        if change[rows].sum() > 0:
-            ranked.append((errors[rows].sum() / change[rows].sum(), int(rows[np.argmax(change[rows])])))
+        ranked.append((errors[rows].mean(), int(rows[np.argmax(change[rows])])))
     ranked.sort()
     places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
     chosen = {name: ranked[place][1] for name, place in places.items()}

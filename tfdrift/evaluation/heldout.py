@@ -33,7 +33,7 @@ def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:
         DataError: no run, no checkpoint, or other data than it was trained on.
     """
     config, facts, predictor = load_predictor(folder)
-    training, held_out = split(samples if samples is not None else load_run_samples(config, facts), config.fold)
+    training, held_out = split(load_run_samples(config, facts, samples), config.fold)
     predicted, by_level = predict(predictor, held_out, seed=config.seed)
 
     copy_errors = squared_errors(baselines.copy(held_out), held_out.post)

@@ -119,16 +119,17 @@ def make_predictor(config: TrainConfig, network: keras.Model) -> Predictor:
     )
 
 
-def load_run_samples(config: TrainConfig, facts: dict) -> Samples:
-    """Return the data of a run again.
+def load_run_samples(config: TrainConfig, facts: dict, samples: Samples | None = None) -> Samples:
+    """Return the data of a run again, or check that `samples` are.
 
     Raises:
         DataError: they are not the data the run was made with.
     """
-    samples = _load(config)
+    if samples is None:
+        samples = _load(config)
     if samples.fingerprint() != facts["data"]["fingerprint"]:
         raise DataError(
-            f"--data {config.data} no longer gives the data this run was trained on; restore them or train again"
+            f"--data {config.data} no longer gives the data this run was trained on; restore or train again"
         )
     return samples
 
