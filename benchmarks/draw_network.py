@@ -138,22 +138,16 @@ def draw_network(model: keras.Model) -> Figure:
     return drawing.figure()
 
 
-def write_figures(folder: Path) -> None:
-    """Write an SVG and a PNG for each kind of heads at the default size."""
+def write_figure(path: Path, heads: str) -> None:
+    """Write `path`.svg and `path`.png of the network at its default size."""
     default = TrainConfig(method="method1")
-    for heads in HEADS:
-        model = build_unet(default.image_size, base_filters=default.base_filters, depth=default.depth, heads=heads)
-        about = {
-            "Date": None,
-            "Title": f"U-Net, {heads} heads",
-            "Description": describe_shapes(network_boxes(model)),
-        }
-        with matplotlib.rc_context({"svg.hashsalt": "tfdrift", "svg.fonttype": "path", "mathtext.fontset": "cm"}):
-            figure = draw_network(model)
-            figure.savefig(folder / f"unet_{heads}.svg", metadata=about, bbox_inches="tight", pad_inches=0.08)
-            figure.savefig(
-                folder / f"unet_{heads}.png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.08, dpi=110
-            )
+    model = build_unet(default.image_size, base_filters=default.base_filters, depth=default.depth, heads=heads)
+    about = {"Date": None, "Title": f"U-Net, {heads} heads", "Description": describe_shapes(network_boxes(model))}
+    frame = {"bbox_inches": "tight", "pad_inches": 0.08}
+    with matplotlib.rc_context({"svg.hashsalt": "tfdrift", "svg.fonttype": "path", "mathtext.fontset": "cm"}):
+        figure = draw_network(model)
+        figure.savefig(path.with_suffix(".svg"), metadata=about, **frame)
+        figure.savefig(path.with_suffix(".png"), metadata={"Software": None}, dpi=110, **frame)
 
 
 def _describe(layer: keras.Layer) -> tuple[str, str]:
@@ -414,7 +408,8 @@ def _towards(corner: tuple[float, float], other: tuple[float, float], distance: 
 
 def main() -> None:
     """Write the figures and the tables."""
-    write_figures(DOCS / "figures")
+    for heads in HEADS:
+        write_figure(DOCS / "figures" / f"unet_{heads}", heads)
     document = DOCS / "network.md"
     document.write_text(with_tables(document.read_text(encoding="utf-8"), parameter_tables()), encoding="utf-8")
 
