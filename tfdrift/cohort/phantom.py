@@ -6,14 +6,14 @@ A lesion is star-shaped: in direction u (a unit vector from its centre) its surf
 
 and at depth s = distance / R(u) its signal is a dark core, a bright rim, and texture:
 
-    signal = 1000 (0.35 + (rim(u) - 0.35) sigmoid((s - q) / 0.08)) (1 + 0.08 f_texture)     rim(u) = 0.85 (1 + 0.3 b(u))
+    signal = 1000 (0.35 + (rim(u) - 0.35) sigmoid((s - q) / 0.08)) (1 + 0.08 f_texture)     rim(u) = 0.8 (1 + 0.4 b(u))
 
 with the core fraction q and the rim's brightness b(u) = tanh(f_rim(u)), which is visible before treatment. All f are
 sums of a few random waves with mean 0 and standard deviation about 1. Until the second MRI the radius and the signal
 change by
 
-    log R_post(u) / R(u)  =  -0.05 - 0.10 b(u) + 0.10 z_q + 0.06 Z + 0.05 f_chance(u)
-    log signal_post / signal = -0.20 - 0.15 b(u) + 0.15 z_q + 0.08 Y
+    log R_post(u) / R(u)  =  -0.06 - 0.14 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
+    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y
 
 where z_q is q in standard units: a bright rim, well supplied with blood, responds; a large dark core does not. The
 capital letters and f_chance are chance, drawn anew for each lesion and seen by nobody. Until the follow-up the same
@@ -140,8 +140,8 @@ class Lesion:
         if session == "pre":
             return surface
         change = (
-            -0.05 - 0.10 * self.rim_brightness(directions) + 0.10 * self.core_excess
-            + 0.06 * self.chance.radius + 0.05 * self.chance.direction(directions)
+            -0.06 - 0.14 * self.rim_brightness(directions) + 0.05 * self.core_excess
+            + 0.05 * self.chance.radius + 0.05 * self.chance.direction(directions)
         )  # fmt: skip
         if session == "follow_up":
             change = 1.7 * change + 0.05 * self.chance.follow_up
@@ -162,15 +162,15 @@ class Lesion:
         return distance / self.surface_mm(directions, session)
 
     def signal(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return the signal of the lesion's tissue, float64 [...], without gain and noise, at points float64 [..., 3]."""
+        """Return the tissue's signal, without gain and noise, float64 [...], at points float64 [..., 3]."""
         directions, _ = self._polar(points_mm)
         depth, offset = self.depth(points_mm, session), points_mm - self.center_mm
         brightness = self.rim_brightness(directions)
-        rim = 0.85 * (1 + 0.3 * brightness)
+        rim = 0.8 * (1 + 0.4 * brightness)
         signal = 0.35 + (rim - 0.35) * _sigmoid((depth - self.core) / 0.08)
         signal = SIGNAL * signal * (1 + 0.08 * self.texture(offset / self.radius_mm))
         if session != "pre":
-            signal = signal * np.exp(-0.20 - 0.15 * brightness + 0.15 * self.core_excess + 0.08 * self.chance.signal)
+            signal = signal * np.exp(-0.25 - 0.25 * brightness + 0.05 * self.core_excess + 0.10 * self.chance.signal)
         return signal
 
     def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
