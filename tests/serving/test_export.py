@@ -5,6 +5,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from tfdrift.serving.export import export_run, publish, versions, write_model
 from tfdrift.training.run import load_predictor
 
 C_LOADER = Path(__file__).with_name("c_loader.py")
+SERVING_DOCS = Path(__file__).parents[2] / "docs/serving.md"
 # One graph, other kernels at most (fusions that only the loaded graph gets); float32 rounding of the largest value.
 ROUNDING = 1e-5
 one_method = pytest.mark.parametrize("method", ["method2"], indirect=True, scope="session")
@@ -47,16 +49,14 @@ def assert_same_answer(answer, exported):
         np.testing.assert_allclose(answer[name], value, rtol=0, atol=ROUNDING * np.abs(value).max())
 
 
-def test_answers_in_a_process_without_tfdrift_and_keras(exported, tmp_path):
+def test_documented_example_answers_in_a_process_without_tfdrift_and_keras(exported, tmp_path):
     np.savez(tmp_path / "request.npz", **exported.request)
-    script = f"""
-import sys
-sys.modules["tfdrift"] = sys.modules["keras"] = None  # as if neither were installed
-import numpy as np, tensorflow as tf
-model = tf.saved_model.load({str(exported.version)!r})
-np.savez("answer.npz", **model.signatures["serving_default"](**np.load("request.npz")))
-"""
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    (tmp_path / "saved_models").mkdir()
+    (tmp_path / "saved_models/my-run").symlink_to(exported.version.parent)
+    example = re.findall(r"```python\n(.*?)```", SERVING_DOCS.read_text(encoding="utf-8"), re.DOTALL)[0]
+    absent = 'import sys\nsys.modules["tfdrift"] = sys.modules["keras"] = None  # as if neither were installed\n'
+    ask = 'np.savez("answer.npz", **predict(**np.load("request.npz")))\n'
+    subprocess.run([sys.executable, "-c", absent + example + ask], cwd=tmp_path, check=True)
     with np.load(tmp_path / "answer.npz") as answer:
         assert_same_answer(dict(answer), exported)
 
@@ -173,7 +173,7 @@ def test_killed_at_any_moment_no_half_version_shows(exported, tmp_path):
     """Kill an export as soon as each of these shows on disk; the parent watches, so moments in between happen too."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tfdrift.serving.export"])
-    moments = (".staging-*", ".staging-*/variables/*", ".staging-*/saved_model.pb", ".staging-*/assets/*", "[0-9]*")
+    moments = ("[0-9]*", ".staging-*", ".staging-*/variables/*", ".staging-*/saved_model.pb", ".staging-*/assets/*")
     whole = {file.relative_to(exported.version) for file in exported.version.rglob("*")}
     target, left_behind = tmp_path / "model", []
     for moment in moments:

@@ -15,8 +15,8 @@ from tfdrift.model.predictor import Predictor
 from tfdrift.model.unet import build_unet
 from tfdrift.serving.signatures import ServingModule, check_ops
 
-# Float32 rounding, as a share of the largest value. Measured on CPU: equal bits between all batches of two or more, and
-# at most 6e-7 between those and a batch of one, whose convolutions are another kernel that adds in another order.
+# Float32 rounding, as a share of the largest value. Measured on a CPU with oneDNN: equal bits in all batches of two or
+# more, at most 6e-7 between those and a batch of one, whose convolutions are another kernel and add in another order.
 ROUNDING = 1e-5
 
 
