@@ -1,6 +1,5 @@
 """`tfdrift train`: one method on one data set into a run folder."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,6 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
         click.echo(settings.as_json(config))
         return
     folder = out or Path("runs") / method
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from tfdrift.evaluation.heldout import evaluate_run
     from tfdrift.training.run import train as run_training
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tests.cohort.test_samples import make_samples
+from tests.random_samples import make_samples
 from tfdrift.config import train_config
 from tfdrift.serving.export import export_run
 from tfdrift.training.run import train

@@ -1,0 +1,5 @@
+"""`python -m tfdrift_cli` is `tfdrift`."""
+
+from .main import main
+
+main()

@@ -1,0 +1,35 @@
+"""The command line reference, made from the commands themselves.
+
+python -m tfdrift_cli.reference > docs/cli.md
+"""
+
+from collections.abc import Iterator
+
+import click
+
+from .main import cli
+
+
+def walk(
+    command: click.Command, path: tuple[str, ...] = ("tfdrift",)
+) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Yield (name, command, context) of a command and everything below it."""
+    context = click.Context(command, info_name=" ".join(path), max_content_width=100)
+    yield " ".join(path), command, context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None, f"{name} is listed and does not exist"
+            yield from walk(below, (*path, name))
+
+
+def reference() -> str:
+    """Return the reference as Markdown: the `--help` of each command."""
+    parts = ["# Command line", "Made by `make docs` from the commands themselves."]
+    for name, command, context in walk(cli):
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    click.echo(reference(), nl=False)
