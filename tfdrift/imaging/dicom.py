@@ -1,0 +1,174 @@
+"""Opening one DICOM file of unknown origin: bounded in size and memory, quiet, and refused in one line.
+
+Every other module reads DICOM through here. Errors never carry a path or an element's value, because both can hold a
+person's name; the caller says what the file is called, such as "file 3 of 35".
+"""
+
+import contextlib
+import io
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import dcmread, read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from tfdrift.errors import DataError
+
+MAX_FILE_BYTES = 512 * 2**20
+"""A larger file is refused. An enhanced MR of 512 x 512 x 500 16-bit voxels has 250 MiB."""
+
+MAX_INFLATED_BYTES = 256 * 2**20
+"""What a deflated file may grow to. Deflate expands up to a thousandfold, and pydicom itself sets no bound."""
+
+MAX_ITEMS = 200_000
+"""Sequence items in one element. Each costs pydicom 20 us and 1.5 kB; the largest structure sets have 50,000."""
+
+MAX_READS = 2_000_000
+"""Read calls while a header is parsed: about 1 us each, two or three an element."""
+
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+# What pydicom raises on files that are not what they say, found by the tests' broken files.
+_PARSE_ERRORS = (
+    InvalidDicomError, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NameError,
+    RuntimeError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def parsing(name: str) -> Iterator[None]:
+    """Silence pydicom's warnings and turn what it raises on a broken file into one line.
+
+    pydicom converts values when they are first used, so the block around every use of a data set is in here too.
+
+    Args:
+        name: what the file is called in the message.
+
+    Raises:
+        DataError: the block met a file that cannot be parsed.
+
+    Example:
+        >>> with parsing("file 1 of 2"):
+        ...     float("not a number")
+        Traceback (most recent call last):
+        tfdrift.errors.DataError: file 1 of 2 is damaged or not what it says (ValueError); export it again
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except _PARSE_ERRORS as error:
+            kind = type(error).__name__
+            raise DataError(f"{name} is damaged or not what it says ({kind}); export it again") from None
+
+
+def read_header(path: Path, name: str) -> Dataset:
+    """Read a DICOM file up to its pixels.
+
+    Args:
+        path: the file.
+        name: what the file is called in error messages.
+
+    Returns:
+        The elements before the pixel data; their values are converted when used, so use them inside `parsing(name)`.
+
+    Raises:
+        DataError: not a regular file, not readable, too large, not DICOM, damaged or cut off.
+    """
+    with _opened(path, name) as file, parsing(name):
+        return _checked(_parse(file, name, stop_before_pixels=True), name)
+
+
+def read_whole(path: Path, name: str) -> Dataset:
+    """Read a DICOM file with its pixels, still encoded; otherwise as `read_header`."""
+    with _opened(path, name) as file, parsing(name):
+        return _checked(_parse(file, name, stop_before_pixels=False), name)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
+    """Open a regular file; a FIFO or a device would block or never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{name} is not a regular file")
+        # Without O_NONBLOCK a FIFO that took the file's place since then would block for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise DataError(f"{name} cannot be opened: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{name} is not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise DataError(f"{name} has {status.st_size} bytes; at most {MAX_FILE_BYTES} are read")
+        try:
+            yield file
+        except OSError as error:
+            raise DataError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _parse(file: BinaryIO, name: str, *, stop_before_pixels: bool) -> Dataset:
+    if file.read(132)[128:] != b"DICM":
+        raise DataError(f"{name} is not a DICOM file")
+    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") is None:
+        raise DataError(f"{name} names no transfer syntax (0002,0010)")
+    if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return dcmread(_CountedReads(file, name), stop_before_pixels=stop_before_pixels)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
+    if not inflater.eof:
+        raise DataError(f"{name} is cut off, or inflates to more than {MAX_INFLATED_BYTES} bytes; decompress it first")
+    dataset = read_dataset(_CountedReads(io.BytesIO(inflated), name), False, True)
+    dataset.file_meta = FileMetaDataset(meta)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
+
+
+def _checked(dataset: Dataset, name: str) -> Dataset:
+    """Refuse what pydicom passes over in silence: an element cut short, an element of a million empty items."""
+    for tag in dataset.keys():  # noqa: SIM118 - iterating the data set itself would convert every value
+        element = dataset.get_item(tag)
+        value = getattr(element, "value", None)
+        if not isinstance(value, bytes):
+            continue
+        length = getattr(element, "length", _UNDEFINED_LENGTH)
+        if length not in (_UNDEFINED_LENGTH, len(value)):
+            raise DataError(f"{name} is cut off in element {tag}; export it again")
+        items = max(value.count(b"\xfe\xff\x00\xe0"), value.count(b"\xff\xfe\xe0\x00"))
+        if items > MAX_ITEMS:
+            raise DataError(f"{name} has {items} items in element {tag}; at most {MAX_ITEMS} are read")
+    return dataset
+
+
+class _CountedReads(io.RawIOBase):
+    """A file that stops a parser which asks too often: a small file can hold millions of empty elements."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._of, self._reads = file, name, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise DataError(f"{self._of} has too many elements to be an image or a structure set")
+        return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -1,0 +1,388 @@
+"""A series of DICOM MR slices to one volume in mm, or a refusal that says which file and why.
+
+Files are named by their number in the sorted list of files and their instance number, such as "file 3 of 35 (instance
+7)": folder and file names often hold the patient's name, and messages end up in logs.
+"""
+
+import dataclasses
+import datetime
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder, pixel_array
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.codestream import frame_shape
+from tfdrift.imaging.dicom import parsing, read_header, read_whole
+from tfdrift.imaging.geometry import Grid, Plane, stack_planes
+
+IMAGE_MODALITIES = ("MR", "CT", "PT")
+"""Modalities whose slices can be a volume."""
+
+ACQUISITION_NUMBERS = (
+    "MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
+    "SliceThickness",
+)  # fmt: skip
+"""Numbers about the acquisition that may leave the import."""
+
+ACQUISITION_CODES = {
+    "ScanningSequence": {"SE", "IR", "GR", "EP", "RM"},
+    "SequenceVariant": {"SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "TOF", "NONE"},
+    "MRAcquisitionType": {"2D", "3D"},
+}
+"""Codes about the acquisition that may leave the import, each with the terms DICOM defines; other text is dropped."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slice:
+    """One slice's header: where it is, where its pixels are, and how their values become scanner units.
+
+    Args:
+        plane: its place.
+        file: index of its file in the list that was read.
+        frame: index of its frame in that file.
+        slope: RescaleSlope; 1 where there is none.
+        intercept: RescaleIntercept; 0 where there is none.
+        series_uid: SeriesInstanceUID.
+        frame_of_reference_uid: FrameOfReferenceUID; empty where there is none.
+        study_uid: StudyInstanceUID; empty where there is none.
+        study_date: StudyDate; None where there is none.
+        modality: one of `IMAGE_MODALITIES`.
+        acquisition: the allowed attributes that are present.
+    """
+
+    plane: Plane
+    file: int
+    frame: int
+    slope: float
+    intercept: float
+    series_uid: str
+    frame_of_reference_uid: str
+    study_uid: str
+    study_date: datetime.date | None
+    modality: str
+    acquisition: dict[str, float | str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Series:
+    """A series that is a regular volume, without its pixels.
+
+    The UIDs and the date are for matching in memory; they must not be written to any file.
+
+    Args:
+        grid: its voxels' place.
+        slices: in the order of the grid.
+        series_uid: SeriesInstanceUID.
+        frame_of_reference_uid: FrameOfReferenceUID; empty where there is none.
+        study_uid: StudyInstanceUID; empty where there is none.
+        study_date: StudyDate; None where there is none.
+        modality: one of `IMAGE_MODALITIES`.
+        acquisition: allowed attributes of the first slice.
+    """
+
+    grid: Grid
+    slices: tuple[Slice, ...]
+    series_uid: str
+    frame_of_reference_uid: str
+    study_uid: str
+    study_date: datetime.date | None
+    modality: str
+    acquisition: dict[str, float | str]
+
+    def __str__(self) -> str:
+        """Describe the series without identity, to tell candidates apart."""
+        columns, rows, slices = self.grid.size
+        spacing = " x ".join(f"{mm:.3g}" for mm in self.grid.spacing_mm)
+        return f"{self.modality}, {columns} x {rows} x {slices} voxels of {spacing} mm, {self.grid.orientation}"
+
+
+def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
+    """Read one DICOM series as a volume in patient coordinates.
+
+    What must be true of the input, or it is refused:
+
+    - every file in the folder (not in its sub-folders, and but for DICOMDIR and hidden files) is readable DICOM;
+      structure sets and other objects without pixels are passed over
+    - Modality is MR, CT or PT; all slices have one SeriesInstanceUID and one FrameOfReferenceUID (or none)
+    - SamplesPerPixel is 1 and PhotometricInterpretation is MONOCHROME2; BitsAllocated is 8, 16 or 32, BitsStored is at
+      most that, HighBit is BitsStored - 1; there is no Modality LUT
+    - RescaleSlope is finite and not 0, RescaleIntercept is finite (both optional; for each frame where the series is
+      enhanced)
+    - ImagePositionPatient, ImageOrientationPatient, PixelSpacing, Rows and Columns are there and make up a regular grid
+      as `stack_planes` requires it
+    - PixelData holds exactly the bytes that Rows, Columns, NumberOfFrames and BitsAllocated ask for, or is compressed in
+      a way an installed decoder knows, into frames of exactly Rows x Columns
+
+    Args:
+        source: a folder, or the files of one series.
+
+    Returns:
+        The image, float32, in scanner units (value * RescaleSlope + RescaleIntercept), slices in order of their position
+        along the normal; and the series' header.
+
+    Raises:
+        DataError: any of the above does not hold. The message names the file by number.
+    """
+    files = _files_of(source)
+    slices = read_slices(files)
+    if not slices:
+        raise DataError("no file is a DICOM image; give the folder that holds the slices themselves")
+    series = assemble_series(slices)
+    columns, rows, num_slices = series.grid.size
+    volume = np.empty((num_slices, rows, columns), np.float32)
+    places_in = defaultdict(list)
+    for k, one in enumerate(series.slices):
+        places_in[one.file].append(k)
+    for file, places in places_in.items():
+        dataset = read_whole(files[file], _name(file, files))
+        for k in places:
+            volume[k] = _read_frame(dataset, series.slices[k])
+    image = sitk.GetImageFromArray(volume)
+    series.grid.place(image)
+    return image, series
+
+
+def read_slices(files: Sequence[Path]) -> list[Slice]:
+    """Read the headers of image files; files without pixels are passed over.
+
+    Raises:
+        DataError: a file cannot be read or has no usable geometry; the message names it by its number in the list.
+    """
+    slices = []
+    for number, file in enumerate(files):
+        name = _name(number, files)
+        slices += slices_of(read_header(file, name), name, number)
+    return slices
+
+
+def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
+    """Return the slices whose headers a data set holds: one, or one a frame; none for an object that is no image.
+
+    Args:
+        dataset: from `read_header`.
+        name: what the file is called in error messages.
+        file: its index in the list of files.
+
+    Raises:
+        DataError: it is an image but not one of a volume, or has no usable geometry.
+    """
+    with parsing(name):
+        if "Rows" not in dataset:
+            if str(dataset.get("Modality", "")) in IMAGE_MODALITIES:
+                raise DataError(f"{name} has no Rows; {_EXPORT}")
+            return []
+        number = dataset.get("InstanceNumber")
+        name = name if number is None else f"{name} (instance {int(number)})"
+        modality = str(dataset.get("Modality", ""))
+        if modality not in IMAGE_MODALITIES:
+            raise DataError(f"{name} is not {', '.join(IMAGE_MODALITIES[:-1])} or {IMAGE_MODALITIES[-1]}")
+        if not dataset.get("SeriesInstanceUID"):
+            raise DataError(f"{name} has no SeriesInstanceUID; {_EXPORT}")
+        _check_pixel_format(dataset, name)
+        functional = dataset.get("PerFrameFunctionalGroupsSequence")
+        num_frames = int(dataset.get("NumberOfFrames") or 1)
+        if functional is None and num_frames != 1:
+            raise DataError(
+                f"{name} has {num_frames} frames without a position each; export an enhanced or single-frame MR"
+            )
+        if functional is not None and len(functional) != num_frames:
+            raise DataError(f"{name} has {num_frames} frames and {len(functional)} positions; {_EXPORT}")
+        slices = []
+        for frame in range(num_frames):
+            groups = (
+                [dataset]
+                if functional is None
+                else [functional[frame], *dataset.get("SharedFunctionalGroupsSequence", [])]
+            )
+            label = name if functional is None else f"frame {frame + 1} of {name}"
+            slope, intercept = _rescale(groups, label)
+            slices.append(
+                Slice(
+                    plane=_plane(dataset, groups, label),
+                    file=file,
+                    frame=frame,
+                    slope=slope,
+                    intercept=intercept,
+                    series_uid=str(dataset.SeriesInstanceUID),
+                    frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or ""),
+                    study_uid=str(dataset.get("StudyInstanceUID") or ""),
+                    study_date=date_of(dataset),
+                    modality=modality,
+                    acquisition=_acquisition(dataset),
+                )
+            )
+        return slices
+
+
+def assemble_series(slices: Sequence[Slice]) -> Series:
+    """Check that slices are one regular volume and put them in order.
+
+    Raises:
+        DataError: they are of several series or frames of reference, or `stack_planes` refuses them. Several series are
+            listed with what tells them apart.
+    """
+    counts = Counter((one.series_uid, one.modality, one.plane.columns, one.plane.rows) for one in slices)
+    if len({one.series_uid for one in slices}) > 1:
+        found = "; ".join(
+            f"{modality}, {n} slices of {columns} x {rows}" for (_, modality, columns, rows), n in counts.items()
+        )
+        raise DataError(f"the files hold more than one series ({found}); {_ONE_SERIES}")
+    first = slices[0]
+    for one in slices:
+        if one.frame_of_reference_uid != first.frame_of_reference_uid:
+            raise DataError(f"{one.plane.name} and {first.plane.name} differ in frame of reference; {_ONE_SERIES}")
+    grid, order = stack_planes([one.plane for one in slices])
+    return Series(
+        grid=grid,
+        slices=tuple(slices[i] for i in order),
+        series_uid=first.series_uid,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        study_uid=first.study_uid,
+        study_date=first.study_date,
+        modality=first.modality,
+        acquisition=first.acquisition,
+    )
+
+
+def date_of(dataset: Dataset) -> datetime.date | None:
+    """Return the StudyDate, or None where it is missing or no date."""
+    try:
+        return datetime.datetime.strptime(str(dataset.get("StudyDate") or ""), "%Y%m%d").date()
+    except ValueError:
+        return None
+
+
+def _files_of(source: Path | Sequence[Path]) -> list[Path]:
+    if not isinstance(source, Path):
+        return sorted(source)
+    try:
+        inside = [
+            path for path in source.iterdir() if not path.name.startswith(".") and path.name.upper() != "DICOMDIR"
+        ]
+    except OSError as error:
+        raise DataError(f"the series folder cannot be read: {error.strerror}") from None
+    return sorted(path for path in inside if not path.is_dir())
+
+
+def _name(number: int, files: Sequence[Path]) -> str:
+    return f"file {number + 1} of {len(files)}"
+
+
+def _check_pixel_format(dataset: Dataset, name: str) -> None:
+    if dataset.get("SamplesPerPixel") != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
+        raise DataError(f"{name} is not grey-scale with bright as high (MONOCHROME2); {_EXPORT}")
+    allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
+    high = int(dataset.get("HighBit", stored - 1))
+    if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
+        raise DataError(
+            f"{name} has {allocated} bits allocated, {stored} stored, high bit {high}, which do not go together"
+        )
+    if dataset.get("PixelRepresentation") not in (0, 1):
+        raise DataError(f"{name} does not say whether its pixels are signed (PixelRepresentation); {_EXPORT}")
+    if "ModalityLUTSequence" in dataset:
+        raise DataError(f"{name} has a Modality LUT; export it with RescaleSlope and RescaleIntercept")
+
+
+def _first(groups: Sequence[Dataset], keyword: str, sequence: str) -> object:
+    """Return an attribute of a single-frame header, or of the functional group that holds it."""
+    for group in groups:
+        inner = group.get(sequence)
+        for item in [group, *(inner or [])]:
+            if item.get(keyword) is not None:
+                return item[keyword].value
+    return None
+
+
+def _plane(dataset: Dataset, groups: Sequence[Dataset], name: str) -> Plane:
+    def numbers(keyword: str, sequence: str) -> tuple[float, ...]:
+        value = _first(groups, keyword, sequence)
+        return () if value is None else tuple(float(number) for number in np.atleast_1d(np.array(value, float)))
+
+    return Plane(
+        name=name,
+        position_mm=numbers("ImagePositionPatient", "PlanePositionSequence"),
+        orientation=numbers("ImageOrientationPatient", "PlaneOrientationSequence"),
+        spacing_mm=numbers("PixelSpacing", "PixelMeasuresSequence"),
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+    )
+
+
+def _rescale(groups: Sequence[Dataset], name: str) -> tuple[float, float]:
+    slope = _first(groups, "RescaleSlope", "PixelValueTransformationSequence")
+    intercept = _first(groups, "RescaleIntercept", "PixelValueTransformationSequence")
+    slope, intercept = float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+    if not math.isfinite(slope) or slope == 0 or not math.isfinite(intercept):
+        raise DataError(f"{name} has RescaleSlope {slope} and RescaleIntercept {intercept}; {_EXPORT}")
+    return slope, intercept
+
+
+def _acquisition(dataset: Dataset) -> dict[str, float | str]:
+    found: dict[str, float | str] = {}
+    for keyword in ACQUISITION_NUMBERS:
+        try:
+            found[keyword] = float(dataset.get(keyword))
+        except (TypeError, ValueError):
+            continue  # absent, empty or not a number: there is nothing to pass on
+    for keyword, terms in ACQUISITION_CODES.items():
+        value = dataset.get(keyword)
+        codes = [value] if isinstance(value, str) else list(value or [])
+        if codes and set(codes) <= terms:
+            found[keyword] = "\\".join(codes)
+    return {keyword: value for keyword, value in found.items() if isinstance(value, str) or math.isfinite(value)}
+
+
+def _read_frame(dataset: Dataset, one: Slice) -> np.ndarray:
+    """Return one slice in scanner units, float32 [rows, columns]."""
+    name, shape = one.plane.name, (one.plane.rows, one.plane.columns)
+    with parsing(name):
+        # The header was read a moment before; the file may have been replaced since.
+        if (int(dataset.Rows), int(dataset.Columns)) != shape:
+            raise DataError(f"{name} changed while it was read; run again")
+        _check_pixel_format(dataset, name)
+        _check_pixel_data(dataset, one.frame, name)
+        stored = pixel_array(dataset, index=one.frame, raw=True)
+    if stored.shape != shape or stored.dtype.kind not in "iu":
+        raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
+    values = (stored * np.float64(one.slope) + one.intercept).astype(np.float32)
+    if not np.all(np.isfinite(values)):
+        raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
+    return values
+
+
+def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
+    """Refuse pixel data whose size is not the header's, before anything is allocated for it."""
+    num_frames, allocated = int(dataset.get("NumberOfFrames") or 1), int(dataset.BitsAllocated)
+    if not isinstance(dataset.get("PixelData"), bytes):
+        raise DataError(f"{name} has no PixelData; export it again")
+    frame_bytes = dataset.Rows * dataset.Columns * allocated // 8
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed or syntax.is_deflated:
+        expected, found = frame_bytes * num_frames, len(dataset.PixelData)
+        if found != expected + expected % 2:
+            raise DataError(f"{name} has {found} bytes of pixels where its header asks for {expected}; export it again")
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        decoder = None
+    if decoder is None or not decoder.is_available:
+        raise DataError(f"{name} is compressed in a way no installed decoder knows; export it uncompressed")
+    encoded = get_frame(dataset.PixelData, frame, number_of_frames=num_frames)
+    # No method makes noise larger than this; a run-length code expands at most 64 times, which bounds what it decodes to.
+    if len(encoded) > 2 * frame_bytes + 1024:
+        raise DataError(f"{name} has a compressed frame larger than its pixels; export it uncompressed")
+    shape = frame_shape(encoded)
+    if shape is not None and shape != (dataset.Rows, dataset.Columns, 1):
+        raise DataError(f"{name} holds a compressed frame of another size than its header says; export it again")
+
+
+_EXPORT = "export the series again as MR images"
+_ONE_SERIES = "give the files of one series only"
