@@ -16,6 +16,30 @@ def cohort() -> None:
 
 
 @cohort.command()
+@click.argument("dicom_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def scan(dicom_dir: Path, as_json: bool) -> None:
+    """List the patients, studies, series and structure sets below a folder.
+
+    Reads headers only, in any folder layout. What it prints names patients and files: it is for your own console.
+
+    Example:
+
+      tfdrift cohort scan /data/patients
+    """
+    import json
+
+    from tqdm import tqdm
+
+    from tfdrift.cohort.catalogue import scan as scan_folder
+    from tfdrift.cohort.listing import to_document, to_text
+
+    # disable=None: a bar on a terminal only
+    found = scan_folder(dicom_dir, lambda files, total: tqdm(files, total=total, unit="file", disable=None))
+    click.echo(json.dumps(to_document(found), indent=2) if as_json else to_text(found))
+
+
+@cohort.command()
 @click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
 @click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
 @click.option("--roi", required=True, help="Name of the structure, as the planning system shows it.")
@@ -31,8 +55,9 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
       tfdrift cohort mask --series MR_T1 --rtstruct RS.dcm --roi GTV --out gtv.nii.gz
     """
     from tfdrift.errors import DataError
+    from tfdrift.imaging.matching import fits
     from tfdrift.imaging.series import read_series
-    from tfdrift.imaging.structures import find_roi, fits, mask_figures, rasterise, read_structures
+    from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
     from tfdrift.imaging.writing import write_nifti
 
     image, series = read_series(series_dir)

@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
@@ -127,7 +127,7 @@ def _parse(file: BinaryIO, name: str, *, stop_before_pixels: bool) -> Dataset:
     inflated = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
     if not inflater.eof:
         raise DataError(f"{name} is cut off, or inflates to more than {MAX_INFLATED_BYTES} bytes; decompress it first")
-    dataset = read_dataset(_CountedReads(io.BytesIO(inflated), name), False, True)
+    dataset = read_dataset(cast(BinaryIO, _CountedReads(io.BytesIO(inflated), name)), False, True)
     dataset.file_meta = FileMetaDataset(meta)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return dataset

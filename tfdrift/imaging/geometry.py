@@ -119,7 +119,8 @@ class Grid:
             float64 [n, 3].
 
         Example:
-            >>> grid = Grid(size=(4, 4, 4), spacing_mm=(1, 2, 3), origin_mm=(5, 5, 5), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
+            >>> upright = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+            >>> grid = Grid(size=(4, 4, 4), spacing_mm=(1, 2, 3), origin_mm=(5, 5, 5), direction=upright)
             >>> grid.to_index(np.array([[6.0, 7.0, 8.0]]))
             array([[1., 1., 1.]])
         """
@@ -150,16 +151,14 @@ def stack_planes(planes: Sequence[Plane]) -> tuple[Grid, list[int]]:
             (gantry tilt). The message names a slice at fault.
 
     Example:
-        >>> planes = [
-        ...     Plane(name=f"file {i}", position_mm=(0, 0, 3 * i), orientation=(1, 0, 0, 0, 1, 0), spacing_mm=(1, 1), rows=8, columns=9)
-        ...     for i in (2, 0, 1)
-        ... ]
+        >>> axial = {"orientation": (1, 0, 0, 0, 1, 0), "spacing_mm": (1, 1), "rows": 8, "columns": 9}
+        >>> planes = [Plane(name=f"file {i}", position_mm=(0, 0, 3 * i), **axial) for i in (2, 0, 1)]
         >>> grid, order = stack_planes(planes)
         >>> grid.size, grid.spacing_mm, order
         ((9, 8, 3), (1.0, 1.0, 3.0), [1, 2, 0])
     """
     if len(planes) < MIN_SLICES:
-        raise DataError(f"{len(planes)} slice{'s' * (len(planes) != 1)}: a volume needs at least {MIN_SLICES}")
+        raise DataError(f"a volume needs at least {MIN_SLICES} slices, not {len(planes)}")
     first = planes[0]
     for plane in planes:
         if not np.allclose(plane.orientation, first.orientation, rtol=0, atol=ORTHONORMAL_TOLERANCE):
@@ -170,7 +169,7 @@ def stack_planes(planes: Sequence[Plane]) -> tuple[Grid, list[int]]:
             raise DataError(f"{plane.name} and {first.name} differ in PixelSpacing; {_ONE_SERIES}")
     if len(planes) * first.rows * first.columns > MAX_VOXELS:
         raise DataError(
-            f"{len(planes)} slices of {first.rows} x {first.columns} are more than the {MAX_VOXELS} voxels that are read"
+            f"{len(planes)} slices of {first.rows} x {first.columns} are more than {MAX_VOXELS} voxels, the most read"
         )
     direction = _direction(np.array(first.orientation, float))
     positions = np.array([plane.position_mm for plane in planes], float)

@@ -13,11 +13,11 @@ MAX_CROSSINGS = 8_000_000
 def fill_polygons(polygons: Sequence[np.ndarray], slices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Return which voxel centres are inside polygons.
 
-    A centre is inside when a ray from it towards smaller columns crosses the edges of its slice an odd number of times.
-    So a polygon inside another is a hole, a hole joined to the outside by a doubled line (keyhole) is the same hole, and
-    of two polygons that share an edge, a centre on it belongs to exactly one: a row counts as crossed from an edge's
-    lower end up to, and without, its upper end; a centre on a crossing is to the right of it, hence inside on a left
-    edge and outside on a right one.
+    A centre is inside when a ray from it towards smaller columns crosses the edges of its slice an odd number of
+    times. So a polygon inside another is a hole, a hole joined to the outside by a doubled line (keyhole) is the same
+    hole, and of two polygons that share an edge, a centre on it belongs to exactly one: a row counts as crossed from an
+    edge's lower end up to, and without, its upper end; a centre on a crossing is to the right of it, hence inside on a
+    left edge and outside on a right one.
 
     Args:
         polygons: float64 [n, 2] each, (column, row) in pixels, whole numbers at pixel centres; closed by itself.

@@ -10,17 +10,16 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder, pixel_array
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.codestream import frame_shape
 from tfdrift.imaging.dicom import parsing, read_header, read_whole
 from tfdrift.imaging.geometry import Grid, Plane, stack_planes
+from tfdrift.imaging.pixels import check_pixel_format, read_frame
 
 IMAGE_MODALITIES = ("MR", "CT", "PT")
 """Modalities whose slices can be a volume."""
@@ -115,17 +114,17 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
       most that, HighBit is BitsStored - 1; there is no Modality LUT
     - RescaleSlope is finite and not 0, RescaleIntercept is finite (both optional; for each frame where the series is
       enhanced)
-    - ImagePositionPatient, ImageOrientationPatient, PixelSpacing, Rows and Columns are there and make up a regular grid
-      as `stack_planes` requires it
-    - PixelData holds exactly the bytes that Rows, Columns, NumberOfFrames and BitsAllocated ask for, or is compressed in
-      a way an installed decoder knows, into frames of exactly Rows x Columns
+    - ImagePositionPatient, ImageOrientationPatient, PixelSpacing, Rows and Columns are there and make up a regular
+      grid as `stack_planes` requires it
+    - PixelData holds exactly the bytes that Rows, Columns, NumberOfFrames and BitsAllocated ask for, or is compressed
+      in a way an installed decoder knows, into frames of exactly Rows x Columns
 
     Args:
         source: a folder, or the files of one series.
 
     Returns:
-        The image, float32, in scanner units (value * RescaleSlope + RescaleIntercept), slices in order of their position
-        along the normal; and the series' header.
+        The image, float32, in scanner units (value * RescaleSlope + RescaleIntercept), slices in order of their
+        position along the normal; and the series' header.
 
     Raises:
         DataError: any of the above does not hold. The message names the file by number.
@@ -143,7 +142,10 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
     for file, places in places_in.items():
         dataset = read_whole(files[file], _name(file, files))
         for k in places:
-            volume[k] = _read_frame(dataset, series.slices[k])
+            one = series.slices[k]
+            volume[k] = read_frame(
+                dataset, one.frame, shape=(rows, columns), slope=one.slope, intercept=one.intercept, name=one.plane.name
+            )
     image = sitk.GetImageFromArray(volume)
     series.grid.place(image)
     return image, series
@@ -185,7 +187,7 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
             raise DataError(f"{name} is not {', '.join(IMAGE_MODALITIES[:-1])} or {IMAGE_MODALITIES[-1]}")
         if not dataset.get("SeriesInstanceUID"):
             raise DataError(f"{name} has no SeriesInstanceUID; {_EXPORT}")
-        _check_pixel_format(dataset, name)
+        check_pixel_format(dataset, name)
         functional = dataset.get("PerFrameFunctionalGroupsSequence")
         num_frames = int(dataset.get("NumberOfFrames") or 1)
         if functional is None and num_frames != 1:
@@ -275,22 +277,7 @@ def _name(number: int, files: Sequence[Path]) -> str:
     return f"file {number + 1} of {len(files)}"
 
 
-def _check_pixel_format(dataset: Dataset, name: str) -> None:
-    if dataset.get("SamplesPerPixel") != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
-        raise DataError(f"{name} is not grey-scale with bright as high (MONOCHROME2); {_EXPORT}")
-    allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
-    high = int(dataset.get("HighBit", stored - 1))
-    if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
-        raise DataError(
-            f"{name} has {allocated} bits allocated, {stored} stored, high bit {high}, which do not go together"
-        )
-    if dataset.get("PixelRepresentation") not in (0, 1):
-        raise DataError(f"{name} does not say whether its pixels are signed (PixelRepresentation); {_EXPORT}")
-    if "ModalityLUTSequence" in dataset:
-        raise DataError(f"{name} has a Modality LUT; export it with RescaleSlope and RescaleIntercept")
-
-
-def _first(groups: Sequence[Dataset], keyword: str, sequence: str) -> object:
+def _first(groups: Sequence[Dataset], keyword: str, sequence: str) -> Any:
     """Return an attribute of a single-frame header, or of the functional group that holds it."""
     for group in groups:
         inner = group.get(sequence)
@@ -337,51 +324,6 @@ def _acquisition(dataset: Dataset) -> dict[str, float | str]:
         if codes and set(codes) <= terms:
             found[keyword] = "\\".join(codes)
     return {keyword: value for keyword, value in found.items() if isinstance(value, str) or math.isfinite(value)}
-
-
-def _read_frame(dataset: Dataset, one: Slice) -> np.ndarray:
-    """Return one slice in scanner units, float32 [rows, columns]."""
-    name, shape = one.plane.name, (one.plane.rows, one.plane.columns)
-    with parsing(name):
-        # The header was read a moment before; the file may have been replaced since.
-        if (int(dataset.Rows), int(dataset.Columns)) != shape:
-            raise DataError(f"{name} changed while it was read; run again")
-        _check_pixel_format(dataset, name)
-        _check_pixel_data(dataset, one.frame, name)
-        stored = pixel_array(dataset, index=one.frame, raw=True)
-    if stored.shape != shape or stored.dtype.kind not in "iu":
-        raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
-    values = (stored * np.float64(one.slope) + one.intercept).astype(np.float32)
-    if not np.all(np.isfinite(values)):
-        raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
-    return values
-
-
-def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
-    """Refuse pixel data whose size is not the header's, before anything is allocated for it."""
-    num_frames, allocated = int(dataset.get("NumberOfFrames") or 1), int(dataset.BitsAllocated)
-    if not isinstance(dataset.get("PixelData"), bytes):
-        raise DataError(f"{name} has no PixelData; export it again")
-    frame_bytes = dataset.Rows * dataset.Columns * allocated // 8
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed or syntax.is_deflated:
-        expected, found = frame_bytes * num_frames, len(dataset.PixelData)
-        if found != expected + expected % 2:
-            raise DataError(f"{name} has {found} bytes of pixels where its header asks for {expected}; export it again")
-        return
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        decoder = None
-    if decoder is None or not decoder.is_available:
-        raise DataError(f"{name} is compressed in a way no installed decoder knows; export it uncompressed")
-    encoded = get_frame(dataset.PixelData, frame, number_of_frames=num_frames)
-    # No method makes noise larger than this; a run-length code expands at most 64 times, which bounds what it decodes to.
-    if len(encoded) > 2 * frame_bytes + 1024:
-        raise DataError(f"{name} has a compressed frame larger than its pixels; export it uncompressed")
-    shape = frame_shape(encoded)
-    if shape is not None and shape != (dataset.Rows, dataset.Columns, 1):
-        raise DataError(f"{name} holds a compressed frame of another size than its header says; export it again")
 
 
 _EXPORT = "export the series again as MR images"

@@ -1,4 +1,4 @@
-"""An RTSTRUCT's contours, the series they belong to, and the mask they make on that series' own grid."""
+"""An RTSTRUCT's contours, and the mask they make on a series' own grid."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,15 +13,14 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_whole
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
-from tfdrift.imaging.series import Series
 
 PLANE_TOLERANCE_MM = 0.1
 """How far a contour's points may be from its own plane, and two contours' planes from each other to count as one.
 Contours rounded to 1/10 mm stay within it; half of it is the error a slice index could have, far below half a slice."""
 
 OUTSIDE_TOLERANCE = 0.5
-"""How many voxels a contour may reach beyond the outer faces of the volume: a contour drawn along the image's edge does,
-by smoothing; more means that part of the lesion is not in the image."""
+"""How many voxels a contour may reach beyond the outer faces of the volume: a contour drawn along the image's edge
+does, by smoothing; more means that part of the lesion is not in the image."""
 
 HALF_SLICE_TOLERANCE = 1e-3
 """Slices; a contour this close to half-way counts as half-way and goes to the slice further along the normal."""
@@ -235,74 +234,6 @@ def misfit(roi: Roi, grid: Grid) -> str:
         ):
             return f"reaches outside the volume (contour {number}); give the series it was drawn on"
     return ""
-
-
-def fits(structures: StructureSet, series: Series) -> str | None:
-    """Say why a structure set does not belong to a series, or None where it may.
-
-    It may when it shares the frame of reference (where both name one), refers to the series (where it refers to any) and
-    at least one of its structures fits the grid. SOP instance references are not looked at: planning systems are known
-    to write ones that match no image.
-
-    Returns:
-        One line without identity, or None.
-    """
-    frame = series.frame_of_reference_uid
-    if frame and structures.frame_of_reference_uids and frame not in structures.frame_of_reference_uids:
-        return "it was drawn in another frame of reference"
-    if structures.series_uids and series.series_uid not in structures.series_uids:
-        return "it refers to another series"
-    return _geometric_misfit(structures, series)
-
-
-def match_series(structures: StructureSet, candidates: Sequence[Series]) -> Series:
-    """Find the one series a structure set was drawn on.
-
-    That is the series it refers to, when it is among the candidates. A reference to a series that is not there may come
-    from an export that renumbered the series, or from a series that was left out (the planning CT); then only a series
-    on whose very slices all contours lie is taken. A structure set without a reference is matched by frame and grid, and
-    the slices decide between several.
-
-    Args:
-        structures: from `read_structures`.
-        candidates: series of the patient.
-
-    Raises:
-        DataError: no candidate fits, or several do; they are listed with what tells them apart.
-    """
-    referred = [series for series in candidates if series.series_uid in structures.series_uids]
-    pool = referred or list(candidates)
-    reasons = [
-        fits(structures if referred else dataclasses.replace(structures, series_uids=frozenset()), one) for one in pool
-    ]
-    found = [series for series, reason in zip(pool, reasons, strict=True) if reason is None]
-    exact = [series for series in found if _lies_on_slices(structures, series.grid)]
-    if structures.series_uids and not referred:
-        reasons = [reason or "it refers to a series that is not there, and is off these slices" for reason in reasons]
-        found = exact
-    elif len(found) > 1:
-        found = exact or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = "; ".join(str(series) for series in found)
-        raise DataError(f"the structure set fits {len(found)} series ({listed}); give the one it was drawn on")
-    listed = "; ".join(f"{series}: {reason}" for series, reason in zip(pool, reasons, strict=True))
-    raise DataError(f"the structure set fits no series ({listed or 'there is none'}); give the one it was drawn on")
-
-
-def _geometric_misfit(structures: StructureSet, series: Series) -> str | None:
-    reasons = [misfit(roi, series.grid) for roi in structures.rois]
-    if "" in reasons:
-        return None
-    worst = next((i for i, roi in enumerate(structures.rois) if roi.contours_mm), 0)
-    return f"structure {structures.rois[worst].number} {reasons[worst]}"
-
-
-def _lies_on_slices(structures: StructureSet, grid: Grid) -> bool:
-    depths = [grid.to_index(points)[:, 2].mean() for roi in structures.rois for points in roi.contours_mm]
-    off_mm = np.abs(np.array(depths) - np.round(depths)) * grid.spacing_mm[2]
-    return bool(np.all(off_mm <= PLANE_TOLERANCE_MM))
 
 
 def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
