@@ -67,7 +67,8 @@ def read_frame(
         stored = pixel_array(dataset, index=frame, raw=True)
     if stored.shape != shape or stored.dtype.kind not in "iu":
         raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
-    values = (stored * np.float64(slope) + intercept).astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = (stored * np.float64(slope) + intercept).astype(np.float32)
     if not np.all(np.isfinite(values)):
         raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
     return values
