@@ -134,7 +134,7 @@ def enhanced_dataset(grid: Grid, volume: np.ndarray, frame_order: Sequence[int],
 
 
 def structures_dataset(rois: Mapping[str, Sequence[np.ndarray]]) -> Dataset:
-    """An RTSTRUCT of closed contours, float [n, 3] in mm each, referring to the mock series but to none of its images."""
+    """An RTSTRUCT of closed contours, float [n, 3] mm each; it refers to the mock series but to no image of it."""
     dataset = base_dataset(RTStructureSetStorage, "RTSTRUCT", generate_uid())
     dataset.SeriesInstanceUID = generate_uid()
     dataset.StructureSetLabel = "PLAN"

@@ -73,7 +73,7 @@ def test_a_duplicate_slice_is_refused_and_named():
 def test_uneven_distances_are_refused():
     planes = planes_of(make_grid())
     planes[3] = moved(planes[3], 0, 0, 0.3)
-    with pytest.raises(DataError, match="uneven slice distances: file 3 is 0.300 mm away"):
+    with pytest.raises(DataError, match=r"uneven slice distances: file 3 is 0.300 mm away"):
         stack_planes(planes)
 
 

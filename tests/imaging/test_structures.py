@@ -162,6 +162,10 @@ def test_contours_of_two_points_are_skipped_with_a_warning(tmp_path):
     assert roi.warnings == ("1 contours have fewer than 3 points; they are skipped",)
 
 
+def moved(columns: float, rows: float) -> np.ndarray:
+    return SQUARE + np.array([columns, rows, 0])
+
+
 def set_data(text: str):
     def change(contour: Dataset, _dataset: Dataset) -> None:
         contour.ContourData = text.split("\\")
@@ -225,14 +229,14 @@ def test_more_points_than_the_limit_are_a_fault(tmp_path, monkeypatch):
 
 
 def test_slanted_contours_are_refused():
-    slanted = SQUARE + [[0, 0, 0], [0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+    slanted = SQUARE + np.array([[0, 0, 0], [0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     with pytest.raises(DataError, match=r"structure 4 has contours that are not parallel to the slices \(contour 2\)"):
         filled(at_slice(2), slanted)
 
 
 @pytest.mark.parametrize(
     "contour",
-    [at_slice(-0.6), at_slice(4.6), at_slice(99), SQUARE - [2, 0, 0], SQUARE + [4.5, 0, 0], SQUARE + [0, 90, 0]],
+    [at_slice(-0.6), at_slice(4.6), at_slice(99), moved(-2, 0), moved(4.5, 0), moved(0, 90)],
     ids=["below", "above", "far above", "left", "right", "far down"],
 )
 def test_a_structure_that_reaches_outside_the_volume_is_refused(contour):

@@ -67,7 +67,7 @@ def to_text(catalogue: Catalogue) -> str:
         lines += [f"    {_shown(path, catalogue.folder)}" for path in paths[:_FILES_SHOWN]]
         if len(paths) > _FILES_SHOWN:
             lines.append(f"    and {len(paths) - _FILES_SHOWN} more; --json lists all")
-    return "\n".join("".join(char if char.isprintable() else "?" for char in line) for line in lines)
+    return "\n".join("".join(char if char.isprintable() else "?" for char in line).rstrip() for line in lines)
 
 
 def _shown(path: Path, folder: Path) -> str:

@@ -13,10 +13,11 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import dcmread, read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -25,20 +26,20 @@ from tfdrift.errors import DataError
 MAX_FILE_BYTES = 512 * 2**20
 """A larger file is refused. An enhanced MR of 512 x 512 x 500 16-bit voxels has 250 MiB."""
 
-MAX_INFLATED_BYTES = 256 * 2**20
+MAX_INFLATED_BYTES = 128 * 2**20
 """What a deflated file may grow to. Deflate expands up to a thousandfold, and pydicom itself sets no bound."""
 
 MAX_ITEMS = 200_000
 """Sequence items in one element. Each costs pydicom 20 us and 1.5 kB; the largest structure sets have 50,000."""
 
-MAX_READS = 2_000_000
-"""Read calls while a header is parsed: about 1 us each, two or three an element."""
+MAX_READS = 400_000
+"""Read calls while a file is parsed: two or three an element, up to 16 a contour, and 10 us each in the worst case."""
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 # What pydicom raises on files that are not what they say, found by the tests' broken files.
 _PARSE_ERRORS = (
-    InvalidDicomError, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NameError,
-    RuntimeError, TypeError, ValueError, struct.error, zlib.error,
+    InvalidDicomError, BytesLengthException, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError,
+    MemoryError, NameError, RuntimeError, TypeError, UserWarning, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 
 
@@ -92,6 +93,29 @@ def read_whole(path: Path, name: str) -> Dataset:
         return _checked(_parse(file, name, stop_before_pixels=False), name)
 
 
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """Return an attribute's value, or None where it is absent or empty; use inside `parsing`.
+
+    The type a file states (VR) decides how pydicom reads the bytes, so a wrong one would make a number of any text.
+
+    Raises:
+        ValueError: the file states another type than the DICOM dictionary has for it.
+
+    Example:
+        >>> dataset = Dataset()
+        >>> dataset.Rows = 128
+        >>> value_of(dataset, "Rows"), value_of(dataset, "Columns")
+        (128, None)
+    """
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return None
+    if dataset.get_item(tag).VR not in (None, "UN", *dictionary_VR(tag).split(" or ")):
+        raise ValueError(f"{keyword} has another VR than the dictionary's")
+    value = dataset[tag].value
+    return None if value == "" else value
+
+
 @contextlib.contextmanager
 def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
     """Open a regular file; a FIFO or a device would block or never end."""
@@ -111,7 +135,8 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
         try:
             yield file
         except OSError as error:
-            raise DataError(f"{name} cannot be read: {error.strerror}") from None
+            # pydicom raises OSErrors of its own, without a reason, where a sequence breaks off.
+            raise DataError(f"{name} cannot be read: {error.strerror or 'it is damaged'}") from None
 
 
 def _parse(file: BinaryIO, name: str, *, stop_before_pixels: bool) -> Dataset:

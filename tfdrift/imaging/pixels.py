@@ -1,14 +1,16 @@
 """One slice's pixels, decoded by pydicom once their size has been checked against the header."""
 
 import struct
+import warnings
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import RLELossless
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing
+from tfdrift.imaging.dicom import parsing, value_of
 
 _J2K_START = b"\xff\x4f\xff\x51"
 _JPEG_START = b"\xff\xd8"
@@ -26,13 +28,14 @@ def check_pixel_format(dataset: Dataset, name: str) -> None:
     Raises:
         DataError: colour, MONOCHROME1, a Modality LUT, or numbers of bits that do not go together.
     """
-    if dataset.get("SamplesPerPixel") != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
+    colour = value_of(dataset, "PhotometricInterpretation")
+    if value_of(dataset, "SamplesPerPixel") != 1 or colour != "MONOCHROME2":
         raise DataError(f"{name} is not grey-scale with bright as high (MONOCHROME2); {_EXPORT}")
-    allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
-    high = int(dataset.get("HighBit", stored - 1))
+    allocated, stored = value_of(dataset, "BitsAllocated") or 0, value_of(dataset, "BitsStored") or 0
+    high = value_of(dataset, "HighBit")
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
         raise DataError(f"{name} has {allocated} bits allocated, {stored} stored, high bit {high}: not a whole number")
-    if dataset.get("PixelRepresentation") not in (0, 1):
+    if value_of(dataset, "PixelRepresentation") not in (0, 1):
         raise DataError(f"{name} does not say whether its pixels are signed (PixelRepresentation); {_EXPORT}")
     if "ModalityLUTSequence" in dataset:
         raise DataError(f"{name} has a Modality LUT; export it with RescaleSlope and RescaleIntercept")
@@ -60,10 +63,13 @@ def read_frame(
     """
     with parsing(name):
         # The header was read a moment before; the file may have been replaced since.
-        if (int(dataset.Rows), int(dataset.Columns)) != shape:
+        if (value_of(dataset, "Rows"), value_of(dataset, "Columns")) != shape:
             raise DataError(f"{name} changed while it was read; run again")
         check_pixel_format(dataset, name)
         _check_pixel_data(dataset, frame, name)
+        if dataset.file_meta.TransferSyntaxUID == RLELossless:
+            # pydicom warns of a run-length code that goes on after the last pixel and takes what is before.
+            warnings.simplefilter("error", UserWarning)
         stored = pixel_array(dataset, index=frame, raw=True)
     if stored.shape != shape or stored.dtype.kind not in "iu":
         raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
@@ -115,10 +121,10 @@ def frame_shape(encoded: bytes) -> tuple[int, int, int] | None:
 
 def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
     """Refuse pixel data whose size is not the header's, before anything is allocated for it."""
-    num_frames, allocated = int(dataset.get("NumberOfFrames") or 1), int(dataset.BitsAllocated)
-    if not isinstance(dataset.get("PixelData"), bytes):
+    num_frames = value_of(dataset, "NumberOfFrames") or 1
+    if not isinstance(value_of(dataset, "PixelData"), bytes):
         raise DataError(f"{name} has no PixelData; export it again")
-    frame_bytes = dataset.Rows * dataset.Columns * allocated // 8
+    frame_bytes = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
         expected, found = frame_bytes * num_frames, len(dataset.PixelData)

@@ -17,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing, read_header, read_whole
+from tfdrift.imaging.dicom import parsing, read_header, read_whole, value_of
 from tfdrift.imaging.geometry import Grid, Plane, stack_planes
 from tfdrift.imaging.pixels import check_pixel_format, read_frame
 
@@ -46,6 +46,8 @@ class Slice:
         plane: its place.
         file: index of its file in the list that was read.
         frame: index of its frame in that file.
+        pixel_format: what must be alike in all slices: BitsAllocated, BitsStored, PixelRepresentation, and whether
+            there are a RescaleSlope and a RescaleIntercept.
         slope: RescaleSlope; 1 where there is none.
         intercept: RescaleIntercept; 0 where there is none.
         series_uid: SeriesInstanceUID.
@@ -59,6 +61,7 @@ class Slice:
     plane: Plane
     file: int
     frame: int
+    pixel_format: tuple[int, ...]
     slope: float
     intercept: float
     series_uid: str
@@ -111,9 +114,9 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
       structure sets and other objects without pixels are passed over
     - Modality is MR, CT or PT; all slices have one SeriesInstanceUID and one FrameOfReferenceUID (or none)
     - SamplesPerPixel is 1 and PhotometricInterpretation is MONOCHROME2; BitsAllocated is 8, 16 or 32, BitsStored is at
-      most that, HighBit is BitsStored - 1; there is no Modality LUT
-    - RescaleSlope is finite and not 0, RescaleIntercept is finite (both optional; for each frame where the series is
-      enhanced)
+      most that, HighBit is BitsStored - 1; there is no Modality LUT; all slices are stored alike
+    - RescaleSlope is finite and not 0, RescaleIntercept is finite (both optional, but in all slices or none; for each
+      frame where the series is enhanced)
     - ImagePositionPatient, ImageOrientationPatient, PixelSpacing, Rows and Columns are there and make up a regular
       grid as `stack_planes` requires it
     - PixelData holds exactly the bytes that Rows, Columns, NumberOfFrames and BitsAllocated ask for, or is compressed
@@ -176,20 +179,23 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
         DataError: it is an image but not one of a volume, or has no usable geometry.
     """
     with parsing(name):
-        if "Rows" not in dataset:
-            if str(dataset.get("Modality", "")) in IMAGE_MODALITIES:
-                raise DataError(f"{name} has no Rows; {_EXPORT}")
+        modality, series_uid = value_of(dataset, "Modality"), value_of(dataset, "SeriesInstanceUID")
+        rows, columns = value_of(dataset, "Rows"), value_of(dataset, "Columns")
+        if rows is None and columns is None and modality not in IMAGE_MODALITIES:
             return []
-        number = dataset.get("InstanceNumber")
+        number = value_of(dataset, "InstanceNumber")
         name = name if number is None else f"{name} (instance {int(number)})"
-        modality = str(dataset.get("Modality", ""))
         if modality not in IMAGE_MODALITIES:
             raise DataError(f"{name} is not {', '.join(IMAGE_MODALITIES[:-1])} or {IMAGE_MODALITIES[-1]}")
-        if not dataset.get("SeriesInstanceUID"):
+        if not rows or not columns:
+            raise DataError(f"{name} has no Rows or Columns; {_EXPORT}")
+        if not series_uid:
             raise DataError(f"{name} has no SeriesInstanceUID; {_EXPORT}")
         check_pixel_format(dataset, name)
-        functional = dataset.get("PerFrameFunctionalGroupsSequence")
-        num_frames = int(dataset.get("NumberOfFrames") or 1)
+        functional = value_of(dataset, "PerFrameFunctionalGroupsSequence")
+        shared = value_of(dataset, "SharedFunctionalGroupsSequence") or []
+        num_frames = value_of(dataset, "NumberOfFrames")
+        num_frames = 1 if num_frames is None else int(num_frames)
         if functional is None and num_frames != 1:
             raise DataError(
                 f"{name} has {num_frames} frames without a position each; export an enhanced or single-frame MR"
@@ -198,23 +204,22 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
             raise DataError(f"{name} has {num_frames} frames and {len(functional)} positions; {_EXPORT}")
         slices = []
         for frame in range(num_frames):
-            groups = (
-                [dataset]
-                if functional is None
-                else [functional[frame], *dataset.get("SharedFunctionalGroupsSequence", [])]
-            )
+            groups = [dataset] if functional is None else [functional[frame], *shared]
             label = name if functional is None else f"frame {frame + 1} of {name}"
-            slope, intercept = _rescale(groups, label)
+            stored = [int(value_of(dataset, keyword)) for keyword in _PIXEL_FORMAT]
+            rescaled = [_first(groups, keyword, sequence) for keyword, sequence in _RESCALE]
+            slope, intercept = _rescale(rescaled, label)
             slices.append(
                 Slice(
                     plane=_plane(dataset, groups, label),
                     file=file,
                     frame=frame,
+                    pixel_format=(*stored, *(value is not None for value in rescaled)),
                     slope=slope,
                     intercept=intercept,
-                    series_uid=str(dataset.SeriesInstanceUID),
-                    frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or ""),
-                    study_uid=str(dataset.get("StudyInstanceUID") or ""),
+                    series_uid=str(series_uid),
+                    frame_of_reference_uid=str(value_of(dataset, "FrameOfReferenceUID") or ""),
+                    study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
                     study_date=date_of(dataset),
                     modality=modality,
                     acquisition=_acquisition(dataset),
@@ -240,6 +245,8 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
     for one in slices:
         if one.frame_of_reference_uid != first.frame_of_reference_uid:
             raise DataError(f"{one.plane.name} and {first.plane.name} differ in frame of reference; {_ONE_SERIES}")
+        if one.pixel_format != first.pixel_format:
+            raise DataError(f"{one.plane.name} and {first.plane.name} differ in how pixels are stored; {_ONE_SERIES}")
     grid, order = stack_planes([one.plane for one in slices])
     return Series(
         grid=grid,
@@ -256,7 +263,7 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
 def date_of(dataset: Dataset) -> datetime.date | None:
     """Return the StudyDate, or None where it is missing or no date."""
     try:
-        return datetime.datetime.strptime(str(dataset.get("StudyDate") or ""), "%Y%m%d").date()
+        return datetime.datetime.strptime(str(value_of(dataset, "StudyDate") or ""), "%Y%m%d").date()
     except ValueError:
         return None
 
@@ -280,10 +287,10 @@ def _name(number: int, files: Sequence[Path]) -> str:
 def _first(groups: Sequence[Dataset], keyword: str, sequence: str) -> Any:
     """Return an attribute of a single-frame header, or of the functional group that holds it."""
     for group in groups:
-        inner = group.get(sequence)
-        for item in [group, *(inner or [])]:
-            if item.get(keyword) is not None:
-                return item[keyword].value
+        for item in [group, *(value_of(group, sequence) or [])]:
+            value = value_of(item, keyword)
+            if value is not None:
+                return value
     return None
 
 
@@ -297,15 +304,15 @@ def _plane(dataset: Dataset, groups: Sequence[Dataset], name: str) -> Plane:
         position_mm=numbers("ImagePositionPatient", "PlanePositionSequence"),
         orientation=numbers("ImageOrientationPatient", "PlaneOrientationSequence"),
         spacing_mm=numbers("PixelSpacing", "PixelMeasuresSequence"),
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
+        rows=int(value_of(dataset, "Rows")),
+        columns=int(value_of(dataset, "Columns")),
     )
 
 
-def _rescale(groups: Sequence[Dataset], name: str) -> tuple[float, float]:
-    slope = _first(groups, "RescaleSlope", "PixelValueTransformationSequence")
-    intercept = _first(groups, "RescaleIntercept", "PixelValueTransformationSequence")
-    slope, intercept = float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+def _rescale(values: Sequence[Any], name: str) -> tuple[float, float]:
+    slope, intercept = (
+        default if value is None else float(value) for value, default in zip(values, (1.0, 0.0), strict=True)
+    )
     if not math.isfinite(slope) or slope == 0 or not math.isfinite(intercept):
         raise DataError(f"{name} has RescaleSlope {slope} and RescaleIntercept {intercept}; {_EXPORT}")
     return slope, intercept
@@ -315,16 +322,18 @@ def _acquisition(dataset: Dataset) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for keyword in ACQUISITION_NUMBERS:
         try:
-            found[keyword] = float(dataset.get(keyword))
+            found[keyword] = float(value_of(dataset, keyword))
         except (TypeError, ValueError):
             continue  # absent, empty or not a number: there is nothing to pass on
     for keyword, terms in ACQUISITION_CODES.items():
-        value = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         codes = [value] if isinstance(value, str) else list(value or [])
         if codes and set(codes) <= terms:
             found[keyword] = "\\".join(codes)
     return {keyword: value for keyword, value in found.items() if isinstance(value, str) or math.isfinite(value)}
 
 
+_PIXEL_FORMAT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
+_RESCALE = tuple((keyword, "PixelValueTransformationSequence") for keyword in ("RescaleSlope", "RescaleIntercept"))
 _EXPORT = "export the series again as MR images"
 _ONE_SERIES = "give the files of one series only"

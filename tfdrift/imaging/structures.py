@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing, read_whole
+from tfdrift.imaging.dicom import parsing, read_whole, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
 
@@ -90,34 +90,36 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
 def structures_of(dataset: Dataset, name: str) -> StructureSet:
     """Return the structures a data set from `read_whole` or `read_header` holds; otherwise as `read_structures`."""
     with parsing(name):
-        if dataset.get("Modality") != "RTSTRUCT":
+        if value_of(dataset, "Modality") != "RTSTRUCT":
             raise DataError(f"{name} is not an RTSTRUCT; give the structure set's file")
-        described = dataset.get("StructureSetROISequence") or []
+        described = value_of(dataset, "StructureSetROISequence") or []
         if not described:
             raise DataError(f"{name} has no structures (StructureSetROISequence)")
-        frames = {str(item.get("ReferencedFrameOfReferenceUID") or "") for item in described}
+        frames = {str(value_of(item, "ReferencedFrameOfReferenceUID") or "") for item in described}
         series_uids = set()
-        for frame in dataset.get("ReferencedFrameOfReferenceSequence") or []:
-            frames.add(str(frame.get("FrameOfReferenceUID") or ""))
-            for study in frame.get("RTReferencedStudySequence") or []:
-                for series in study.get("RTReferencedSeriesSequence") or []:
-                    series_uids.add(str(series.get("SeriesInstanceUID") or ""))
+        for frame in value_of(dataset, "ReferencedFrameOfReferenceSequence") or []:
+            frames.add(str(value_of(frame, "FrameOfReferenceUID") or ""))
+            for study in value_of(frame, "RTReferencedStudySequence") or []:
+                for series in value_of(study, "RTReferencedSeriesSequence") or []:
+                    series_uids.add(str(value_of(series, "SeriesInstanceUID") or ""))
         contours: dict[int, list[Dataset]] = {}
-        for item in dataset.get("ROIContourSequence") or []:
-            contours.setdefault(int(item.ReferencedROINumber), []).extend(item.get("ContourSequence") or [])
+        for item in value_of(dataset, "ROIContourSequence") or []:
+            contours.setdefault(int(value_of(item, "ReferencedROINumber")), []).extend(
+                value_of(item, "ContourSequence") or []
+            )
         rois, points_left = [], MAX_POINTS
         for item in described:
-            number = int(item.ROINumber)
+            number = int(value_of(item, "ROINumber"))
             if number in {roi.number for roi in rois}:
                 raise DataError(f"{name} gives two structures the number {number}; export it again")
-            roi = _roi(number, str(item.get("ROIName") or ""), contours.get(number, []), points_left)
+            roi = _roi(number, str(value_of(item, "ROIName") or ""), contours.get(number, []), points_left)
             points_left -= sum(len(points) for points in roi.contours_mm)
             rois.append(roi)
         return StructureSet(
             rois=tuple(rois),
             series_uids=frozenset(series_uids - {""}),
             frame_of_reference_uids=frozenset(frames - {""}),
-            study_uid=str(dataset.get("StudyInstanceUID") or ""),
+            study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
         )
 
 
@@ -244,7 +246,7 @@ def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
 def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> Roi:
     contours, skipped_types, short = [], 0, 0
     for place, item in enumerate(items, start=1):
-        kind = str(item.get("ContourGeometricType") or "").strip()
+        kind = str(value_of(item, "ContourGeometricType") or "").strip()
         if kind in _SKIPPED_TYPES:
             skipped_types += 1
             continue
@@ -271,8 +273,8 @@ def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> 
 
 def _points(item: Dataset, points_left: int) -> np.ndarray:
     """Return one contour's points, float64 [n, 3]; a planning system's hundred thousand numbers, so parsed at once."""
-    element = item.get_item("ContourData")
-    if element is None:
+    element, stated = item.get_item("ContourData"), value_of(item, "NumberOfContourPoints")
+    if element is None and stated == 0:
         return np.empty((0, 3))
     if not isinstance(element, RawDataElement) or element.VR not in (None, "DS", "UN"):
         raise DataError("has contour data that are not decimal text")
@@ -288,7 +290,6 @@ def _points(item: Dataset, points_left: int) -> np.ndarray:
         raise DataError("has contour data that are not numbers") from None
     if count % 3:
         raise DataError(f"has {count} contour coordinates, which is not a multiple of 3")
-    stated = item.get("NumberOfContourPoints")
     if stated is not None and int(stated) != count // 3:
         raise DataError(f"has {count // 3} points in a contour that says {int(stated)}")
     if not np.all(np.abs(values) < 1e6):
