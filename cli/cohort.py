@@ -35,7 +35,7 @@ def scan(dicom_dir: Path, as_json: bool) -> None:
     from tfdrift.cohort.listing import to_document, to_text
 
     # disable=None: a bar on a terminal only
-    found = scan_folder(dicom_dir, lambda files, total: tqdm(files, total=total, unit="file", disable=None))
+    found = scan_folder(dicom_dir, lambda files: tqdm(files, unit="file", disable=None))
     click.echo(json.dumps(to_document(found), indent=2) if as_json else to_text(found))
 
 

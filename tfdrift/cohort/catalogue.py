@@ -4,15 +4,12 @@ A catalogue is identifying: it holds patient names, dates, UIDs and file names, 
 files they are. Nothing of it may be written into a cohort.
 """
 
-import concurrent.futures
 import dataclasses
 import datetime
 import os
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -21,9 +18,6 @@ from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
 from tfdrift.imaging.series import Series, Slice, assemble_series, date_of, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, misfit, structures_of
-
-_THREADS = 4
-_WAITING = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,29 +147,25 @@ class _Header:
     fault: str
 
 
-def scan(folder: Path, progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None) -> Catalogue:
+def scan(folder: Path, progress: Callable[[list[Path]], Iterable[Path]] | None = None) -> Catalogue:
     """Read the headers of every file below a folder.
 
     Links to folders are followed, each folder once. Nothing a file holds ends the scan.
 
     Args:
         folder: any layout.
-        progress: wraps the iteration over the files, given it and their number.
+        progress: wraps the iteration over the files, such as `tqdm.tqdm`.
 
     Raises:
         DataError: the folder does not exist or cannot be listed.
     """
     files, refused = _walk(folder)
     headers: list[_Header] = []
-    # pydicom's warnings are silenced for the whole pool: the filter is the process's, not the thread's.
-    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        warnings.simplefilter("ignore")
-        outcomes = _in_order(pool, files)
-        for outcome in progress(outcomes, len(files)) if progress else outcomes:
-            if isinstance(outcome, _Header):
-                headers.append(outcome)
-            else:
-                refused.append(outcome)
+    for file in progress(files) if progress else files:
+        try:
+            headers.append(_read(file))
+        except DataError as error:
+            refused.append((file, str(error)))
     patients: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         patients[header.patient_id or header.patient_name or header.study_uid].append(header)
@@ -211,23 +201,10 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     return files, refused
 
 
-def _in_order(pool: concurrent.futures.Executor, files: list[Path]) -> Iterator[Any]:
-    """Yield each file's outcome in order, with a bounded number of files under way."""
-    waiting: list[concurrent.futures.Future] = []
-    for file in files:
-        waiting.append(pool.submit(_look, file))
-        if len(waiting) >= _WAITING:
-            yield waiting.pop(0).result()
-    yield from (future.result() for future in waiting)
-
-
-def _look(file: Path) -> _Header | tuple[Path, str]:
-    try:
-        dataset = read_header(file, "the file")
-        with parsing("the file"):
-            return _header(file, dataset)
-    except DataError as error:
-        return file, str(error)
+def _read(file: Path) -> _Header:
+    dataset = read_header(file, "the file")
+    with parsing("the file"):
+        return _header(file, dataset)
 
 
 def _header(file: Path, dataset: Dataset) -> _Header:

@@ -58,4 +58,4 @@ def fill_polygons(polygons: Sequence[np.ndarray], slices: np.ndarray, shape: tup
     column = np.clip(np.ceil(crossing), 0, columns).astype(np.int64)
     turns = np.zeros((num_slices, rows, columns + 1), np.uint8)
     np.bitwise_xor.at(turns, (edge_slice[edge], row, column), 1)
-    return np.ascontiguousarray(np.bitwise_xor.accumulate(turns, axis=2)[:, :, :columns])
+    return np.bitwise_xor.accumulate(turns, axis=2, out=turns)[:, :, :columns]

@@ -137,8 +137,9 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
     if not slices:
         raise DataError("no file is a DICOM image; give the folder that holds the slices themselves")
     series = assemble_series(slices)
-    columns, rows, num_slices = series.grid.size
-    volume = np.empty((num_slices, rows, columns), np.float32)
+    image = sitk.Image(list(series.grid.size), sitk.sitkFloat32)
+    series.grid.place(image)
+    columns, rows, _ = series.grid.size
     places_in = defaultdict(list)
     for k, one in enumerate(series.slices):
         places_in[one.file].append(k)
@@ -146,11 +147,11 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
         dataset = read_whole(files[file], _name(file, files))
         for k in places:
             one = series.slices[k]
-            volume[k] = read_frame(
+            pixels = read_frame(
                 dataset, one.frame, shape=(rows, columns), slope=one.slope, intercept=one.intercept, name=one.plane.name
             )
-    image = sitk.GetImageFromArray(volume)
-    series.grid.place(image)
+            # Slice by slice into the image, so that a large volume is in memory once.
+            image[:, :, k] = sitk.GetImageFromArray(pixels)
     return image, series
 
 

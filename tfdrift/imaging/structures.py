@@ -134,7 +134,9 @@ def find_roi(structures: StructureSet, name: str) -> Roi:
     if len(found) == 1:
         return found[0]
     names = ", ".join(sorted({roi.name.strip() for roi in structures.rois}))
-    raise DataError(f"{len(found) or 'no'} structures are called {name}; there are: {names}")
+    message = f"{len(found) or 'no'} structures are called {name}; there are: {names}"
+    # A name can hold characters that steer a terminal.
+    raise DataError("".join(char if char.isprintable() else "?" for char in message))
 
 
 def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
@@ -171,8 +173,10 @@ def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]
         in_plane = np.abs(depths[members] - nearest) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM
         chosen += members[in_plane].tolist()
         unused += int(np.sum(~in_plane))
-    columns, rows, num_slices = grid.size
-    inside = fill_polygons([indices[i][:, :2] for i in chosen], slices[chosen], (num_slices, rows, columns))
+    columns, rows, _ = grid.size
+    first, last = int(slices.min()), int(slices.max())
+    shape = (last - first + 1, rows, columns)
+    inside = fill_polygons([indices[i][:, :2] for i in chosen], slices[chosen] - first, shape)
     if not inside.any():
         raise DataError(f"structure {roi.number} has no voxel centre inside its contours; it is smaller than a voxel")
     warnings = list(roi.warnings)
@@ -180,11 +184,12 @@ def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]
         warnings.append(
             f"{unused} contours are further from a slice than another contour of that slice, and are not used"
         )
-    empty = int(slices.max() - slices.min()) + 1 - len(np.unique(slices))
+    empty = last - first + 1 - len(np.unique(slices))
     if empty:
         warnings.append(f"{empty} slices between the first and the last contour have none, and stay empty")
-    mask = sitk.GetImageFromArray(inside)
+    mask = sitk.Image(list(grid.size), sitk.sitkUInt8)
     grid.place(mask)
+    mask[:, :, first : last + 1] = sitk.GetImageFromArray(inside)
     return mask, tuple(warnings)
 
 
