@@ -214,6 +214,12 @@ def test_contour_data_that_are_no_numbers_are_a_fault(tmp_path, text):
     assert "not numbers" in read_structures(file).rois[0].fault
 
 
+def test_a_contour_drawn_twice_is_a_fault_and_not_a_hole(tmp_path):
+    square = to_mm(make_grid(), SQUARE)
+    file = write(structures_dataset({"GTV": [square, square]}), tmp_path / "rs.dcm")
+    assert read_structures(file).rois[0].fault == "has a contour twice (contour 2)"
+
+
 def test_one_faulty_structure_does_not_cost_the_others(tmp_path):
     grid = make_grid()
     dataset = structures_dataset({"EYE": [to_mm(grid, SQUARE)], "GTV": [to_mm(grid, SQUARE)]})

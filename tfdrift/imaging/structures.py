@@ -249,7 +249,7 @@ def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
 
 
 def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> Roi:
-    contours, skipped_types, short = [], 0, 0
+    contours, skipped_types, short, seen = [], 0, 0, set()
     for place, item in enumerate(items, start=1):
         kind = str(value_of(item, "ContourGeometricType") or "").strip()
         if kind in _SKIPPED_TYPES:
@@ -267,6 +267,10 @@ def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> 
         if len(points) < 3:
             short += 1
             continue
+        if points.tobytes() in seen:
+            # By the even-odd rule the two would cancel and the slice be empty.
+            return Roi(number=number, name=name, contours_mm=(), fault=f"has a contour twice (contour {place})")
+        seen.add(points.tobytes())
         contours.append(points)
     warnings = []
     if skipped_types:
