@@ -277,6 +277,11 @@ def crafted_plans(plan: bytes) -> Iterator[tuple[str, bytes]]:
         dataset.save_as(file, enforce_file_format=True)
         return file.getvalue()
 
+    item = b"\xfe\xff\x00\xe0"
+    for number, at in enumerate(at for at in range(len(plan)) if plan.startswith(item, at)):
+        (length,) = struct.unpack_from("<I", plan, at + 4)
+        for other in (length - 2, length + 8, length + 300):
+            yield f"with item {number} of {other} bytes", plan[: at + 4] + struct.pack("<I", other) + plan[at + 8 :]
     yield "with 7 coordinates", with_contour(ContourData=["1"] * 7)
     yield (
         "with slanted contours",

@@ -17,7 +17,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
 from tfdrift.imaging.series import Series, Slice, assemble_series, date_of, slices_of
-from tfdrift.imaging.structures import Roi, StructureSet, misfit, structures_of
+from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
     slices, structures, fault = [], None, ""
     try:
         if dataset.get("Modality") == "RTSTRUCT":
-            structures = structures_of(dataset, "the file")
+            structures = read_structures(file, "the file")
         else:
             slices = slices_of(dataset, "the file", 0) if "Rows" in dataset else []
     except DataError as error:

@@ -11,17 +11,18 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import dcmread, read_dataset
+from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.nesting import check_nesting
 
 MAX_FILE_BYTES = 512 * 2**20
 """A larger file is refused. An enhanced MR of 512 x 512 x 500 16-bit voxels has 250 MiB."""
@@ -36,6 +37,7 @@ MAX_READS = 400_000
 """Read calls while a file is parsed: two or three an element, up to 16 a contour, and 10 us each in the worst case."""
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_PIXEL_GROUP = 0x7FE0
 # What pydicom raises on files that are not what they say, found by the tests' broken files.
 _PARSE_ERRORS = (
     InvalidDicomError, BytesLengthException, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError,
@@ -65,6 +67,9 @@ def parsing(name: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
+        except OSError as error:
+            # pydicom raises OSErrors of its own, without a reason, where a sequence breaks off.
+            raise DataError(f"{name} cannot be read: {error.strerror or 'it is damaged'}; export it again") from None
         except _PARSE_ERRORS as error:
             kind = type(error).__name__
             raise DataError(f"{name} is damaged or not what it says ({kind}); export it again") from None
@@ -84,13 +89,29 @@ def read_header(path: Path, name: str) -> Dataset:
         DataError: not a regular file, not readable, too large, not DICOM, damaged or cut off.
     """
     with _opened(path, name) as file, parsing(name):
-        return _checked(_parse(file, name, stop_before_pixels=True), name)
+        meta, body = _split(file, name)
+        return _checked(_read(meta, body, name, stop_when=lambda tag, _vr, _length: tag.group == _PIXEL_GROUP), name)
 
 
 def read_whole(path: Path, name: str) -> Dataset:
     """Read a DICOM file with its pixels, still encoded; otherwise as `read_header`."""
     with _opened(path, name) as file, parsing(name):
-        return _checked(_parse(file, name, stop_before_pixels=False), name)
+        meta, body = _split(file, name)
+        return _checked(_read(meta, body, name), name)
+
+
+def read_nested(path: Path, name: str) -> Dataset:
+    """Read a DICOM file whose sequences carry its meaning; otherwise as `read_whole`.
+
+    pydicom puts up with an item that is longer or shorter than its content and then loses other items, so every item
+    must end where its length says.
+    """
+    with _opened(path, name) as file, parsing(name):
+        meta, body = _split(file, name)
+        data = body.read()
+        syntax = meta.TransferSyntaxUID
+        check_nesting(data, implicit=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+        return _checked(_read(meta, io.BytesIO(data), name), name)
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
@@ -132,29 +153,31 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
             raise DataError(f"{name} is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise DataError(f"{name} has {status.st_size} bytes; at most {MAX_FILE_BYTES} are read")
-        try:
-            yield file
-        except OSError as error:
-            # pydicom raises OSErrors of its own, without a reason, where a sequence breaks off.
-            raise DataError(f"{name} cannot be read: {error.strerror or 'it is damaged'}") from None
+        yield file
 
 
-def _parse(file: BinaryIO, name: str, *, stop_before_pixels: bool) -> Dataset:
+def _split(file: BinaryIO, name: str) -> tuple[FileMetaDataset, BinaryIO]:
+    """Return the file meta information, and the data set's bytes, inflated if they were deflated."""
     if file.read(132)[128:] != b"DICM":
         raise DataError(f"{name} is not a DICOM file")
-    meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-    if meta.get("TransferSyntaxUID") is None:
+    meta = FileMetaDataset(read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2))
+    if not meta.get("TransferSyntaxUID"):
         raise DataError(f"{name} names no transfer syntax (0002,0010)")
     if meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian:
-        file.seek(0)
-        return dcmread(_CountedReads(file, name), stop_before_pixels=stop_before_pixels)
+        return meta, file
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
     if not inflater.eof:
         raise DataError(f"{name} is cut off, or inflates to more than {MAX_INFLATED_BYTES} bytes; decompress it first")
-    dataset = read_dataset(cast(BinaryIO, _CountedReads(io.BytesIO(inflated), name)), False, True)
-    dataset.file_meta = FileMetaDataset(meta)
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return meta, io.BytesIO(inflated)
+
+
+def _read(meta: FileMetaDataset, body: BinaryIO, name: str, stop_when: Callable[..., bool] | None = None) -> Dataset:
+    syntax = meta.TransferSyntaxUID
+    counted = cast(BinaryIO, _CountedReads(body, name))
+    dataset = read_dataset(counted, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=stop_when)
+    dataset.file_meta = meta
     return dataset
 
 

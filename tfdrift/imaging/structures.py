@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing, read_whole, value_of
+from tfdrift.imaging.dicom import parsing, read_nested, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
 
@@ -84,11 +84,7 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
         DataError: it cannot be read, is no RTSTRUCT, has no structure, names two structures by one number, or has more
             than `MAX_POINTS` points.
     """
-    return structures_of(read_whole(path, name), name)
-
-
-def structures_of(dataset: Dataset, name: str) -> StructureSet:
-    """Return the structures a data set from `read_whole` or `read_header` holds; otherwise as `read_structures`."""
+    dataset = read_nested(path, name)
     with parsing(name):
         if value_of(dataset, "Modality") != "RTSTRUCT":
             raise DataError(f"{name} is not an RTSTRUCT; give the structure set's file")
