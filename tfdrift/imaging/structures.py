@@ -30,7 +30,7 @@ MAX_POINTS = 2_000_000
 
 _FILLED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _SKIPPED_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
-_NUMBER_BYTES = frozenset(b"0123456789+-.eE\\ ")
+_NUMBER_BYTES = b"0123456789+-.eE\\ "
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -285,14 +285,16 @@ def _points(item: Dataset, points_left: int) -> np.ndarray:
         raise DataError("has contour data that are not decimal text")
     text = (element.value or b"").strip(b" \0")
     count = text.count(b"\\") + 1 if text else 0
-    if element.length not in (0xFFFFFFFF, len(element.value or b"")) or not _NUMBER_BYTES.issuperset(text):
+    if element.length not in (0xFFFFFFFF, len(element.value or b"")) or text.translate(None, _NUMBER_BYTES):
         raise DataError("has contour data that are cut off or not numbers")
     if count > 3 * points_left:
         raise DataError(f"has more points than the {MAX_POINTS} that are read from one structure set")
     try:
-        values = np.array(text.split(b"\\") if text else [], dtype=np.float64)
+        values = np.fromstring(text, sep="\\") if text else np.empty(0)
     except ValueError:
-        raise DataError("has contour data that are not numbers") from None
+        values = np.empty(0)
+    if len(values) != count:
+        raise DataError("has contour data that are not numbers")
     if count % 3:
         raise DataError(f"has {count} contour coordinates, which is not a multiple of 3")
     if stated is not None and int(stated) != count // 3:
