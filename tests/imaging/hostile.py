@@ -35,7 +35,7 @@ from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import rasterise, read_structures
 
-GRID = make_grid(size=(8, 6, 4))
+GRID = make_grid(size=(8, 6, 3))
 VOLUME = np.random.default_rng(0).integers(-500, 500, GRID.size[::-1], np.int16)
 MASK = np.zeros(GRID.size[::-1], bool)
 MASK[1:3, 1:5, 2:7] = True
@@ -94,7 +94,7 @@ def put(folder: Path, slices: list[Path], structures: Path, image: bytes | None 
     (folder / slices[1].name).write_bytes(image or b"")
 
 
-def flips(whole: bytes, count=100) -> Iterator[tuple[int, int]]:
+def flips(whole: bytes, count=80) -> Iterator[tuple[int, int]]:
     """Places and new values of single bytes, but where any value is as good as the other: pixels, numbers of contours.
 
     DICOM has no checksum, so a changed grey value or contour coordinate cannot be noticed; nor can the rescale values.
@@ -337,7 +337,7 @@ def write_odd_files(cases: Path, slices: list[Path]) -> None:
             odd.chmod(0)
     whole = cases / "image enhanced with too few frames"
     whole.mkdir()
-    write(enhanced_dataset(GRID, VOLUME, [0, 1], [1] * 4), whole / "a.dcm")
+    write(enhanced_dataset(GRID, VOLUME, [0, 1], [1] * 3), whole / "a.dcm")
 
 
 def outcome_of(case: Path, good_image: sitk.Image, good_series) -> str:

@@ -8,7 +8,8 @@ import pytest
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, contours_of, make_grid, slice_dataset
 from tfdrift.errors import DataError
 from tfdrift.imaging.matching import fits, match_series, weigh_candidates
-from tfdrift.imaging.series import Series, assemble_series, read_slices, slices_of
+from tfdrift.imaging.series import Series, assemble_series, read_slices
+from tfdrift.imaging.slices import slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, read_structures
 
 

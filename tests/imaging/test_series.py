@@ -1,4 +1,3 @@
-import datetime
 import os
 from pathlib import Path
 
@@ -6,14 +5,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as Items
 from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import enhanced_dataset, make_grid, random_grid, to_mm, write, write_series
 from tfdrift.errors import DataError
 from tfdrift.imaging.series import read_series
-
-pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")  # of making the broken files
 
 
 def whole_numbers(grid, seed=0, dtype=np.int16) -> np.ndarray:
@@ -70,19 +66,6 @@ def test_a_list_of_files_reads_as_the_folder_does(tmp_path):
     )
 
 
-def test_header_keeps_what_matching_needs_and_only_listed_attributes(tmp_path):
-    def add(dataset: Dataset, _k: int) -> None:
-        dataset.EchoTime = "12.5"
-        dataset.ScanningSequence = ["SE", "IR"]
-        dataset.SequenceVariant = "DOE^JANE"
-        dataset.ProtocolName = "DOE^JANE"
-
-    _, series = read_changed(tmp_path, add)
-    assert series.study_date == datetime.date(2024, 1, 31)
-    assert series.modality == "MR"
-    assert series.acquisition == {"EchoTime": 12.5, "ScanningSequence": "SE\\IR", "SliceThickness": 77.0}
-
-
 def test_description_of_a_series_has_no_identity(tmp_path):
     _, series = read_changed(tmp_path, None)
     assert str(series) == "MR, 7 x 6 x 5 voxels of 1 x 1 x 2 mm, axial"
@@ -125,19 +108,11 @@ def test_structure_sets_and_hidden_files_in_the_folder_are_passed_over(tmp_path)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (only(2, ImagePositionPatient=None), r"file \d of 5 \(instance 3\) has no usable ImagePositionPatient"),
-        (only(2, ImageOrientationPatient=None), r"\(instance 3\) has no usable ImageOrientationPatient"),
-        (only(2, PixelSpacing=None), r"\(instance 3\) has no usable PixelSpacing"),
-        (only(2, RescaleSlope="0"), r"\(instance 3\) has RescaleSlope 0.0"),
-        (only(2, SeriesInstanceUID=None), r"\(instance 3\) has no SeriesInstanceUID"),
+        (only(2, ImagePositionPatient=None), r"^file \d of 5 \(instance 3\) has no usable ImagePositionPatient"),
         (only(2, FrameOfReferenceUID=generate_uid()), "differ in frame of reference"),
         (only(2, SeriesInstanceUID=generate_uid()), r"more than one series \(MR, 4 slices of 7 x 6; MR, 1 slices"),
-        (only(2, Modality="DOE^JANE"), r"\(instance 3\) is not MR, CT or PT"),
-        (only(2, NumberOfFrames=2), r"\(instance 3\) has 2 frames without a position each"),
-        (only(2, NumberOfFrames=0), r"\(instance 3\) has 0 frames without a position each"),
         (only(2, PixelRepresentation=0), "differ in how pixels are stored"),
         (only(2, RescaleSlope="1"), "differ in how pixels are stored"),
-        (only(2, Rows=None), r"\(instance 3\) has no Rows"),
     ],
 )
 def test_one_bad_slice_is_refused_with_the_reason(tmp_path, change, reason):
@@ -154,15 +129,6 @@ def test_a_slope_that_is_no_number_is_refused(tmp_path):
     file = write_series(tmp_path, grid, whole_numbers(grid), spoil)[1]
     file.write_bytes(file.read_bytes().replace(b"2.5 ", b"NaN "))
     with pytest.raises(DataError, match="has RescaleSlope nan"):
-        read_series(tmp_path)
-
-
-def test_frames_and_positions_must_be_as_many(tmp_path):
-    grid = make_grid()
-    dataset = enhanced_dataset(grid, whole_numbers(grid), range(5), [1] * 5)
-    dataset.PerFrameFunctionalGroupsSequence = Items(dataset.PerFrameFunctionalGroupsSequence[:4])
-    write(dataset, tmp_path / "a.dcm")
-    with pytest.raises(DataError, match="has 5 frames and 4 positions"):
         read_series(tmp_path)
 
 

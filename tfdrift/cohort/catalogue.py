@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
-from tfdrift.imaging.series import Series, Slice, assemble_series, date_of, slices_of
+from tfdrift.imaging.series import Series, assemble_series
+from tfdrift.imaging.slices import Slice, date_of, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
 
 
