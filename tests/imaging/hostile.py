@@ -363,17 +363,17 @@ def main(root: Path) -> None:
     good_image, good_series = read_series(root / "good")
     outcomes = {}
     for case in sorted((root / "cases").iterdir()):
-        signal.alarm(2 * SECONDS)  # ends a case that never ends, and the test with it
-        start = time.monotonic()
+        signal.alarm(6 * SECONDS)  # ends a case that waits for ever, and the test with it
+        start = time.process_time()  # a busy machine does not make a case slower
         outcome = outcome_of(case, good_image, good_series)
-        read_seconds = time.monotonic() - start
+        read_seconds = time.process_time() - start
         found = scan(case)
         listed = sum(len(one.files) for p in found.patients for s in p.studies for one in s.series)
         listed += sum(len(s.structure_sets) for p in found.patients for s in p.studies)
         listed += sum(len(files) for p in found.patients for s in p.studies for files in s.others.values())
         outcomes[case.name] = {
             "outcome": outcome,
-            "seconds": max(read_seconds, time.monotonic() - start - read_seconds),
+            "seconds": max(read_seconds, time.process_time() - start - read_seconds),
             "lost_by_scan": found.num_files - listed - len(found.refused),
         }
     signal.alarm(0)
