@@ -1,0 +1,76 @@
+"""`tfdrift cohort`: from DICOM folders to a cohort."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def cohort() -> None:
+    """Turn DICOM MR series and RTSTRUCT files into training pairs.
+
+    Example:
+
+      tfdrift cohort scan /data/patients
+    """
+
+
+@cohort.command()
+@click.argument("dicom_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def scan(dicom_dir: Path, as_json: bool) -> None:
+    """List the patients, studies, series and structure sets below a folder.
+
+    Reads headers only, in any folder layout. What it prints names patients and files: it is for your own console.
+
+    Example:
+
+      tfdrift cohort scan /data/patients
+    """
+    import json
+
+    from tqdm import tqdm
+
+    from tfdrift.cohort.catalogue import scan as scan_folder
+    from tfdrift.cohort.listing import to_document, to_text
+
+    # disable=None: a bar on a terminal only
+    found = scan_folder(dicom_dir, lambda files: tqdm(files, unit="file", disable=None))
+    click.echo(json.dumps(to_document(found), indent=2) if as_json else to_text(found))
+
+
+@cohort.command()
+@click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
+@click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
+@click.option("--roi", required=True, help="Name of the structure, as the planning system shows it.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="NIfTI file to write (.nii or .nii.gz).")
+def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
+    """Write one structure as a mask on its own MR series' voxels.
+
+    A voxel belongs to the mask when its centre is inside the contours. Prints the number of voxels, the volume and the
+    centroid in patient coordinates (DICOM LPS).
+
+    Example:
+
+      tfdrift cohort mask --series MR_T1 --rtstruct RS.dcm --roi GTV --out gtv.nii.gz
+    """
+    from tfdrift.errors import DataError
+    from tfdrift.imaging.matching import fits
+    from tfdrift.imaging.series import read_series
+    from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
+    from tfdrift.imaging.writing import write_nifti
+
+    image, series = read_series(series_dir)
+    structures = read_structures(rtstruct)
+    structure = find_roi(structures, roi)
+    reason = fits(structures, series)
+    if reason:
+        raise DataError(f"the structure set does not belong to this series: {reason}")
+    inside, warnings = rasterise(structure, image)
+    write_nifti(inside, out)
+    for warning in warnings:
+        click.echo(f"warning: structure {structure.number}: {warning}", err=True)
+    figures = mask_figures(inside)
+    click.echo(f"voxels    {figures.voxels}")
+    click.echo(f"volume    {figures.volume_mm3:.1f} mm3")
+    click.echo("centroid  {:.3f} {:.3f} {:.3f} mm".format(*figures.centroid_mm))

@@ -1,0 +1,113 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from click.testing import CliRunner
+
+from cli.cohort import cohort
+from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
+from tfdrift.errors import DataError
+
+DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.fixture
+def patient(tmp_path):
+    """A folder with a series, its structure set and the mask that was drawn."""
+    grid = random_grid(np.random.default_rng(0))
+    mask = np.zeros(grid.size[::-1], bool)
+    mask[2:4, 1:5, 2:5] = True
+    write_series(tmp_path / "mr", grid, mask.astype(np.int16))
+    write(structures_dataset({"GTV": contours_of(mask, grid)}), tmp_path / "rs.dcm")
+    return tmp_path, mask
+
+
+def mask_command(folder: Path, roi="GTV", out="gtv.nii.gz"):
+    options = ["mask", "--series", folder / "mr", "--rtstruct", folder / "rs.dcm", "--roi", roi, "--out", folder / out]
+    return CliRunner().invoke(cohort, [str(option) for option in options])
+
+
+def test_mask_writes_what_was_drawn_and_prints_its_figures(patient):
+    folder, drawn = patient
+    run = mask_command(folder)
+    written = sitk.ReadImage(str(folder / "gtv.nii.gz"))
+    assert run.exit_code == 0
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(written), drawn)
+    voxels, volume, centroid = (line.split() for line in run.stdout.splitlines())
+    assert voxels == ["voxels", "24"]
+    assert volume[0] == "volume"
+    np.testing.assert_allclose(float(volume[1]), 24 * np.prod(written.GetSpacing()), atol=0.06)
+    middle = written.TransformContinuousIndexToPhysicalPoint((3.0, 2.5, 2.5))
+    np.testing.assert_allclose([float(mm) for mm in centroid[1:4]], middle, atol=1e-3)
+
+
+def test_mask_of_an_unknown_structure_is_refused_with_the_names(patient):
+    run = mask_command(patient[0], roi="PTV")
+    assert isinstance(run.exception, DataError)
+    assert str(run.exception) == "no structures are called PTV; there are: GTV"
+    assert not (patient[0] / "gtv.nii.gz").exists()
+
+
+def test_mask_of_a_structure_set_of_another_series_is_refused(patient):
+    folder, _ = patient
+    plan = structures_dataset({"GTV": []})
+    plan.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[
+        0
+    ].SeriesInstanceUID = "1.2.3"
+    write(plan, folder / "rs.dcm")
+    assert str(mask_command(folder).exception) == (
+        "the structure set does not belong to this series: it refers to another series"
+    )
+
+
+def test_warnings_go_to_standard_error(patient):
+    folder, drawn = patient
+    drawn = drawn.copy()
+    plan = structures_dataset({"GTV": [np.zeros((2, 3)), *contours_of(drawn, random_grid(np.random.default_rng(0)))]})
+    write(plan, folder / "rs.dcm")
+    run = mask_command(folder)
+    assert run.stderr == "warning: structure 1: 1 contours have fewer than 3 points; they are skipped\n"
+    assert len(run.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("patient_id", ["STS_002", "STS_008"])
+def test_mask_of_a_real_patient_prints_the_expected_figures(tmp_path, patient_id):
+    if not (DATA / "ibsi_sts").is_dir():
+        pytest.skip("no real data: set TFDRIFT_TEST_DATA")
+    with (DATA / "ibsi_sts/expected.csv").open(encoding="utf-8") as file:
+        expected = next(row for row in csv.DictReader(file) if row["patient"] == patient_id)
+    folder = DATA / "ibsi_sts" / patient_id / "MR_T1"
+    options = ["mask", "--series", folder / "image", "--rtstruct", folder / "mask/RS.dcm"]
+    options += ["--roi", expected["roi_name"], "--out", tmp_path / "gtv.nii.gz"]
+    run = CliRunner().invoke(cohort, [str(option) for option in options])
+    voxels, volume, centroid = (line.split() for line in run.stdout.splitlines())
+    assert voxels[1] == expected["mask_voxels"]
+    assert round(float(volume[1]) / 1000, 3) == float(expected["volume_cc"])
+    assert [float(mm) for mm in centroid[1:4]] == [float(expected[f"centroid_{axis}"]) for axis in "xyz"]
+    independent = sitk.ReadImage(str(DATA / "ibsi_sts" / patient_id / "MR_T1_mask.nii.gz"))
+    written = sitk.ReadImage(str(tmp_path / "gtv.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(independent) > 0)
+
+
+def test_scan_prints_a_tree(patient):
+    run = CliRunner().invoke(cohort, ["scan", str(patient[0])])
+    assert run.exit_code == 0
+    assert run.stdout.splitlines()[2] == "ID-7  Doe^Jane"
+
+
+def test_scan_json_is_one_document_and_nothing_else(patient):
+    run = CliRunner().invoke(cohort, ["scan", "--json", str(patient[0])])
+    assert json.loads(run.stdout)["patients"][0]["patient_id"] == "ID-7"
+    assert run.stderr == ""
+
+
+def test_the_group_loads_without_the_libraries_it_uses():
+    code = "import sys, tfdrift_cli.cohort; print(*({'SimpleITK', 'pydicom', 'numpy', 'tqdm'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""

@@ -1,0 +1,312 @@
+"""What a folder of DICOM files holds: patients, studies by date, series, structure sets; from headers only.
+
+A catalogue is identifying: it holds patient names, dates, UIDs and file names, for the console of the person whose
+files they are. Nothing of it may be written into a cohort.
+"""
+
+import dataclasses
+import datetime
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import parsing, read_header
+from tfdrift.imaging.matching import weigh_candidates
+from tfdrift.imaging.series import Series, assemble_series
+from tfdrift.imaging.slices import Slice, date_of, slices_of
+from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundSeries:
+    """A series of images, whether or not it is a regular volume.
+
+    Args:
+        uid: SeriesInstanceUID.
+        number: SeriesNumber as written, may be empty.
+        description: SeriesDescription as written, may be empty.
+        modality: as written.
+        files: its files, sorted.
+        num_slices: number of slices in them.
+        series: the regular volume; None where it is none.
+        fault: why it is none; empty where it is.
+    """
+
+    uid: str
+    number: str
+    description: str
+    modality: str
+    files: tuple[Path, ...]
+    num_slices: int
+    series: Series | None
+    fault: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundRoi:
+    """A structure and the series it fits.
+
+    Args:
+        roi: name, number, contours.
+        fits: series of the patient its structure set may belong to, whose grid it fits.
+    """
+
+    roi: Roi
+    fits: tuple[Series, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundStructures:
+    """A structure set.
+
+    Args:
+        file: its file.
+        label: StructureSetLabel as written.
+        structures: what it says; None where it cannot be used.
+        rois: its structures with the series they fit.
+        fault: why it cannot be used; empty where it can.
+    """
+
+    file: Path
+    label: str
+    structures: StructureSet | None
+    rois: tuple[FoundRoi, ...]
+    fault: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundStudy:
+    """A study.
+
+    Args:
+        uid: StudyInstanceUID.
+        date: StudyDate; None where there is none.
+        series: by modality, then number.
+        structure_sets: by file.
+        others: files of other DICOM objects, such as registrations and doses, by modality.
+    """
+
+    uid: str
+    date: datetime.date | None
+    series: tuple[FoundSeries, ...]
+    structure_sets: tuple[FoundStructures, ...]
+    others: dict[str, tuple[Path, ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FoundPatient:
+    """A patient.
+
+    Args:
+        patient_id: PatientID; where that is empty the name, and where that is too, the study's UID.
+        name: PatientName as written.
+        studies: by date.
+    """
+
+    patient_id: str
+    name: str
+    studies: tuple[FoundStudy, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Everything below a folder.
+
+    Args:
+        folder: where.
+        num_files: files looked at.
+        patients: by ID.
+        refused: each file that is not DICOM or cannot be read, with the reason; sorted by file.
+    """
+
+    folder: Path
+    num_files: int
+    patients: tuple[FoundPatient, ...]
+    refused: tuple[tuple[Path, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Header:
+    """What is kept of one file; the data set itself would hold the memory of thousands."""
+
+    file: Path
+    patient_id: str
+    patient_name: str
+    study_uid: str
+    study_date: datetime.date | None
+    series_uid: str
+    series_number: str
+    description: str
+    modality: str
+    label: str
+    slices: tuple[Slice, ...]
+    structures: StructureSet | None
+    fault: str
+
+
+def scan(folder: Path, progress: Callable[[list[Path]], Iterable[Path]] | None = None) -> Catalogue:
+    """Read the headers of every file below a folder.
+
+    Links to folders are followed, each folder once. Nothing a file holds ends the scan.
+
+    Args:
+        folder: any layout.
+        progress: wraps the iteration over the files, such as `tqdm.tqdm`.
+
+    Raises:
+        DataError: the folder does not exist or cannot be listed.
+    """
+    files, refused = _walk(folder)
+    headers: list[_Header] = []
+    for file in progress(files) if progress else files:
+        try:
+            headers.append(_read(file))
+        except DataError as error:
+            refused.append((file, str(error)))
+    patients: dict[str, list[_Header]] = defaultdict(list)
+    for header in headers:
+        patients[header.patient_id or header.patient_name or header.study_uid].append(header)
+    return Catalogue(
+        folder=folder,
+        num_files=len(files),
+        patients=tuple(_patient(patient_id, patients[patient_id]) for patient_id in sorted(patients)),
+        refused=tuple(sorted(refused)),
+    )
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return every file below a folder, and the folders that cannot be listed."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise DataError(f"the folder to scan cannot be read: {error.strerror}") from None
+    refused: list[tuple[Path, str]] = []
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+
+    def refuse(error: OSError) -> None:
+        refused.append((Path(error.filename), f"folder cannot be listed: {error.strerror}"))
+
+    for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
+        status = Path(at).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below.sort()
+        files += [Path(at, name) for name in sorted(names)]
+    return files, refused
+
+
+def _read(file: Path) -> _Header:
+    dataset = read_header(file, "the file")
+    with parsing("the file"):
+        return _header(file, dataset)
+
+
+def _header(file: Path, dataset: Dataset) -> _Header:
+    slices, structures, fault = [], None, ""
+    try:
+        if dataset.get("Modality") == "RTSTRUCT":
+            structures = read_structures(file, "the file")
+        else:
+            slices = slices_of(dataset, "the file", 0) if "Rows" in dataset else []
+    except DataError as error:
+        fault = str(error)
+    return _Header(
+        file=file,
+        patient_id=str(dataset.get("PatientID") or "").strip(),
+        patient_name=str(dataset.get("PatientName") or "").strip(),
+        study_uid=str(dataset.get("StudyInstanceUID") or ""),
+        study_date=date_of(dataset),
+        series_uid=str(dataset.get("SeriesInstanceUID") or ""),
+        series_number=str(dataset.get("SeriesNumber") or ""),
+        description=str(dataset.get("SeriesDescription") or ""),
+        modality=str(dataset.get("Modality") or ""),
+        label=str(dataset.get("StructureSetLabel") or ""),
+        slices=tuple(slices),
+        structures=structures,
+        fault=fault,
+    )
+
+
+def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
+    images: dict[str, list[_Header]] = defaultdict(list)
+    for header in headers:
+        if header.slices or (header.fault and header.modality != "RTSTRUCT"):
+            images[header.series_uid].append(header)
+    series = [_series(uid, images[uid]) for uid in images]
+    volumes = [one.series for one in series if one.series]
+    studies: dict[str, list[_Header]] = defaultdict(list)
+    for header in headers:
+        studies[header.study_uid].append(header)
+    found = [
+        _study(uid, studies[uid], [one for one in series if images[one.uid][0].study_uid == uid], volumes)
+        for uid in studies
+    ]
+    found.sort(key=lambda study: (study.date or datetime.date.max, study.uid))
+    return FoundPatient(patient_id=patient_id, name=headers[0].patient_name, studies=tuple(found))
+
+
+def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes: list[Series]) -> FoundStudy:
+    others: dict[str, list[Path]] = defaultdict(list)
+    for header in headers:
+        if not header.slices and not header.fault and header.modality != "RTSTRUCT":
+            others[header.modality].append(header.file)
+    return FoundStudy(
+        uid=uid,
+        date=min((header.study_date for header in headers if header.study_date), default=None),
+        series=tuple(sorted(series, key=lambda one: (one.modality, one.number.zfill(12), one.uid))),
+        structure_sets=tuple(_structures(header, volumes) for header in headers if header.modality == "RTSTRUCT"),
+        others={modality: tuple(sorted(others[modality])) for modality in sorted(others)},
+    )
+
+
+def _series(uid: str, headers: list[_Header]) -> FoundSeries:
+    headers = sorted(headers, key=lambda header: header.file)
+    slices, fault = [], ""
+    for number, header in enumerate(headers):
+        name = f"file {number + 1} of {len(headers)}"
+        if header.fault:
+            fault = fault or header.fault.replace("the file", name)
+        for one in header.slices:
+            plane = dataclasses.replace(one.plane, name=one.plane.name.replace("the file", name))
+            slices.append(dataclasses.replace(one, plane=plane, file=number))
+    series = None
+    if not fault:
+        try:
+            series = assemble_series(slices)
+        except DataError as error:
+            fault = str(error)
+    return FoundSeries(
+        uid=uid,
+        number=headers[0].series_number,
+        description=headers[0].description,
+        modality=headers[0].modality,
+        files=tuple(header.file for header in headers),
+        num_slices=len(slices),
+        series=series,
+        fault=fault,
+    )
+
+
+def _structures(header: _Header, volumes: list[Series]) -> FoundStructures:
+    rois: list[FoundRoi] = []
+    if header.structures:
+        reasons = weigh_candidates(header.structures, volumes)
+        possible = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
+        rois = [
+            FoundRoi(roi=roi, fits=tuple(series for series in possible if not misfit(roi, series.grid)))
+            for roi in header.structures.rois
+        ]
+    return FoundStructures(
+        file=header.file,
+        label=header.label,
+        structures=header.structures,
+        rois=tuple(rois),
+        fault=header.fault,
+    )

@@ -1,0 +1,149 @@
+"""One slice's pixels, decoded by pydicom once their size has been checked against the header."""
+
+import struct
+import warnings
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import RLELossless
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import parsing, value_of
+
+_J2K_START = b"\xff\x4f\xff\x51"
+_JPEG_START = b"\xff\xd8"
+# Every start-of-frame marker of JPEG and JPEG-LS; C4, C8 and CC in between mean other things.
+_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+
+
+def check_pixel_format(dataset: Dataset, name: str) -> None:
+    """Refuse pixels that are not one whole number a voxel, bright as high.
+
+    Args:
+        dataset: the header; use inside `parsing(name)`.
+        name: what the file is called in error messages.
+
+    Raises:
+        DataError: colour, MONOCHROME1, a Modality LUT, or numbers of bits that do not go together.
+    """
+    colour = value_of(dataset, "PhotometricInterpretation")
+    if value_of(dataset, "SamplesPerPixel") != 1 or colour != "MONOCHROME2":
+        raise DataError(f"{name} is not grey-scale with bright as high (MONOCHROME2); {_EXPORT}")
+    allocated, stored = value_of(dataset, "BitsAllocated") or 0, value_of(dataset, "BitsStored") or 0
+    high = value_of(dataset, "HighBit")
+    if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
+        raise DataError(f"{name} has {allocated} bits allocated, {stored} stored, high bit {high}: not a whole number")
+    if value_of(dataset, "PixelRepresentation") not in (0, 1):
+        raise DataError(f"{name} does not say whether its pixels are signed (PixelRepresentation); {_EXPORT}")
+    if "ModalityLUTSequence" in dataset:
+        raise DataError(f"{name} has a Modality LUT; export it with RescaleSlope and RescaleIntercept")
+
+
+def read_frame(
+    dataset: Dataset, frame: int, *, shape: tuple[int, int], slope: float, intercept: float, name: str
+) -> np.ndarray:
+    """Return one slice in scanner units.
+
+    Args:
+        dataset: from `read_whole`.
+        frame: index of the slice in the file.
+        shape: rows, columns as the header said them.
+        slope: RescaleSlope.
+        intercept: RescaleIntercept.
+        name: what the slice is called in error messages.
+
+    Returns:
+        float32 [rows, columns], value * slope + intercept.
+
+    Raises:
+        DataError: there are not exactly as many pixels as the header asks for, no installed decoder knows the
+            compression, or a value is beyond float32.
+    """
+    with parsing(name):
+        # The header was read a moment before; the file may have been replaced since.
+        if (value_of(dataset, "Rows"), value_of(dataset, "Columns")) != shape:
+            raise DataError(f"{name} changed while it was read; run again")
+        check_pixel_format(dataset, name)
+        _check_pixel_data(dataset, frame, name)
+        if dataset.file_meta.TransferSyntaxUID == RLELossless:
+            # pydicom warns of a run-length code that goes on after the last pixel and takes what is before.
+            warnings.simplefilter("error", UserWarning)
+        stored = pixel_array(dataset, index=frame, raw=True)
+    if stored.shape != shape or stored.dtype.kind not in "iu":
+        raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
+    with np.errstate(over="ignore"):
+        values = (stored * np.float64(slope) + intercept).astype(np.float32)
+    if not np.all(np.isfinite(values)):
+        raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
+    return values
+
+
+def frame_shape(encoded: bytes) -> tuple[int, int, int] | None:
+    """Return what a JPEG, JPEG-LS or JPEG 2000 frame says it is.
+
+    Args:
+        encoded: one frame as it stands in PixelData.
+
+    Returns:
+        Rows, columns, components; None for another code (run-length code has no header of its own).
+
+    Raises:
+        ValueError: it begins as one of these and has no size.
+
+    Source: ITU-T T.81 B.2.2, T.87 C.2.2, T.800 A.5.1.
+
+    Example:
+        >>> frame_shape(bytes.fromhex("ffd8 fff7 000b 08 0040 0020 01 011100"))
+        (64, 32, 1)
+    """
+    start = encoded.find(_J2K_START, 0, 512)
+    if start >= 0 and not encoded.startswith(_JPEG_START):
+        # SOC, SIZ, then Lsiz and Rsiz, both 16 bits.
+        right, bottom, left, top = struct.unpack_from(">IIII", encoded, start + 8)
+        (components,) = struct.unpack_from(">H", encoded, start + 40)
+        return bottom - top, right - left, components
+    if not encoded.startswith(_JPEG_START):
+        return None
+    at = 2
+    while at + 10 <= len(encoded) and encoded[at] == 0xFF:
+        marker = encoded[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in _START_OF_FRAME:
+            rows, columns, components = struct.unpack_from(">HHB", encoded, at + 5)
+            return rows, columns, components
+        else:
+            at += 2 + struct.unpack_from(">H", encoded, at + 2)[0]
+    raise ValueError("a JPEG frame without a size")
+
+
+def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
+    """Refuse pixel data whose size is not the header's, before anything is allocated for it."""
+    num_frames = value_of(dataset, "NumberOfFrames") or 1
+    if not isinstance(value_of(dataset, "PixelData"), bytes):
+        raise DataError(f"{name} has no PixelData; export it again")
+    frame_bytes = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed or syntax.is_deflated:
+        expected, found = frame_bytes * num_frames, len(dataset.PixelData)
+        if found != expected + expected % 2:
+            raise DataError(f"{name} has {found} bytes of pixels where its header asks for {expected}; export it again")
+        return
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        decoder = None
+    if decoder is None or not decoder.is_available:
+        raise DataError(f"{name} is compressed in a way no installed decoder knows; export it uncompressed")
+    encoded = get_frame(dataset.PixelData, frame, number_of_frames=num_frames)
+    # No method makes noise larger than this; a run-length code expands at most 64 times, which bounds the result.
+    if len(encoded) > 2 * frame_bytes + 1024:
+        raise DataError(f"{name} has a compressed frame larger than its pixels; export it uncompressed")
+    shape = frame_shape(encoded)
+    if shape is not None and shape != (dataset.Rows, dataset.Columns, 1):
+        raise DataError(f"{name} holds a compressed frame of another size than its header says; export it again")
+
+
+_EXPORT = "export the series again as MR images"

@@ -1,0 +1,304 @@
+"""An RTSTRUCT's contours, and the mask they make on a series' own grid."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import parsing, read_nested, value_of
+from tfdrift.imaging.geometry import Grid
+from tfdrift.imaging.polygons import fill_polygons
+
+PLANE_TOLERANCE_MM = 0.1
+"""How far a contour's points may be from its own plane, and two contours' planes from each other to count as one.
+Contours rounded to 1/10 mm stay within it; half of it is the error a slice index could have, far below half a slice."""
+
+OUTSIDE_TOLERANCE = 0.5
+"""How many voxels a contour may reach beyond the outer faces of the volume: a contour drawn along the image's edge
+does, by smoothing; more means that part of the lesion is not in the image."""
+
+HALF_SLICE_TOLERANCE = 1e-3
+"""Slices; a contour this close to half-way counts as half-way and goes to the slice further along the normal."""
+
+MAX_POINTS = 2_000_000
+"""Most contour points that are read from one structure set; 50 structures of 100 slices have a fifth of it."""
+
+_FILLED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_SKIPPED_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
+_NUMBER_BYTES = b"0123456789+-.eE\\ "
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Roi:
+    """One structure of a structure set.
+
+    Args:
+        number: ROINumber.
+        name: ROIName, which may hold anything, a person's name too.
+        contours_mm: closed contours, float64 [n, 3] each, patient coordinates.
+        warnings: what was skipped and why.
+        fault: why the contours cannot be used; empty where they can.
+    """
+
+    number: int
+    name: str
+    contours_mm: tuple[np.ndarray, ...]
+    warnings: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class StructureSet:
+    """What an RTSTRUCT file says; the UIDs are for matching in memory and must not be written to any file.
+
+    Args:
+        rois: its structures in the order of the file.
+        series_uids: series it refers to.
+        frame_of_reference_uids: frames of reference it names.
+        study_uid: study it stands in; empty where there is none.
+    """
+
+    rois: tuple[Roi, ...]
+    series_uids: frozenset[str]
+    frame_of_reference_uids: frozenset[str]
+    study_uid: str
+
+
+def read_structures(path: Path, name: str = "the structure set") -> StructureSet:
+    """Read an RTSTRUCT file.
+
+    Contours of the types CLOSED_PLANAR and CLOSEDPLANAR_XOR are kept. POINT and open contours, and contours of fewer
+    than 3 points, are skipped with a warning. A structure with a contour that cannot be read gets a `fault`; the others
+    stay usable.
+
+    Args:
+        path: the file.
+        name: what the file is called in error messages.
+
+    Raises:
+        DataError: it cannot be read, is no RTSTRUCT, has no structure, names two structures by one number, or has more
+            than `MAX_POINTS` points.
+    """
+    dataset = read_nested(path, name)
+    with parsing(name):
+        if value_of(dataset, "Modality") != "RTSTRUCT":
+            raise DataError(f"{name} is not an RTSTRUCT; give the structure set's file")
+        described = value_of(dataset, "StructureSetROISequence") or []
+        if not described:
+            raise DataError(f"{name} has no structures (StructureSetROISequence)")
+        frames = {str(value_of(item, "ReferencedFrameOfReferenceUID") or "") for item in described}
+        series_uids = set()
+        for frame in value_of(dataset, "ReferencedFrameOfReferenceSequence") or []:
+            frames.add(str(value_of(frame, "FrameOfReferenceUID") or ""))
+            for study in value_of(frame, "RTReferencedStudySequence") or []:
+                for series in value_of(study, "RTReferencedSeriesSequence") or []:
+                    series_uids.add(str(value_of(series, "SeriesInstanceUID") or ""))
+        contours: dict[int, list[Dataset]] = {}
+        for item in value_of(dataset, "ROIContourSequence") or []:
+            contours.setdefault(int(value_of(item, "ReferencedROINumber")), []).extend(
+                value_of(item, "ContourSequence") or []
+            )
+        rois, points_left = [], MAX_POINTS
+        for item in described:
+            number = int(value_of(item, "ROINumber"))
+            if number in {roi.number for roi in rois}:
+                raise DataError(f"{name} gives two structures the number {number}; export it again")
+            roi = _roi(number, str(value_of(item, "ROIName") or ""), contours.get(number, []), points_left)
+            points_left -= sum(len(points) for points in roi.contours_mm)
+            rois.append(roi)
+        return StructureSet(
+            rois=tuple(rois),
+            series_uids=frozenset(series_uids - {""}),
+            frame_of_reference_uids=frozenset(frames - {""}),
+            study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
+        )
+
+
+def find_roi(structures: StructureSet, name: str) -> Roi:
+    """Return the structure of exactly this name.
+
+    Raises:
+        DataError: there is none, or more than one. The message lists the names there are, for the console of the person
+            who gave the name; it must not go to a log.
+    """
+    found = [roi for roi in structures.rois if roi.name.strip() == name.strip()]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(sorted({roi.name.strip() for roi in structures.rois}))
+    message = f"{len(found) or 'no'} structures are called {name}; there are: {names}"
+    # A name can hold characters that steer a terminal.
+    raise DataError("".join(char if char.isprintable() else "?" for char in message))
+
+
+def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Return the voxels whose centres are inside a structure's contours.
+
+    A contour belongs to the nearest slice. Contours in one plane are combined by the even-odd rule, so a contour inside
+    another is a hole and one inside the hole an island. Where contours of several planes are nearest to one slice, the
+    plane nearest to it counts and the others are named in a warning. Slices without a contour stay empty: nothing is
+    interpolated.
+
+    Args:
+        roi: from `read_structures`.
+        image: the volume whose grid the mask gets; any orientation.
+
+    Returns:
+        The mask, uint8, 1 inside; and warnings, those of the structure first.
+
+    Raises:
+        DataError: the contours are faulty, there are none, they are not parallel to the slices, or they reach outside
+            the volume by more than `OUTSIDE_TOLERANCE`; or no voxel centre is inside any.
+    """
+    grid = Grid.of(image)
+    reason = misfit(roi, grid)
+    if reason:
+        raise DataError(f"structure {roi.number} {reason}")
+    indices = [grid.to_index(points) for points in roi.contours_mm]
+    depths = np.array([points[:, 2].mean() for points in indices])
+    slices = _nearest_slices(depths, grid.size[2])
+    chosen: list[int] = []
+    unused = 0
+    for k in np.unique(slices):
+        members = np.flatnonzero(slices == k)
+        nearest = depths[members][np.argmin(np.abs(depths[members] - k))]
+        in_plane = np.abs(depths[members] - nearest) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM
+        chosen += members[in_plane].tolist()
+        unused += int(np.sum(~in_plane))
+    columns, rows, _ = grid.size
+    first, last = int(slices.min()), int(slices.max())
+    shape = (last - first + 1, rows, columns)
+    inside = fill_polygons([indices[i][:, :2] for i in chosen], slices[chosen] - first, shape)
+    if not inside.any():
+        raise DataError(f"structure {roi.number} has no voxel centre inside its contours; it is smaller than a voxel")
+    warnings = list(roi.warnings)
+    if unused:
+        warnings.append(
+            f"{unused} contours are further from a slice than another contour of that slice, and are not used"
+        )
+    empty = last - first + 1 - len(np.unique(slices))
+    if empty:
+        warnings.append(f"{empty} slices between the first and the last contour have none, and stay empty")
+    mask = sitk.Image(list(grid.size), sitk.sitkUInt8)
+    grid.place(mask)
+    mask[:, :, first : last + 1] = sitk.GetImageFromArray(inside)
+    return mask, tuple(warnings)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskFigures:
+    """How large a mask is and where.
+
+    Args:
+        voxels: number of voxels inside.
+        volume_mm3: their volume.
+        centroid_mm: mean of their centres, patient coordinates.
+    """
+
+    voxels: int
+    volume_mm3: float
+    centroid_mm: tuple[float, float, float]
+
+
+def mask_figures(mask: sitk.Image) -> MaskFigures:
+    """Return size and place of a mask with at least one voxel inside."""
+    slices, rows, columns = np.nonzero(sitk.GetArrayViewFromImage(mask))
+    centre = mask.TransformContinuousIndexToPhysicalPoint(
+        [float(columns.mean()), float(rows.mean()), float(slices.mean())]
+    )
+    return MaskFigures(
+        voxels=len(slices), volume_mm3=len(slices) * float(np.prod(mask.GetSpacing())), centroid_mm=tuple(centre)
+    )
+
+
+def misfit(roi: Roi, grid: Grid) -> str:
+    """Say why a structure's contours do not fit a grid; empty where they do.
+
+    They fit when every contour is parallel to the slices and inside the volume.
+    """
+    if roi.fault:
+        return roi.fault
+    if not roi.contours_mm:
+        return "has no closed contours"
+    limits = np.array(grid.size) - 0.5
+    for number, points in enumerate(roi.contours_mm, start=1):
+        index = grid.to_index(points)
+        depth = index[:, 2].mean()
+        if np.abs(index[:, 2] - depth).max() * grid.spacing_mm[2] > PLANE_TOLERANCE_MM:
+            return f"has contours that are not parallel to the slices (contour {number}); draw it on this series"
+        beyond = max((-0.5 - index[:, :2]).max(), (index[:, :2] - limits[:2]).max())
+        if (
+            beyond > OUTSIDE_TOLERANCE
+            or not -0.5 <= depth + HALF_SLICE_TOLERANCE <= limits[2] + 2 * HALF_SLICE_TOLERANCE
+        ):
+            return f"reaches outside the volume (contour {number}); give the series it was drawn on"
+    return ""
+
+
+def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
+    nearest = np.floor(depths + 0.5 + HALF_SLICE_TOLERANCE).astype(int)
+    return np.clip(nearest, 0, num_slices - 1)
+
+
+def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> Roi:
+    contours, skipped_types, short, seen = [], 0, 0, set()
+    for place, item in enumerate(items, start=1):
+        kind = str(value_of(item, "ContourGeometricType") or "").strip()
+        if kind in _SKIPPED_TYPES:
+            skipped_types += 1
+            continue
+        if kind not in _FILLED_TYPES:
+            return Roi(
+                number=number, name=name, contours_mm=(), fault=f"has a contour of unknown type (contour {place})"
+            )
+        try:
+            points = _points(item, points_left)
+        except DataError as error:
+            return Roi(number=number, name=name, contours_mm=(), fault=f"{error} (contour {place})")
+        points_left -= len(points)
+        if len(points) < 3:
+            short += 1
+            continue
+        if points.tobytes() in seen:
+            # By the even-odd rule the two would cancel and the slice be empty.
+            return Roi(number=number, name=name, contours_mm=(), fault=f"has a contour twice (contour {place})")
+        seen.add(points.tobytes())
+        contours.append(points)
+    warnings = []
+    if skipped_types:
+        warnings.append(f"{skipped_types} contours are points or open lines and enclose nothing; they are skipped")
+    if short:
+        warnings.append(f"{short} contours have fewer than 3 points; they are skipped")
+    return Roi(number=number, name=name, contours_mm=tuple(contours), warnings=tuple(warnings))
+
+
+def _points(item: Dataset, points_left: int) -> np.ndarray:
+    """Return one contour's points, float64 [n, 3]; a planning system's hundred thousand numbers, so parsed at once."""
+    element, stated = item.get_item("ContourData"), value_of(item, "NumberOfContourPoints")
+    if element is None and stated == 0:
+        return np.empty((0, 3))
+    if not isinstance(element, RawDataElement) or element.VR not in (None, "DS", "UN"):
+        raise DataError("has contour data that are not decimal text")
+    text = (element.value or b"").strip(b" \0")
+    count = text.count(b"\\") + 1 if text else 0
+    if element.length not in (0xFFFFFFFF, len(element.value or b"")) or text.translate(None, _NUMBER_BYTES):
+        raise DataError("has contour data that are cut off or not numbers")
+    if count > 3 * points_left:
+        raise DataError(f"has more points than the {MAX_POINTS} that are read from one structure set")
+    try:
+        values = np.fromstring(text, sep="\\") if text else np.empty(0)
+    except ValueError:
+        values = np.empty(0)
+    if len(values) != count:
+        raise DataError("has contour data that are not numbers")
+    if count % 3:
+        raise DataError(f"has {count} contour coordinates, which is not a multiple of 3")
+    if stated is not None and int(stated) != count // 3:
+        raise DataError(f"has {count // 3} points in a contour that says {int(stated)}")
+    if not np.all(np.abs(values) < 1e6):
+        raise DataError("has contour points that are nowhere near a patient")
+    return values.reshape(-1, 3)
