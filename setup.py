@@ -26,6 +26,9 @@ setup(
         "tensorboard>=2.20",
         "numpy>=2.0",
         "pydicom>=3.0.2",
+        "pylibjpeg>=2.0",
+        "pylibjpeg-openjpeg>=2.3",  # JPEG 2000
+        "pyjpegls>=1.4",  # JPEG-LS
         "SimpleITK>=2.4",
         "scipy>=1.13",
         "scikit-image>=0.24",
