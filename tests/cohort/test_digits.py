@@ -10,9 +10,9 @@ from tfdrift.cohort.digits import (
     FIELD_PIXELS,
     SCALING_RANGES,
     digit_samples,
+    ink_radius,
     read_zeros,
     scaling_factors,
-    stroke_thickness,
 )
 from tfdrift.cohort.samples import check_no_leak, split
 from tfdrift.errors import DataError, UsageError
@@ -112,10 +112,10 @@ def test_a_mirrored_digit_gives_mirrored_images(tmp_path):
     np.testing.assert_allclose(samples.post[0], samples.post[1, ::-1], atol=1e-6)
 
 
-def test_stroke_thickness_recovers_drawn_rings():
-    thicknesses = np.array([3.0, 4.0, 5.0])
-    rings = np.stack([ring(8, thickness) for thickness in thicknesses])
-    np.testing.assert_allclose(stroke_thickness(rings), thicknesses, rtol=0.1)
+def test_the_radius_of_a_ring_is_that_of_its_mean_square():
+    # A ring of radius r and width w has the mean square radius r^2 + w^2 / 4.
+    rings = np.stack([ring(radius, 3) for radius in (5, 7, 9)])
+    np.testing.assert_allclose(ink_radius(rings), np.sqrt(np.array([5, 7, 9]) ** 2 + 9 / 4), rtol=0.01)
 
 
 def test_factors_follow_from_the_image_alone_whatever_its_rotation_and_company(mnist_file):
@@ -124,9 +124,8 @@ def test_factors_follow_from_the_image_alone_whatever_its_rotation_and_company(m
     np.testing.assert_allclose(scaling_factors(np.rot90(zeros, axes=(1, 2))[::-1], "mix"), alone[::-1], rtol=1e-12)
 
 
-def test_thin_zeros_grow_and_thick_ones_shrink():
-    rings = np.stack([ring(8, thickness) for thickness in (1.5, 2.5, 3.5, 5.0)])
-    factors = scaling_factors(rings, "mix")
+def test_small_zeros_grow_and_large_ones_shrink():
+    factors = scaling_factors(np.stack([ring(radius, 3) for radius in (5, 7, 8, 10)]), "mix")
     assert np.all(np.diff(factors) < 0)
     assert factors[0] > 1 > factors[-1]
 

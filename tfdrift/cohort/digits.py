@@ -1,7 +1,7 @@
 """The paper's toy: MNIST's digit zero, which grows or shrinks isotropically about the image centre (Fig. 3).
 
-How much a zero changes follows from how thick its stroke is, which can be seen in the pre image: thick zeros shrink
-more, or grow less, than thin ones. So the drift can be learned, and no chance is in it.
+How much a zero changes follows from how large it is, which can be seen in the pre image: large zeros shrink more, or
+grow less, than small ones. So the drift can be learned, and no chance is in it.
 """
 
 import os
@@ -15,16 +15,16 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError, ResourceError, UsageError
 
 SCALING_RANGES = {"mix": (0.75, 1.25), "grow": (1.05, 1.25), "shrink": (0.75, 0.95)}
-"""Scaling factors of the thickest and of the thinnest stroke, for each kind of change."""
+"""Scaling factors of the largest and of the smallest zeros, for each kind of change."""
 
-FIELD_PIXELS = 35
-"""Side of the pictured field in MNIST pixels: the 28 of MNIST times the largest factor, so that nothing is cut off."""
+FIELD_PIXELS = 36
+"""Side of the pictured field in MNIST pixels: the 28 of MNIST times the largest factor and a margin; nothing is cut off."""
 
 MASK_THRESHOLD = 0.1
 """The mask is where the signal exceeds this share of the largest signal of the pre image; outside, images are zero."""
 
-_MEDIAN_STROKE_PIXELS = 2.8
-_STROKE_RANGE_PIXELS = 0.7
+_MEAN_RADIUS_PIXELS = 7.5
+_RADIUS_STD_PIXELS = 0.56
 _TRAINING_FOLDS = 6
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -40,7 +40,7 @@ def digit_samples(
 
     Args:
         image_size: side S of the images in pixels.
-        change: `grow`, `shrink`, or `mix` where thin zeros grow and thick ones shrink; see `scaling_factors`.
+        change: `grow`, `shrink`, or `mix` where small zeros grow and large ones shrink; see `scaling_factors`.
         mnist_file: MNIST in the layout of Keras' own file; None for Keras' loader, which downloads it once.
         seed: decides which zeros `limit` chooses, nothing else.
         limit: number of zeros, dealt evenly to the folds; None for all.
@@ -95,42 +95,45 @@ def digit_samples(
     )
 
 
-def stroke_thickness(ink: np.ndarray) -> np.ndarray:
-    """Return the mean stroke thickness of each image in its own pixels, float64 [n].
+def ink_radius(ink: np.ndarray) -> np.ndarray:
+    """Return the root mean square distance of each image's ink from its own centre, in pixels, float64 [n].
 
-    A stroke of length L and thickness w has area L w and perimeter 2 L, so w is twice the area over the perimeter. The
-    perimeter of a grey image is its total variation, the sum of gradient magnitudes (coarea formula), so neither needs
-    a threshold. Right-angle rotations and another brightness leave the thickness as it is.
+    Right-angle rotations, shifts and another brightness leave it as it is.
 
     Args:
         ink: real [n, H, W], zero where there is none; no image all zero.
 
     Example:
-        >>> bar = np.zeros((1, 40, 40))
-        >>> bar[0, 5:35, 18:22] = 1.0
-        >>> stroke_thickness(bar).round(1)
-        array([3.6])
+        >>> cross = np.zeros((1, 9, 9))
+        >>> cross[0, [1, 7, 4, 4], [4, 4, 1, 7]] = 1.0
+        >>> ink_radius(cross)
+        array([3.])
     """
-    along_rows, along_columns = np.gradient(ink.astype(np.float64), axis=(1, 2))
-    return 2 * ink.sum(axis=(1, 2), dtype=np.float64) / np.hypot(along_rows, along_columns).sum(axis=(1, 2))
+    total = ink.sum(axis=(1, 2), dtype=np.float64)
+    squares = np.zeros(len(ink))
+    for axis in (1, 2):
+        profile = ink.sum(axis=3 - axis, dtype=np.float64) / total[:, np.newaxis]
+        place = np.arange(profile.shape[1])
+        squares += profile @ place**2 - (profile @ place) ** 2
+    return np.sqrt(squares)
 
 
 def scaling_factors(ink: np.ndarray, change: str) -> np.ndarray:
     """Return the factor by which each zero is scaled, float64 [n]; a function of the image alone.
 
-    With w the stroke thickness in pixels and (thickest, thinnest) the `SCALING_RANGES` of the change,
+    With R the ink's radius in pixels and (largest, smallest) the `SCALING_RANGES` of the change,
 
-        factor = thickest + (thinnest - thickest) / (1 + exp(2 (w - 2.8) / 0.7))
+        factor = largest + (smallest - largest) / (1 + exp(2 (R - 7.5) / 0.56))
 
-    falls smoothly with w; 2.8 pixels is the median of MNIST's zeros and 0.7 their standard deviation.
+    falls smoothly with R; 7.5 pixels is the mean over MNIST's zeros and 0.56 their standard deviation.
 
     Args:
         ink: real [n, 28, 28], MNIST images; no image all zero.
         change: a key of `SCALING_RANGES`.
     """
-    thickest, thinnest = SCALING_RANGES[change]
-    excess = (stroke_thickness(ink) - _MEDIAN_STROKE_PIXELS) / _STROKE_RANGE_PIXELS
-    return thickest + (thinnest - thickest) / (1 + np.exp(2 * excess))
+    largest, smallest = SCALING_RANGES[change]
+    excess = (ink_radius(ink) - _MEAN_RADIUS_PIXELS) / _RADIUS_STD_PIXELS
+    return largest + (smallest - largest) / (1 + np.exp(2 * excess))
 
 
 def read_zeros(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,24 @@
+import click
+from tfdrift_cli.reference import reference, walk
+
+
+def test_the_walk_reaches_commands_below_groups():
+    @click.group()
+    def outer():
+        pass
+
+    @outer.group()
+    def inner():
+        pass
+
+    @inner.command()
+    def leaf():
+        pass
+
+    assert [name for name, _, _ in walk(outer, ("outer",))] == ["outer", "outer inner", "outer inner leaf"]
+
+
+def test_the_reference_shows_each_option_with_its_default():
+    text = reference()
+    assert "--noise-level" in text
+    assert "[default: shared; method2: decoupled]" in " ".join(text.split())

@@ -1,0 +1,147 @@
+"""The rules of the house, read off the code itself: who imports whom, what has a test, what the documents say."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tfdrift_cli.main import cli
+from tfdrift_cli.reference import reference, walk
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    "errors", "config", "imaging", "diffusion", "model", "cohort", "training", "evaluation", "serving", "cli",
+]  # fmt: skip
+OTHER_TEST_FILES = {
+    "tests/test_house.py",
+    "tests/test_readme.py",
+    "tests/test_network_doc.py",
+    "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
+    "tests/conformance/test_variants.py",
+}
+MODULES = sorted(path.relative_to(ROOT) for folder in ("tfdrift", "cli") for path in (ROOT / folder).rglob("*.py"))
+
+
+def package_of(path: Path) -> str:
+    """Return the place in the order of a module, such as `imaging` for tfdrift/imaging/series.py."""
+    return "cli" if path.parts[0] == "cli" else path.parts[1].removesuffix(".py")
+
+
+def mirror(path: Path) -> Path:
+    """Return where the test of a module belongs: tests/imaging/test_series.py for tfdrift/imaging/series.py."""
+    place = path.relative_to("tfdrift") if path.parts[0] == "tfdrift" else path
+    return Path("tests") / place.parent / f"test_{path.name}"
+
+
+def imported_packages(path: Path, source: str) -> set[str]:
+    """Return the places in the order that a module imports from, at its top or inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = ".".join(path.parts[: len(path.parts) - node.level])
+            module = ".".join(filter(None, [inside if node.level else "", node.module]))
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] in ("cli", "tfdrift_cli"):
+                found.add("cli")
+            elif parts[0] == "tfdrift" and len(parts) > 1 and parts[1] in ORDER:
+                found.add(parts[1])
+    return found
+
+
+def wrong_imports(path: Path, source: str) -> set[str]:
+    """Return the packages to the right of its own that a module imports from."""
+    place = package_of(path)
+    if place == "__init__":
+        return imported_packages(path, source)
+    return {name for name in imported_packages(path, source) if ORDER.index(name) > ORDER.index(place)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_run_one_way(path):
+    assert wrong_imports(path, (ROOT / path).read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("tfdrift/imaging/series.py", "from tfdrift.cohort import crop"),
+        ("tfdrift/model/unet.py", "def f():\n    import tfdrift.training.step"),
+        ("tfdrift/training/run.py", "from ..evaluation.metrics import skill"),
+        ("tfdrift/errors.py", "from tfdrift import config"),
+        ("tfdrift/serving/export.py", "import tfdrift_cli.main"),
+    ],
+)
+def test_a_planted_import_against_the_order_is_seen(path, source):
+    assert wrong_imports(Path(path), source)
+
+
+def test_modules_that_must_not_import_tensorflow_do_not():
+    light = [
+        str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__")
+        for path in MODULES
+        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "dataset"
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {[*light, 'tfdrift_cli.main', 'tfdrift_cli.reference']}:\n"
+        "    importlib.import_module(name)\n"
+        "heavy = {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version"])
+def test_help_and_version_answer_at_once_without_tensorflow(arguments):
+    code = f"import sys; from tfdrift_cli.main import main\ntry: main(['{arguments}'])\nexcept SystemExit: pass\n"
+    code += "assert 'tensorflow' not in sys.modules"
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if not path.stem.startswith("__")], ids=str)
+def test_every_module_has_its_test(path):
+    assert (ROOT / mirror(path)).is_file()
+
+
+def test_every_test_file_belongs_to_a_module():
+    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    mirrored = {mirror(path).as_posix() for path in MODULES}
+    assert tests - mirrored == OTHER_TEST_FILES
+
+
+@pytest.mark.parametrize(("name", "command"), [(name, command) for name, command, _ in walk(cli)])
+def test_every_command_has_help_with_an_example(name, command):
+    assert command.help
+    assert "Example" in command.help
+    assert f"  {name}" in command.help
+
+
+def test_the_command_line_reference_is_what_the_commands_say():
+    written = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert written == reference(), "docs/cli.md is old; run `make docs`"
+    for name, _, _ in walk(cli):
+        assert f"## {name}\n" in written
+
+
+def test_no_file_name_says_nothing():
+    vague = {"util", "utils", "helper", "helpers", "common", "misc", "core", "base"}
+    assert [path for path in MODULES if path.stem in vague] == []
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} points to {target}"
