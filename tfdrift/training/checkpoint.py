@@ -54,7 +54,7 @@ class Checkpoints:
     ) -> None:
         self._folder = folder
         self._named()  # refuses a damaged list before TensorFlow stumbles over it
-        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._step = tf.Variable(tf.zeros([], tf.int64), trainable=False)
         parts = {"network": network, "averaged": averaged, "optimizer": optimizer}
         self._checkpoint = tf.train.Checkpoint(
             step=self._step, **{name: part for name, part in parts.items() if part is not None}
