@@ -47,7 +47,7 @@ def tiny_config():
 
     def make(method: str, **settings) -> TrainConfig:
         small = {
-            "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 5,
+            "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3,
             "steps": 12, "log_every": 2, "validate_every": 100, "checkpoint_every": 4,
         }  # fmt: skip
         return train_config(method, **{**small, **settings})

@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import select
 import termios
 
 import pytest
@@ -18,7 +19,14 @@ def terminal():
     main, screen = pty.openpty()
     termios.tcsetwinsize(screen, (24, 160))
     with os.fdopen(screen, "w") as stream, contextlib.redirect_stderr(stream):
-        yield lambda: os.read(main, 100_000).decode()
+
+        def read() -> str:
+            shown = b""
+            while select.select([main], [], [], 0.2)[0]:  # a terminal hands over what it has, not all that was written
+                shown += os.read(main, 65536)
+            return shown.decode()
+
+        yield read
     os.close(main)
 
 
