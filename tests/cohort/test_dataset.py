@@ -82,7 +82,7 @@ def test_rotation_is_that_of_numpy(turns):
 def test_each_image_of_a_batch_has_its_own_rotation():
     images = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
     turned = rotate(tf.constant(images), tf.constant([3, 0, 2, 1]))
-    for image, after, turns in zip(images, turned, (3, 0, 2, 1), strict=True):
+    for image, after, turns in zip(images, turned.numpy(), (3, 0, 2, 1), strict=True):
         np.testing.assert_array_equal(after, np.rot90(image, turns))
 
 

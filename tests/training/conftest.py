@@ -1,5 +1,10 @@
 """Random pairs and the smallest configurations that still use every part of the trainer."""
 
+import contextlib
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +15,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, train_config
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_samples():
     """A function that returns `count` random pairs, two slices a patient, patients dealt to three folds."""
 
@@ -36,13 +41,13 @@ def make_samples():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config():
     """A function that returns a configuration of a few hundred weights and a dozen steps."""
 
     def make(method: str, **settings) -> TrainConfig:
         small = {
-            "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 5,
+            "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3,
             "steps": 12, "log_every": 2, "validate_every": 100, "checkpoint_every": 4,
         }  # fmt: skip
         return train_config(method, **{**small, **settings})
@@ -61,3 +66,45 @@ def read_weights():
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name not in skipped}
 
     return read
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def fill():
+    """A function that fills the disk of a folder up to `left` bytes and returns the file that does it."""
+
+    def fill_disk(folder: Path, *, left: int = 0) -> Path:
+        filler = folder / "filler"
+        filler.write_bytes(bytes(max(shutil.disk_usage(folder).free - left, 0)))
+        return filler
+
+    return fill_disk
+
+
+@pytest.fixture
+def file_size_limit():
+    """A context in which no file can grow beyond a number of bytes."""
+
+    @contextlib.contextmanager
+    def limited(limit_bytes: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -101,6 +101,6 @@ def test_memory_does_not_grow_with_the_number_of_calls():
     for step in range(100):
         run_steps(steps, step, 1)
     before = resident_bytes()
-    for step in range(100, 500):
+    for step in range(100, 400):
         run_steps(steps, step, 1)
-    assert resident_bytes() - before < 400 * 2048  # the two image batches of each call alone would be 400 times 2 kB
+    assert resident_bytes() - before < 300 * 2048  # the two image batches of each call alone would be 300 times 2 kB

@@ -1,5 +1,7 @@
 """One optimiser step: what the network is shown, what the loss is, and what the update does to the weights."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ class Recorder:
 
 def shown(method: str, seed: int, step: int, pre: tf.Tensor = PRE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (image, level, eps) that a network is shown at a step, eps solved from eq. 2."""
-    network = Recorder(tf.zeros_like(pre), tf.zeros_like(pre))
+    network: Any = Recorder(tf.zeros_like(pre), tf.zeros_like(pre))
     loss = make_loss(network, method=method, schedule=SCHEDULE, prediction="x0", **WEIGHTS)
     loss(pre, pre, tf.constant([seed, step], tf.int64))
     level = np.rint(network.t[:, 0] * 4).astype(int)
@@ -93,7 +95,7 @@ def test_the_level_of_an_image_does_not_tell_its_noise():
 
 
 def test_direct_sees_the_clean_image_at_time_0():
-    network = Recorder()
+    network: Any = Recorder()
     loss = make_loss(network, method="direct", schedule=SCHEDULE, prediction="eps", **WEIGHTS)
     loss(PRE, POST, tf.constant([0, 0], tf.int64))
     np.testing.assert_array_equal(network.image, PRE)
@@ -102,7 +104,8 @@ def test_direct_sees_the_clean_image_at_time_0():
 
 @pytest.mark.parametrize("method", ["method1", "direct"])
 def test_the_loss_of_method_1_and_direct_compares_with_post_and_drift(method):
-    loss = make_loss(Recorder(), method=method, schedule=SCHEDULE, prediction="eps", **WEIGHTS)
+    network: Any = Recorder()
+    loss = make_loss(network, method=method, schedule=SCHEDULE, prediction="eps", **WEIGHTS)
     parts = loss(PRE, POST, tf.constant([0, 0], tf.int64))
     recon = mixed(RECON.numpy(), POST.numpy(), 0.1, IMAGE_RANGE)
     drift = mixed(DRIFT.numpy(), (POST - PRE).numpy(), 0.2, DRIFT_RANGE)
@@ -113,7 +116,7 @@ def test_the_loss_of_method_1_and_direct_compares_with_post_and_drift(method):
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_the_loss_of_method_2_compares_with_what_is_predicted(prediction):
-    network = Recorder()
+    network: Any = Recorder()
     loss = make_loss(network, method="method2", schedule=SCHEDULE, prediction=prediction, **WEIGHTS)
     parts = loss(PRE, POST, tf.constant([2, 5], tf.int64))
     _, level, eps = shown("method2", 2, 5)
@@ -129,7 +132,8 @@ def test_the_loss_of_method_2_compares_with_what_is_predicted(prediction):
     ("method", "prediction"), [("method1", "eps"), ("direct", "eps"), *(("method2", p) for p in ("eps", "x0", "v"))]
 )
 def test_the_named_metrics_are_those_of_a_step(method, prediction):
-    loss = make_loss(Recorder(), method=method, schedule=SCHEDULE, prediction=prediction, **WEIGHTS)
+    network: Any = Recorder()
+    loss = make_loss(network, method=method, schedule=SCHEDULE, prediction=prediction, **WEIGHTS)
     parts = loss(PRE, POST, tf.constant([0, 0], tf.int64))
     assert {*parts, "gradient_norm"} == set(metric_names(method, prediction))
 
@@ -147,7 +151,7 @@ def method_loss(network, method="method1"):
 
 
 def values(*variables) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def gradient_taken(clip_norm: float) -> tuple[np.ndarray, float]:

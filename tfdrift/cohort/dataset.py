@@ -85,7 +85,7 @@ def rotate(images: tf.Tensor, quarter_turns: tf.Tensor) -> tf.Tensor:
         True
     """
     once = tf.reverse(tf.transpose(images, [0, 2, 1, 3]), [1])
-    images = tf.where(tf.reshape(quarter_turns % 2 == 1, [-1, 1, 1, 1]), once, images)
+    images = tf.where(tf.reshape(tf.math.floormod(quarter_turns, 2) == 1, [-1, 1, 1, 1]), once, images)
     return tf.where(tf.reshape(quarter_turns >= 2, [-1, 1, 1, 1]), tf.reverse(images, [1, 2]), images)
 
 

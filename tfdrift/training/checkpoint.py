@@ -1,12 +1,31 @@
 """Everything a run needs to go on to the same bits: weights, optimiser, average and step, in one checkpoint."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from tfdrift.errors import DataError, ResourceError
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says to a write below `folder` into a `ResourceError`.
+
+    Raises:
+        ResourceError: the disk is full, or the folder cannot be made or written.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise ResourceError(
+            f"cannot write to {folder} ({reason}); free some space or permissions and run the same command again to "
+            "go on from the last checkpoint, or choose another --out"
+        ) from None
 
 
 class Checkpoints:
@@ -20,6 +39,9 @@ class Checkpoints:
         network: trained weights.
         averaged: exponential moving average of the weights, or None.
         optimizer: built for the network, or None to read weights alone.
+
+    Raises:
+        DataError: the `checkpoint` file is damaged, so that it cannot be told which checkpoints count.
     """
 
     def __init__(
@@ -31,7 +53,8 @@ class Checkpoints:
         optimizer: keras.optimizers.Optimizer | None = None,
     ) -> None:
         self._folder = folder
-        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._named()  # refuses a damaged list before TensorFlow stumbles over it
+        self._step = tf.Variable(tf.zeros([], tf.int64), trainable=False)
         parts = {"network": network, "averaged": averaged, "optimizer": optimizer}
         self._checkpoint = tf.train.Checkpoint(
             step=self._step, **{name: part for name, part in parts.items() if part is not None}
@@ -40,11 +63,13 @@ class Checkpoints:
 
     def sweep(self) -> None:
         """Remove what an interrupted save left behind; the caller must hold the run's lock."""
+        named = {path.name for path in self._named()}
         for leftover in self._folder.glob("*_temp"):
             shutil.rmtree(leftover)
-        known = {Path(name).name for name in self._manager.checkpoints}
+        for leftover in self._folder.glob("checkpoint.tmp*"):
+            leftover.unlink()
         for file in self._folder.glob("step-*"):
-            if file.name.split(".")[0] not in known:
+            if file.name.split(".")[0] not in named:
                 file.unlink()
 
     def restore(self) -> int:
@@ -53,15 +78,18 @@ class Checkpoints:
         Raises:
             DataError: the checkpoint is damaged or belongs to another network.
         """
-        newest = self._manager.latest_checkpoint
-        if newest is None:
+        complete = [path for path in self._named() if path.with_name(f"{path.name}.index").exists()]
+        if not complete:
             return 0
         try:
-            status = self._checkpoint.restore(newest)
+            status = self._checkpoint.restore(str(complete[-1]))
             status.assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"{newest} cannot be read ({reason}); remove it to go on from the one before") from None
+            raise DataError(
+                f"{complete[-1]} cannot be read ({reason}); remove {complete[-1].name}.index to go on from the "
+                "checkpoint before it"
+            ) from None
         status.expect_partial()
         return int(self._step.numpy())
 
@@ -72,11 +100,22 @@ class Checkpoints:
             ResourceError: the disk is full or the folder cannot be written.
         """
         self._step.assign(step)
-        try:
+        with writing(self._folder):
             self._manager.save(checkpoint_number=step)
-        except (tf.errors.OpError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise ResourceError(
-                f"cannot write checkpoint {step} to {self._folder} ({reason}); "
-                "free some space or permissions and run the same command again to go on from the last checkpoint"
-            ) from None
+
+    def _named(self) -> list[Path]:
+        """Return the checkpoints that the `checkpoint` file names, the newest last."""
+        # Not the manager's own list: it leaves out what a clock that was set back makes look like the future.
+        try:
+            state = tf.train.get_checkpoint_state(str(self._folder))
+        except ValueError:  # the file names none
+            state = None
+        if state is not None:
+            names = [name for name in state.all_model_checkpoint_paths if name != state.model_checkpoint_path]
+            return [Path(name) for name in (*names, state.model_checkpoint_path)]
+        if (self._folder / "checkpoint").exists():
+            raise DataError(
+                f"{self._folder / 'checkpoint'} is damaged; write 'model_checkpoint_path: \"step-N\"' into it, "
+                "N being the newest checkpoint beside it, or choose another --out"
+            )
+        return []

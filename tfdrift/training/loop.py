@@ -52,7 +52,7 @@ def compile_steps(
             (tf.constant(0, tf.int64), tf.constant(True), zeros, zeros),
         )
 
-    return steps
+    return steps  # pyright: ignore[reportReturnType] - the decorator is untyped
 
 
 def run_steps(steps: tf.types.experimental.PolymorphicFunction, first_step: int, count: int) -> Chunk:

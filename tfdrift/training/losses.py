@@ -37,7 +37,7 @@ def ssim(first: tf.Tensor, second: tf.Tensor, data_range: float) -> tf.Tensor:
 
     Source: Wang et al. (2004), eq. 13.
     """
-    side, sigma = ssim_window(first.shape[1])
+    side, sigma = ssim_window(int(first.shape[1]))  # pyright: ignore[reportArgumentType] - never None
     return tf.image.ssim(first, second, data_range, filter_size=side, filter_sigma=sigma)
 
 

@@ -12,6 +12,7 @@ on (seed, step) alone, so the weights are those of a run that never stopped.
 
 import contextlib
 import dataclasses
+import functools
 import signal
 import threading
 import time
@@ -30,7 +31,7 @@ from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.model.predictor import Predictor
 from tfdrift.model.unet import build_unet
-from tfdrift.training.checkpoint import Checkpoints
+from tfdrift.training.checkpoint import Checkpoints, writing
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, mse, ssim
 from tfdrift.training.progress import Progress
@@ -42,6 +43,8 @@ VALIDATION_SLICES = 256  # enough for a curve; the final scores are made on ever
 
 def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], samples: Samples | None = None) -> None:
     """Train until `config.steps` steps are done, or go on with what the folder holds.
+
+    TensorFlow's ops are made deterministic for the whole process, which cannot be undone.
 
     Args:
         config: the settings.
@@ -62,19 +65,9 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
         samples = _load(config)
     training, held_out = split(samples, config.fold)
     data = {"fingerprint": samples.fingerprint(), "slices": len(training), "patients": len(set(training.patient))}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", blocking=False)
-        with lock:
-            _refuse_other_run(folder, config, data)
-            write_config(folder / "config.json", config, data=data)
-            _train(config, folder, training, held_out, echo)
-    except filelock.Timeout:
-        raise ResourceError(
-            f"{folder} is in use by another training process; wait for it or choose another --out"
-        ) from None
-    except OSError as error:
-        raise ResourceError(f"cannot write to {folder} ({error.strerror or error}); choose another --out") from None
+    with _locked(folder):
+        _refuse_other_run(folder, config, data)
+        _train(config, folder, data, training, held_out, echo)
 
 
 def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
@@ -142,9 +135,10 @@ def _load(config: TrainConfig) -> Samples:
 
 def _refuse_other_run(folder: Path, config: TrainConfig, data: dict | None = None) -> None:
     file = folder / "config.json"
-    if not file.exists():
-        return
-    theirs, facts = read_config(file)
+    with writing(folder):
+        if not file.exists():
+            return
+        theirs, facts = read_config(file)
     found = differences(config, theirs)
     if data is not None and facts.get("data") != data:
         found.append("the data have changed")
@@ -152,15 +146,38 @@ def _refuse_other_run(folder: Path, config: TrainConfig, data: dict | None = Non
         raise UsageError(f"{folder} holds another run ({'; '.join(found)}); choose another --out or the same settings")
 
 
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other trainers out of it."""
+    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:  # an OSError too, but not one of writing
+            raise ResourceError(
+                f"{folder} is in use by another training process; wait for it or choose another --out"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _train(
-    config: TrainConfig, folder: Path, training: Samples, held_out: Samples, echo: Callable[[str], None]
+    config: TrainConfig,
+    folder: Path,
+    data: dict,
+    training: Samples,
+    held_out: Samples,
+    echo: Callable[[str], None],
 ) -> None:
     network = build_network(config)
     averaged = build_network(config) if config.ema > 0 else None
     optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
     predictor = make_predictor(config, averaged or network)
-    loss = make_loss(
-        network,
+    loss_of = functools.partial(
+        make_loss,
         method=config.method,
         schedule=predictor.schedule,
         prediction=config.prediction,
@@ -172,7 +189,7 @@ def _train(
     train_step = make_train_step(
         network,
         optimizer,
-        loss,
+        loss_of(network),
         make_batches(training, batch_size=config.batch_size, seed=config.seed),
         seed=config.seed,
         clip_norm=config.clip_norm,
@@ -180,17 +197,23 @@ def _train(
         ema=config.ema,
     )
     checkpoints = Checkpoints(folder / "checkpoints", network=network, averaged=averaged, optimizer=optimizer)
-    checkpoints.sweep()
-    step = checkpoints.restore()
+    with writing(folder):
+        checkpoints.sweep()
+    saved = step = checkpoints.restore()
     if step >= config.steps:
         echo(f"{folder} has {step} steps already; give more --steps to go on")
         return
-    summaries = Summaries(folder, start_step=step)
-    summaries.hyperparameters(dataclasses.asdict(config))
-    validate = _make_validation(loss, predictor, held_out, config.seed)
+    with writing(folder):
+        write_config(folder / "config.json", config, data=data)
+    validate = _make_validation(loss_of(predictor.network), predictor, held_out, config.seed)
     steps = compile_steps(train_step, metric_names(config.method, config.prediction))
     progress = Progress(config.steps, start=step, echo=echo)
-    with _stop_on_signals() as stopped_by, contextlib.closing(summaries), contextlib.closing(progress):
+    with (
+        Summaries(folder, start_step=step) as summaries,
+        contextlib.closing(progress),
+        _stop_on_signals() as stopped_by,
+    ):
+        summaries.hyperparameters(dataclasses.asdict(config))
         while step < config.steps:
             boundaries = (config.log_every, config.validate_every, config.checkpoint_every)
             until = min(config.steps, *((step // every + 1) * every for every in boundaries))
@@ -198,9 +221,10 @@ def _train(
             chunk = run_steps(steps, step, until - step)
             if not chunk.finite:
                 parts = ", ".join(f"{name} {value:.4g}" for name, value in chunk.last.items())
+                kept = f"the checkpoint of step {saved} is kept" if saved else "no checkpoint was saved before it"
                 raise DivergedError(
-                    f"step {step + chunk.steps_done + 1}: not a finite number ({parts}); the last checkpoint is from "
-                    "before it; try a smaller --learning-rate or --clip-norm 1"
+                    f"step {step + chunk.steps_done + 1}: not a finite number ({parts}); {kept}; "
+                    "try a smaller --learning-rate or --clip-norm 1 with another --out"
                 )
             images_per_second = (until - step) * config.batch_size / (time.perf_counter() - started)
             step = until
@@ -212,13 +236,17 @@ def _train(
                 summaries.picture(step, picture)
                 progress.validated(scores["skill"])
             progress.show(step, loss=chunk.mean["loss"], images_per_second=images_per_second)
-            if step % config.checkpoint_every == 0 or step == config.steps or stopped_by:
+            stopping = bool(stopped_by)  # asked once: a signal from here on waits until the next steps are saved
+            if step % config.checkpoint_every == 0 or step == config.steps or stopping:
                 checkpoints.save(step)
-            if stopped_by and step < config.steps:
-                name = signal.Signals(stopped_by[0]).name
-                raise StoppedError(
-                    f"stopped by {name} at step {step}; the same command goes on from there", stopped_by[0]
-                )
+                saved = step
+            if stopping:
+                break
+    if stopped_by:
+        name = signal.Signals(stopped_by[0]).name
+        raise StoppedError(
+            f"stopped by {name} at step {step} of {config.steps}; the same command goes on from there", stopped_by[0]
+        )
 
 
 def _make_validation(

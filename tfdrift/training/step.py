@@ -69,7 +69,9 @@ def make_loss(
             shown, t, target = pre, tf.zeros([count, 1]), post
         else:
             level_seed, eps_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-            level = tf.random.stateless_uniform([count], level_seed, 0, schedule.levels, tf.int32, alg="philox")
+            level = tf.random.stateless_uniform(
+                tf.shape(pre)[:1], level_seed, 0, schedule.levels, tf.int32, alg="philox"
+            )
             eps = tf.random.stateless_normal(tf.shape(pre), eps_seed, alg="philox")
             shown, t = add_noise(pre, eps, level, schedule), t_unit(level, schedule.levels)[:, None]
             target = post if method == "method1" else training_target(prediction, pre, eps, level, schedule)

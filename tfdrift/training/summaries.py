@@ -1,64 +1,94 @@
 """What TensorBoard and `history.jsonl` show of a run."""
 
 import json
+import os
+import struct
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api as hparams
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.plugins.image.metadata import create_summary_metadata
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.util.tensor_util import make_tensor_proto
 
+from tfdrift.errors import ResourceError
 from tfdrift.imaging.drawing import Panel, draw_panels, png_bytes
+from tfdrift.training.checkpoint import writing
 
 
 class Summaries:
-    """The event files under `runs/<name>/tensorboard` and the history beside them.
+    """The event files under `runs/<name>/tensorboard` and the history beside them; use it in a `with` statement.
+
+    Nothing stays in memory: what was written before a checkpoint outlives a kill after it. The event files are written
+    as records, because `tf.summary` drops a large one on a full disk without an error.
 
     Args:
         folder: the run folder.
         start_step: the step the run goes on from; what was written after it, before a crash, no longer counts.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written; the methods raise it too.
     """
 
     def __init__(self, folder: Path, *, start_step: int) -> None:
-        self._history = folder / "history.jsonl"
-        if self._history.exists():
-            lines = self._history.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start_step]
-            self._history.write_text("".join(kept), encoding="utf-8")
-        self._writers = {}
-        for part in ("train", "validation"):
-            logdir = folder / "tensorboard" / part
-            if start_step > 0:
-                restarted = EventFileWriter(str(logdir))
-                restarted.add_event(Event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START)))
-                restarted.close()
-            self._writers[part] = tf.summary.create_file_writer(str(logdir))
+        self._folder, self._history = folder, folder / "history.jsonl"
+        # TensorBoard drops what it has read of this step and later ones at each START but the first of a folder.
+        restart = Event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
+        with writing(folder):
+            _forget_history(self._history, start_step)
+            self._files = {part: _open_events(folder / "tensorboard" / part) for part in ("train", "validation")}
+            for part in self._files:
+                self._write(part, Event(file_version="brain.Event:2"))
+                self._write(part, restart)
+
+    def __enter__(self) -> "Summaries":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except ResourceError:
+            if error is None:  # otherwise the error on its way came first and says more
+                raise
 
     def hyperparameters(self, settings: dict[str, Any]) -> None:
         """Write the run's settings for TensorBoard's HParams page; unset ones are left out."""
-        with self._writers["train"].as_default():
-            hparams.hparams({name: value for name, value in settings.items() if value is not None})
+        known = {name: value for name, value in settings.items() if value is not None}
+        self._write("train", Event(summary=hparams.hparams_pb(known)))
 
     def scalars(self, part: str, step: int, values: dict[str, float]) -> None:
         """Write numbers to `train` or `validation` and a line of history; `recon_mse` becomes `recon/mse`."""
-        with self._writers[part].as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(_tag(name), value)
-        with self._history.open("a", encoding="utf-8") as file:
+        summary = Summary(value=[scalar_pb(_tag(name), value).value[0] for name, value in values.items()])
+        self._write(part, Event(step=step, summary=summary))
+        with writing(self._folder), self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "part": part, **values}) + "\n")
 
     def picture(self, step: int, png: bytes) -> None:
         """Write a PNG picture to `validation`."""
-        image = tf.io.decode_png(png, channels=3)
-        with self._writers["validation"].as_default(step=step):
-            tf.summary.image("strips", image[None])
+        width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG begins with its size
+        strips = Summary.Value(
+            tag="strips",
+            metadata=create_summary_metadata(display_name=None, description=None),
+            tensor=make_tensor_proto([str(width).encode(), str(height).encode(), png]),
+        )
+        self._write("validation", Event(step=step, summary=Summary(value=[strips])))
 
     def close(self) -> None:
-        """Write out what is still in memory and close the files."""
-        for writer in self._writers.values():
-            writer.close()
+        """Close the files."""
+        with writing(self._folder):
+            for file in self._files.values():
+                file.close()
+
+    def _write(self, part: str, event: Event) -> None:
+        event.wall_time = time.time()
+        with writing(self._folder):
+            self._files[part].write(event.SerializeToString())
+            self._files[part].flush()
 
 
 def draw_strips(
@@ -93,3 +123,20 @@ def _tag(name: str) -> str:
         if name.startswith(f"{group}_"):
             return f"{group}/{name.removeprefix(f'{group}_')}"
     return name
+
+
+def _forget_history(file: Path, start_step: int) -> None:
+    """Keep the lines up to `start_step`; a line that a kill cut short has no end."""
+    if not file.exists():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start_step]
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(file)
+
+
+def _open_events(logdir: Path) -> tf.io.TFRecordWriter:
+    logdir.mkdir(parents=True, exist_ok=True)
+    # TensorBoard reads the files of a folder in the order of their names.
+    return tf.io.TFRecordWriter(str(logdir / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"))
