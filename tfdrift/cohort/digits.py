@@ -17,8 +17,8 @@ from tfdrift.errors import DataError, ResourceError, UsageError
 SCALING_RANGES = {"mix": (0.75, 1.25), "grow": (1.05, 1.25), "shrink": (0.75, 0.95)}
 """Scaling factors of the largest and of the smallest zeros, for each kind of change."""
 
-FIELD_PIXELS = 36
-"""Side of the pictured field in MNIST pixels: the 28 of MNIST times the largest factor and a margin; nothing is cut off."""
+FIELD_PIXELS = 37
+"""Side of the pictured field in MNIST pixels: 29 (interpolation adds half a pixel a side) times the largest factor."""
 
 MASK_THRESHOLD = 0.1
 """The mask is where the signal exceeds this share of the largest signal of the pre image; outside, images are zero."""
