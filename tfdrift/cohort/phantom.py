@@ -1,26 +1,9 @@
 """A synthetic PULSAR cohort whose law of response is known, so that the best attainable score is known too.
 
-A lesion is star-shaped: in direction u (a unit vector from its centre) its surface lies at
-
-    R(u) = r (1 + 0.12 f_shape(u))
-
-and at depth s = distance / R(u) its signal is a dark core, a bright rim, and texture:
-
-    signal = 1000 (0.35 + (rim(u) - 0.35) sigmoid((s - q) / 0.08)) (1 + 0.08 f_texture)     rim(u) = 0.8 (1 + 0.4 b(u))
-
-with the core fraction q and the rim's brightness b(u) = tanh(f_rim(u)), which is visible before treatment. All f are
-sums of a few random waves with mean 0 and standard deviation about 1. Until the second MRI the radius and the signal
-change by
-
-    log R_post(u) / R(u)  =  -0.06 - 0.14 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
-    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y
-
-where z_q is q in standard units: a bright rim, well supplied with blood, responds; a large dark core does not. The
-capital letters and f_chance are chance, drawn anew for each lesion and seen by nobody. Until the follow-up the same
-change of radius goes on, 1.7 times as far, with another chance of standard deviation 0.05.
-
-Each session adds a smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient
-axes (x to the left, y to the back, z to the head), the origin in the middle of the head.
+What a lesion is and how it responds is the matter of `tfdrift.cohort.law`; here are the heads around the lesions, the
+MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a smooth
+bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
+back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
@@ -28,10 +11,10 @@ import dataclasses
 import numpy as np
 
 from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box
+from tfdrift.cohort.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
 from tfdrift.cohort.samples import Samples, assign_folds
 from tfdrift.errors import UsageError
 
-SESSIONS = ("pre", "post", "follow_up")
 SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
 SPACING_MM = (1.0, 0.75, 0.75)
 """Slice, row and column spacing of the patches that training uses."""
@@ -40,143 +23,10 @@ VOLUME_RANGE_MM3 = (14.5, 37607.6)
 """Smallest and largest GTV of the paper's cohort; the first patient carries the largest, the second the smallest."""
 
 HEAD_SEMI_AXES_MM = np.array([72.0, 90.0, 68.0])
-SIGNAL = 1000.0
 NOISE_STD = 15.0
 EDGE_MM = 0.25  # a lesion's edge is smooth over about a voxel
 POOR_RESPONSE = 0.8
 """Group A (poor) keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
-
-_CORE_MEAN, _CORE_STD = 0.35, 0.15
-_SPHERE_POINTS = 4000
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Waves:
-    """A smooth random function, sqrt(2 / K) times the sum of K sine waves: mean 0, standard deviation about 1.
-
-    Args:
-        vectors: float64 [K, 3], wave vectors in radians per unit of the points.
-        phases: float64 [K].
-    """
-
-    vectors: np.ndarray
-    phases: np.ndarray
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, *, waves: int, shortest: float, longest: float) -> "Waves":
-        """Draw a function whose wave vectors have lengths between `shortest` and `longest`."""
-        directions = rng.standard_normal((waves, 3))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        return cls(
-            vectors=directions * rng.uniform(shortest, longest, (waves, 1)), phases=rng.uniform(0, 2 * np.pi, waves)
-        )
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Return the function's values, float64 [...], at float64 [..., 3] points."""
-        total = np.zeros(points.shape[:-1])
-        for vector, phase in zip(self.vectors, self.phases, strict=True):
-            total += np.sin(points @ vector + phase)
-        return np.sqrt(2 / len(self.phases)) * total
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Chance:
-    """What nobody can see before treatment.
-
-    Args:
-        radius: Z, of the whole lesion.
-        direction: f_chance.
-        signal: Y.
-        follow_up: of the change until the follow-up.
-    """
-
-    radius: float
-    direction: Waves
-    signal: float
-    follow_up: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Chance":
-        """Draw one outcome."""
-        radius, signal, follow_up = rng.standard_normal(3)
-        direction = Waves.draw(rng, waves=5, shortest=1.5, longest=3.0)
-        return cls(radius=radius, direction=direction, signal=signal, follow_up=follow_up)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Lesion:
-    """One metastasis: what is visible before treatment, and the chance that decides the rest.
-
-    Args:
-        center_mm: float64 [3].
-        radius_mm: r.
-        core: q, in [0.05, 0.7].
-        shape: f_shape, a function of direction.
-        rim: f_rim, a function of direction.
-        texture: a function of position divided by r.
-        chance: this lesion's outcome.
-    """
-
-    center_mm: np.ndarray
-    radius_mm: float
-    core: float
-    shape: Waves
-    rim: Waves
-    texture: Waves
-    chance: Chance
-
-    def volume_mm3(self, session: str) -> float:
-        """Return the volume inside the surface, by the mean of R(u)^3 over a sphere of directions."""
-        directions = _sphere()
-        return float(4 / 3 * np.pi * np.mean(self.surface_mm(directions, session) ** 3))
-
-    def reach_mm(self, session: str) -> float:
-        """Return a radius that the whole lesion lies within."""
-        return 1.05 * float(self.surface_mm(_sphere(), session).max())
-
-    def surface_mm(self, directions: np.ndarray, session: str) -> np.ndarray:
-        """Return R(u), float64 [...], for unit vectors float64 [..., 3]."""
-        surface = self.radius_mm * (1 + 0.12 * self.shape(directions))
-        if session == "pre":
-            return surface
-        change = (
-            -0.06 - 0.14 * self.rim_brightness(directions) + 0.05 * self.core_excess
-            + 0.05 * self.chance.radius + 0.05 * self.chance.direction(directions)
-        )  # fmt: skip
-        if session == "follow_up":
-            change = 1.7 * change + 0.05 * self.chance.follow_up
-        return surface * np.exp(change)
-
-    def rim_brightness(self, directions: np.ndarray) -> np.ndarray:
-        """Return b(u) in (-1, 1)."""
-        return np.tanh(self.rim(directions))
-
-    @property
-    def core_excess(self) -> float:
-        """The core fraction in standard units, z_q."""
-        return (self.core - _CORE_MEAN) / _CORE_STD
-
-    def depth(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return s = distance / R(u), below 1 inside the GTV, float64 [...], at points float64 [..., 3]."""
-        directions, distance = self._polar(points_mm)
-        return distance / self.surface_mm(directions, session)
-
-    def signal(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return the tissue's signal, without gain and noise, float64 [...], at points float64 [..., 3]."""
-        directions, _ = self._polar(points_mm)
-        depth, offset = self.depth(points_mm, session), points_mm - self.center_mm
-        brightness = self.rim_brightness(directions)
-        rim = 0.8 * (1 + 0.4 * brightness)
-        signal = 0.35 + (rim - 0.35) * _sigmoid((depth - self.core) / 0.08)
-        signal = SIGNAL * signal * (1 + 0.08 * self.texture(offset / self.radius_mm))
-        if session != "pre":
-            signal = signal * np.exp(-0.25 - 0.25 * brightness + 0.05 * self.core_excess + 0.10 * self.chance.signal)
-        return signal
-
-    def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        offset = points_mm - self.center_mm
-        distance = np.linalg.norm(offset, axis=-1)
-        return offset / np.maximum(distance, 1e-9)[..., None], distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,7 +99,7 @@ def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.n
     signal = _head_signal(patient, points_mm)
     for lesion in patient.lesions:
         near = _within(lesion, points_mm, lesion.reach_mm(session) + 3)
-        edge = _sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
+        edge = sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
         signal[near] += edge * (lesion.signal(points_mm[near], session) - signal[near])
     return signal * patient.gain[session] * np.exp(0.08 * patient.bias[session](points_mm))
 
@@ -328,11 +178,11 @@ def attainable_skill(*, image_size: int = 32, patients: int = 39, draws: int = 3
     Args:
         image_size: S.
         patients: how many.
-        draws: outcomes a lesion, at least 2; the standard error comes from resampling lesions' draws in halves.
+        draws: outcomes of each lesion, at least 4; the standard error comes from four independent quarters of them.
         seed: of the cohort; the outcomes drawn here are others than the cohort's own.
 
     Raises:
-        UsageError: fewer than 2 draws.
+        UsageError: fewer than 4 draws.
 
     Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
     """
@@ -424,7 +274,7 @@ def _make_lesion(rng: np.random.Generator, volume_mm3: float, others: list[Lesio
     lesion = Lesion(
         center_mm=np.zeros(3),
         radius_mm=1.0,
-        core=float(np.clip(rng.normal(_CORE_MEAN, _CORE_STD), 0.05, 0.7)),
+        core=float(np.clip(rng.normal(CORE_MEAN, CORE_STD), 0.05, 0.7)),
         shape=Waves.draw(rng, waves=6, shortest=1.0, longest=2.5),
         rim=Waves.draw(rng, waves=4, shortest=1.0, longest=2.0),
         texture=Waves.draw(rng, waves=12, shortest=3.0, longest=7.0),
@@ -457,24 +307,11 @@ def _head_signal(patient: Patient, points_mm: np.ndarray) -> np.ndarray:
     signal = np.zeros(points_mm.shape[:-1])
     brain = 0.45 + 0.05 * np.tanh(2 * patient.tissue(points_mm))
     for level, edge in ((0.75, 1.0), (0.06, 0.95), (0.2, 0.89), (brain, 0.87)):
-        inside = _sigmoid((edge - shell) / 0.004)
+        inside = sigmoid((edge - shell) / 0.004)
         signal = signal + inside * (level - signal)
     for side in (-1, 1):
         ventricle = np.linalg.norm(
             (points_mm - np.array([side * 10.0, 5.0, 8.0])) / np.array([6.0, 26.0, 9.0]), axis=-1
         )
-        signal = signal + _sigmoid((1 - ventricle) / 0.05) * (0.2 - signal)
+        signal = signal + sigmoid((1 - ventricle) / 0.05) * (0.2 - signal)
     return SIGNAL * signal
-
-
-def _sphere() -> np.ndarray:
-    """Return evenly spread unit vectors (a Fibonacci lattice), float64 [_SPHERE_POINTS, 3]."""
-    index = np.arange(_SPHERE_POINTS) + 0.5
-    height = 1 - 2 * index / _SPHERE_POINTS
-    angle = np.pi * (1 + np.sqrt(5)) * index
-    width = np.sqrt(1 - height**2)
-    return np.stack([width * np.cos(angle), width * np.sin(angle), height], axis=1)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))
