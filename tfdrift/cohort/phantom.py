@@ -24,6 +24,9 @@ VOLUME_RANGE_MM3 = (14.5, 37607.6)
 
 HEAD_SEMI_AXES_MM = np.array([72.0, 90.0, 68.0])
 NOISE_STD = 15.0
+BIAS_STD = 0.08
+"""Standard deviation of the logarithm of a session's bias field."""
+
 EDGE_MM = 0.25  # a lesion's edge is smooth over about a voxel
 POOR_RESPONSE = 0.8
 """Group A (poor) keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
@@ -37,7 +40,7 @@ class Patient:
         number: place in the cohort.
         lesions: one or more, apart from one another.
         tissue: contrast between grey and white matter, a function of position in mm.
-        bias: for each session the logarithm of its bias field, a function of position in mm.
+        bias: for each session the logarithm of its bias field in units of `BIAS_STD`, a function of position in mm.
         gain: for each session the scanner's gain.
     """
 
@@ -101,11 +104,17 @@ def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.n
         near = _within(lesion, points_mm, lesion.reach_mm(session) + 3)
         edge = sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
         signal[near] += edge * (lesion.signal(points_mm[near], session) - signal[near])
-    return signal * patient.gain[session] * np.exp(0.08 * patient.bias[session](points_mm))
+    return signal * patient.gain[session] * np.exp(BIAS_STD * patient.bias[session](points_mm))
 
 
 def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
-    """Return which points, float64 [..., 3], lie inside the lesion, bool [...]."""
+    """Return which points, float64 [..., 3], lie inside the lesion, bool [...].
+
+    Example:
+        >>> lesion = make_cohort(2)[0].lesions[0]
+        >>> gtv(lesion, "pre", lesion.center_mm + np.array([[0, 0, 0], [99, 0, 0]])).tolist()
+        [True, False]
+    """
     near = _within(lesion, points_mm, lesion.reach_mm(session))
     inside = np.zeros(points_mm.shape[:-1], bool)
     inside[near] = lesion.depth(points_mm[near], session) < 1
@@ -116,6 +125,10 @@ def rician(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a signal with the noise of a magnitude image: normal noise in both channels.
 
     Source: Gudbjartsson and Patz (1995), eq. 1.
+
+    Example:
+        >>> bool((rician(np.zeros(3), np.random.default_rng(0)) > 0).all())  # a magnitude is never negative
+        True
     """
     real, imaginary = rng.normal(0, NOISE_STD, (2, *signal.shape))
     return np.hypot(signal + real, imaginary)
@@ -137,6 +150,11 @@ def phantom_samples(
     Raises:
         UsageError: fewer than 2 patients.
         DataError: more folds than patients.
+
+    Example:
+        >>> samples = phantom_samples(image_size=16, patients=3, folds=3)
+        >>> samples.pre.shape, len(set(samples.lesion.tolist()))
+        ((18, 16, 16, 1), 6)
     """
     cohort = make_cohort(patients, seed=seed)
     poor = [float(np.mean([is_poor(lesion) for lesion in patient.lesions])) for patient in cohort]
@@ -168,39 +186,43 @@ def is_poor(lesion: Lesion) -> bool:
     return lesion.volume_mm3("follow_up") >= POOR_RESPONSE * lesion.volume_mm3("pre")
 
 
-def attainable_skill(*, image_size: int = 32, patients: int = 39, draws: int = 32, seed: int = 0) -> AttainableSkill:
+def attainable_skill(
+    *, image_size: int = 32, patients: int = 39, draws: int = 32, seed: int = 0, draw_seed: int = 0
+) -> AttainableSkill:
     """Return the skill over copy of the predictor that knows the law and everything visible, but not the chance.
 
-    For each slice the outcome is drawn many times from the law, noise included. The best prediction under the mean
-    squared error is the mean of the outcomes, and its error their variance (with n - 1), so the skill is
-    1 - sum of variances / sum of mean squared changes.
+    For each slice the outcome is drawn many times: the law's chance, the second session's bias field, and noise. The
+    best prediction under the mean squared error is the mean of the outcomes, and its error their variance (with
+    n - 1), so the skill is 1 - sum of variances / sum of mean squared changes. It is the expectation over outcomes,
+    so the one outcome that the cohort holds can be predicted a little better or worse.
 
     Args:
         image_size: S.
         patients: how many.
-        draws: outcomes of each lesion, at least 4; the standard error comes from four independent quarters of them.
+        draws: outcomes of each lesion, at least 8; the standard error comes from four independent quarters of them.
         seed: of the cohort; the outcomes drawn here are others than the cohort's own.
+        draw_seed: of the outcomes.
 
     Raises:
-        UsageError: fewer than 4 draws.
+        UsageError: fewer than 8 draws.
 
     Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
     """
-    if draws < 4:
-        raise UsageError(f"{draws} draws: 4 or more are needed for an error estimate")
-    errors, changes = np.zeros((4, 1)), np.zeros((4, 1))
+    if draws < 8:
+        raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")
+    errors, changes = np.zeros(4), np.zeros(4)
     for patient in make_cohort(patients, seed=seed):
         for number, lesion in enumerate(patient.lesions):
             patch = _Patch(patient, lesion)
-            rng = np.random.default_rng([seed, 4, patient.number, number])
+            rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed])
             pre = patch.noisy("pre", lesion, rng)
             outcomes = []
             for _ in range(draws):
                 other = dataclasses.replace(lesion, chance=Chance.draw(rng))
-                crops = patch.crop(other, image_size=image_size, rng=rng, pre=pre)
-                outcomes.append((crops["pre"], crops["post"]))
-            before = outcomes[0][0].astype(np.float64)
-            after = np.stack([post for _, post in outcomes]).astype(np.float64)
+                bias = _draw_bias(rng)
+                outcomes.append(patch.crop(other, image_size=image_size, rng=rng, pre=pre, post_bias=bias))
+            before = outcomes[0]["pre"].astype(np.float64)
+            after = np.stack([crops["post"] for crops in outcomes]).astype(np.float64)
             for part, rows in enumerate(np.array_split(np.arange(draws), 4)):
                 errors[part] += len(before) * after[rows].var(axis=0, ddof=1).mean()
                 changes[part] += len(before) * np.mean((after[rows] - before) ** 2)
@@ -226,19 +248,29 @@ class _Patch:
         chosen = choose_slices(pre_mask, slices)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
 
-    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator) -> np.ndarray:
-        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns]."""
-        patient = dataclasses.replace(self._patient, lesions=(lesion,))
+    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
+        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
+
+        The bias field is the patient's own unless another one is given.
+        """
+        biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
+        patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
         signal = rician(tissue_signal(patient, session, self._points), rng)
         return signal * self._patient.gain["pre"] / self._patient.gain[session]
 
     def crop(
-        self, lesion: Lesion, *, image_size: int, rng: np.random.Generator, pre: np.ndarray
+        self,
+        lesion: Lesion,
+        *,
+        image_size: int,
+        rng: np.random.Generator,
+        pre: np.ndarray,
+        post_bias: Waves | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the crops of a noisy first MRI and of an outcome."""
         return crop_pairs(
             pre,
-            self.noisy("post", lesion, rng),
+            self.noisy("post", lesion, rng, bias=post_bias),
             self._pre_mask,
             gtv(lesion, "post", self._points),
             self.box,
@@ -260,9 +292,13 @@ def _make_patient(number: int, seed: int) -> Patient:
         number=number,
         lesions=tuple(lesions),
         tissue=Waves.draw(rng, waves=16, shortest=0.15, longest=0.5),
-        bias={session: Waves.draw(rng, waves=3, shortest=0.005, longest=0.015) for session in SESSIONS},
+        bias={session: _draw_bias(rng) for session in SESSIONS},
         gain={session: float(np.exp(0.1 * rng.standard_normal())) for session in SESSIONS},
     )
+
+
+def _draw_bias(rng: np.random.Generator) -> Waves:
+    return Waves.draw(rng, waves=3, shortest=0.005, longest=0.015)
 
 
 def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
