@@ -1,26 +1,9 @@
 """A synthetic PULSAR cohort whose law of response is known, so that the best attainable score is known too.
 
-A lesion is star-shaped: in direction u (a unit vector from its centre) its surface lies at
-
-    R(u) = r (1 + 0.12 f_shape(u))
-
-and at depth s = distance / R(u) its signal is a dark core, a bright rim, and texture:
-
-    signal = 1000 (0.35 + (rim(u) - 0.35) sigmoid((s - q) / 0.08)) (1 + 0.08 f_texture)     rim(u) = 0.8 (1 + 0.4 b(u))
-
-with the core fraction q and the rim's brightness b(u) = tanh(f_rim(u)), which is visible before treatment. All f are
-sums of a few random waves with mean 0 and standard deviation about 1. Until the second MRI the radius and the signal
-change by
-
-    log R_post(u) / R(u)  =  -0.06 - 0.14 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
-    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y
-
-where z_q is q in standard units: a bright rim, well supplied with blood, responds; a large dark core does not. The
-capital letters and f_chance are chance, drawn anew for each lesion and seen by nobody. Until the follow-up the same
-change of radius goes on, 1.7 times as far, with another chance of standard deviation 0.05.
-
-Each session adds a smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient
-axes (x to the left, y to the back, z to the head), the origin in the middle of the head.
+What a lesion is and how it responds is the matter of `tfdrift.cohort.law`; here are the heads around the lesions, the
+MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a smooth
+bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
+back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
@@ -28,10 +11,10 @@ import dataclasses
 import numpy as np
 
 from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box
+from tfdrift.cohort.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
 from tfdrift.cohort.samples import Samples, assign_folds
 from tfdrift.errors import UsageError
 
-SESSIONS = ("pre", "post", "follow_up")
 SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
 SPACING_MM = (1.0, 0.75, 0.75)
 """Slice, row and column spacing of the patches that training uses."""
@@ -40,143 +23,13 @@ VOLUME_RANGE_MM3 = (14.5, 37607.6)
 """Smallest and largest GTV of the paper's cohort; the first patient carries the largest, the second the smallest."""
 
 HEAD_SEMI_AXES_MM = np.array([72.0, 90.0, 68.0])
-SIGNAL = 1000.0
 NOISE_STD = 15.0
+BIAS_STD = 0.08
+"""Standard deviation of the logarithm of a session's bias field."""
+
 EDGE_MM = 0.25  # a lesion's edge is smooth over about a voxel
 POOR_RESPONSE = 0.8
 """Group A (poor) keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
-
-_CORE_MEAN, _CORE_STD = 0.35, 0.15
-_SPHERE_POINTS = 4000
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Waves:
-    """A smooth random function, sqrt(2 / K) times the sum of K sine waves: mean 0, standard deviation about 1.
-
-    Args:
-        vectors: float64 [K, 3], wave vectors in radians per unit of the points.
-        phases: float64 [K].
-    """
-
-    vectors: np.ndarray
-    phases: np.ndarray
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, *, waves: int, shortest: float, longest: float) -> "Waves":
-        """Draw a function whose wave vectors have lengths between `shortest` and `longest`."""
-        directions = rng.standard_normal((waves, 3))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        return cls(
-            vectors=directions * rng.uniform(shortest, longest, (waves, 1)), phases=rng.uniform(0, 2 * np.pi, waves)
-        )
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Return the function's values, float64 [...], at float64 [..., 3] points."""
-        total = np.zeros(points.shape[:-1])
-        for vector, phase in zip(self.vectors, self.phases, strict=True):
-            total += np.sin(points @ vector + phase)
-        return np.sqrt(2 / len(self.phases)) * total
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Chance:
-    """What nobody can see before treatment.
-
-    Args:
-        radius: Z, of the whole lesion.
-        direction: f_chance.
-        signal: Y.
-        follow_up: of the change until the follow-up.
-    """
-
-    radius: float
-    direction: Waves
-    signal: float
-    follow_up: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Chance":
-        """Draw one outcome."""
-        radius, signal, follow_up = rng.standard_normal(3)
-        direction = Waves.draw(rng, waves=5, shortest=1.5, longest=3.0)
-        return cls(radius=radius, direction=direction, signal=signal, follow_up=follow_up)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Lesion:
-    """One metastasis: what is visible before treatment, and the chance that decides the rest.
-
-    Args:
-        center_mm: float64 [3].
-        radius_mm: r.
-        core: q, in [0.05, 0.7].
-        shape: f_shape, a function of direction.
-        rim: f_rim, a function of direction.
-        texture: a function of position divided by r.
-        chance: this lesion's outcome.
-    """
-
-    center_mm: np.ndarray
-    radius_mm: float
-    core: float
-    shape: Waves
-    rim: Waves
-    texture: Waves
-    chance: Chance
-
-    def volume_mm3(self, session: str) -> float:
-        """Return the volume inside the surface, by the mean of R(u)^3 over a sphere of directions."""
-        directions = _sphere()
-        return float(4 / 3 * np.pi * np.mean(self.surface_mm(directions, session) ** 3))
-
-    def reach_mm(self, session: str) -> float:
-        """Return a radius that the whole lesion lies within."""
-        return 1.05 * float(self.surface_mm(_sphere(), session).max())
-
-    def surface_mm(self, directions: np.ndarray, session: str) -> np.ndarray:
-        """Return R(u), float64 [...], for unit vectors float64 [..., 3]."""
-        surface = self.radius_mm * (1 + 0.12 * self.shape(directions))
-        if session == "pre":
-            return surface
-        change = (
-            -0.06 - 0.14 * self.rim_brightness(directions) + 0.05 * self.core_excess
-            + 0.05 * self.chance.radius + 0.05 * self.chance.direction(directions)
-        )  # fmt: skip
-        if session == "follow_up":
-            change = 1.7 * change + 0.05 * self.chance.follow_up
-        return surface * np.exp(change)
-
-    def rim_brightness(self, directions: np.ndarray) -> np.ndarray:
-        """Return b(u) in (-1, 1)."""
-        return np.tanh(self.rim(directions))
-
-    @property
-    def core_excess(self) -> float:
-        """The core fraction in standard units, z_q."""
-        return (self.core - _CORE_MEAN) / _CORE_STD
-
-    def depth(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return s = distance / R(u), below 1 inside the GTV, float64 [...], at points float64 [..., 3]."""
-        directions, distance = self._polar(points_mm)
-        return distance / self.surface_mm(directions, session)
-
-    def signal(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return the tissue's signal, without gain and noise, float64 [...], at points float64 [..., 3]."""
-        directions, _ = self._polar(points_mm)
-        depth, offset = self.depth(points_mm, session), points_mm - self.center_mm
-        brightness = self.rim_brightness(directions)
-        rim = 0.8 * (1 + 0.4 * brightness)
-        signal = 0.35 + (rim - 0.35) * _sigmoid((depth - self.core) / 0.08)
-        signal = SIGNAL * signal * (1 + 0.08 * self.texture(offset / self.radius_mm))
-        if session != "pre":
-            signal = signal * np.exp(-0.25 - 0.25 * brightness + 0.05 * self.core_excess + 0.10 * self.chance.signal)
-        return signal
-
-    def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        offset = points_mm - self.center_mm
-        distance = np.linalg.norm(offset, axis=-1)
-        return offset / np.maximum(distance, 1e-9)[..., None], distance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,7 +40,7 @@ class Patient:
         number: place in the cohort.
         lesions: one or more, apart from one another.
         tissue: contrast between grey and white matter, a function of position in mm.
-        bias: for each session the logarithm of its bias field, a function of position in mm.
+        bias: for each session the logarithm of its bias field in units of `BIAS_STD`, a function of position in mm.
         gain: for each session the scanner's gain.
     """
 
@@ -249,13 +102,19 @@ def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.n
     signal = _head_signal(patient, points_mm)
     for lesion in patient.lesions:
         near = _within(lesion, points_mm, lesion.reach_mm(session) + 3)
-        edge = _sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
+        edge = sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
         signal[near] += edge * (lesion.signal(points_mm[near], session) - signal[near])
-    return signal * patient.gain[session] * np.exp(0.08 * patient.bias[session](points_mm))
+    return signal * patient.gain[session] * np.exp(BIAS_STD * patient.bias[session](points_mm))
 
 
 def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
-    """Return which points, float64 [..., 3], lie inside the lesion, bool [...]."""
+    """Return which points, float64 [..., 3], lie inside the lesion, bool [...].
+
+    Example:
+        >>> lesion = make_cohort(2)[0].lesions[0]
+        >>> gtv(lesion, "pre", lesion.center_mm + np.array([[0, 0, 0], [99, 0, 0]])).tolist()
+        [True, False]
+    """
     near = _within(lesion, points_mm, lesion.reach_mm(session))
     inside = np.zeros(points_mm.shape[:-1], bool)
     inside[near] = lesion.depth(points_mm[near], session) < 1
@@ -266,6 +125,10 @@ def rician(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a signal with the noise of a magnitude image: normal noise in both channels.
 
     Source: Gudbjartsson and Patz (1995), eq. 1.
+
+    Example:
+        >>> bool((rician(np.zeros(3), np.random.default_rng(0)) > 0).all())  # a magnitude is never negative
+        True
     """
     real, imaginary = rng.normal(0, NOISE_STD, (2, *signal.shape))
     return np.hypot(signal + real, imaginary)
@@ -287,6 +150,11 @@ def phantom_samples(
     Raises:
         UsageError: fewer than 2 patients.
         DataError: more folds than patients.
+
+    Example:
+        >>> samples = phantom_samples(image_size=16, patients=3, folds=3)
+        >>> samples.pre.shape, len(set(samples.lesion.tolist()))
+        ((18, 16, 16, 1), 6)
     """
     cohort = make_cohort(patients, seed=seed)
     poor = [float(np.mean([is_poor(lesion) for lesion in patient.lesions])) for patient in cohort]
@@ -318,39 +186,43 @@ def is_poor(lesion: Lesion) -> bool:
     return lesion.volume_mm3("follow_up") >= POOR_RESPONSE * lesion.volume_mm3("pre")
 
 
-def attainable_skill(*, image_size: int = 32, patients: int = 39, draws: int = 32, seed: int = 0) -> AttainableSkill:
+def attainable_skill(
+    *, image_size: int = 32, patients: int = 39, draws: int = 32, seed: int = 0, draw_seed: int = 0
+) -> AttainableSkill:
     """Return the skill over copy of the predictor that knows the law and everything visible, but not the chance.
 
-    For each slice the outcome is drawn many times from the law, noise included. The best prediction under the mean
-    squared error is the mean of the outcomes, and its error their variance (with n - 1), so the skill is
-    1 - sum of variances / sum of mean squared changes.
+    For each slice the outcome is drawn many times: the law's chance, the second session's bias field, and noise. The
+    best prediction under the mean squared error is the mean of the outcomes, and its error their variance (with
+    n - 1), so the skill is 1 - sum of variances / sum of mean squared changes. It is the expectation over outcomes,
+    so the one outcome that the cohort holds can be predicted a little better or worse.
 
     Args:
         image_size: S.
         patients: how many.
-        draws: outcomes a lesion, at least 2; the standard error comes from resampling lesions' draws in halves.
+        draws: outcomes of each lesion, at least 8; the standard error comes from four independent quarters of them.
         seed: of the cohort; the outcomes drawn here are others than the cohort's own.
+        draw_seed: of the outcomes.
 
     Raises:
-        UsageError: fewer than 2 draws.
+        UsageError: fewer than 8 draws.
 
     Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
     """
-    if draws < 4:
-        raise UsageError(f"{draws} draws: 4 or more are needed for an error estimate")
-    errors, changes = np.zeros((4, 1)), np.zeros((4, 1))
+    if draws < 8:
+        raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")
+    errors, changes = np.zeros(4), np.zeros(4)
     for patient in make_cohort(patients, seed=seed):
         for number, lesion in enumerate(patient.lesions):
             patch = _Patch(patient, lesion)
-            rng = np.random.default_rng([seed, 4, patient.number, number])
+            rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed])
             pre = patch.noisy("pre", lesion, rng)
             outcomes = []
             for _ in range(draws):
                 other = dataclasses.replace(lesion, chance=Chance.draw(rng))
-                crops = patch.crop(other, image_size=image_size, rng=rng, pre=pre)
-                outcomes.append((crops["pre"], crops["post"]))
-            before = outcomes[0][0].astype(np.float64)
-            after = np.stack([post for _, post in outcomes]).astype(np.float64)
+                bias = _draw_bias(rng)
+                outcomes.append(patch.crop(other, image_size=image_size, rng=rng, pre=pre, post_bias=bias))
+            before = outcomes[0]["pre"].astype(np.float64)
+            after = np.stack([crops["post"] for crops in outcomes]).astype(np.float64)
             for part, rows in enumerate(np.array_split(np.arange(draws), 4)):
                 errors[part] += len(before) * after[rows].var(axis=0, ddof=1).mean()
                 changes[part] += len(before) * np.mean((after[rows] - before) ** 2)
@@ -376,19 +248,29 @@ class _Patch:
         chosen = choose_slices(pre_mask, slices)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
 
-    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator) -> np.ndarray:
-        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns]."""
-        patient = dataclasses.replace(self._patient, lesions=(lesion,))
+    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
+        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
+
+        The bias field is the patient's own unless another one is given.
+        """
+        biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
+        patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
         signal = rician(tissue_signal(patient, session, self._points), rng)
         return signal * self._patient.gain["pre"] / self._patient.gain[session]
 
     def crop(
-        self, lesion: Lesion, *, image_size: int, rng: np.random.Generator, pre: np.ndarray
+        self,
+        lesion: Lesion,
+        *,
+        image_size: int,
+        rng: np.random.Generator,
+        pre: np.ndarray,
+        post_bias: Waves | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the crops of a noisy first MRI and of an outcome."""
         return crop_pairs(
             pre,
-            self.noisy("post", lesion, rng),
+            self.noisy("post", lesion, rng, bias=post_bias),
             self._pre_mask,
             gtv(lesion, "post", self._points),
             self.box,
@@ -410,9 +292,13 @@ def _make_patient(number: int, seed: int) -> Patient:
         number=number,
         lesions=tuple(lesions),
         tissue=Waves.draw(rng, waves=16, shortest=0.15, longest=0.5),
-        bias={session: Waves.draw(rng, waves=3, shortest=0.005, longest=0.015) for session in SESSIONS},
+        bias={session: _draw_bias(rng) for session in SESSIONS},
         gain={session: float(np.exp(0.1 * rng.standard_normal())) for session in SESSIONS},
     )
+
+
+def _draw_bias(rng: np.random.Generator) -> Waves:
+    return Waves.draw(rng, waves=3, shortest=0.005, longest=0.015)
 
 
 def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
@@ -424,7 +310,7 @@ def _make_lesion(rng: np.random.Generator, volume_mm3: float, others: list[Lesio
     lesion = Lesion(
         center_mm=np.zeros(3),
         radius_mm=1.0,
-        core=float(np.clip(rng.normal(_CORE_MEAN, _CORE_STD), 0.05, 0.7)),
+        core=float(np.clip(rng.normal(CORE_MEAN, CORE_STD), 0.05, 0.7)),
         shape=Waves.draw(rng, waves=6, shortest=1.0, longest=2.5),
         rim=Waves.draw(rng, waves=4, shortest=1.0, longest=2.0),
         texture=Waves.draw(rng, waves=12, shortest=3.0, longest=7.0),
@@ -457,24 +343,11 @@ def _head_signal(patient: Patient, points_mm: np.ndarray) -> np.ndarray:
     signal = np.zeros(points_mm.shape[:-1])
     brain = 0.45 + 0.05 * np.tanh(2 * patient.tissue(points_mm))
     for level, edge in ((0.75, 1.0), (0.06, 0.95), (0.2, 0.89), (brain, 0.87)):
-        inside = _sigmoid((edge - shell) / 0.004)
+        inside = sigmoid((edge - shell) / 0.004)
         signal = signal + inside * (level - signal)
     for side in (-1, 1):
         ventricle = np.linalg.norm(
             (points_mm - np.array([side * 10.0, 5.0, 8.0])) / np.array([6.0, 26.0, 9.0]), axis=-1
         )
-        signal = signal + _sigmoid((1 - ventricle) / 0.05) * (0.2 - signal)
+        signal = signal + sigmoid((1 - ventricle) / 0.05) * (0.2 - signal)
     return SIGNAL * signal
-
-
-def _sphere() -> np.ndarray:
-    """Return evenly spread unit vectors (a Fibonacci lattice), float64 [_SPHERE_POINTS, 3]."""
-    index = np.arange(_SPHERE_POINTS) + 0.5
-    height = 1 - 2 * index / _SPHERE_POINTS
-    angle = np.pi * (1 + np.sqrt(5)) * index
-    width = np.sqrt(1 - height**2)
-    return np.stack([width * np.cos(angle), width * np.sin(angle), height], axis=1)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))

@@ -1,0 +1,205 @@
+import numpy as np
+import pytest
+
+from tfdrift.cohort.crop import (
+    Box,
+    choose_slices,
+    crop_lesion,
+    crop_pairs,
+    crop_slice,
+    make_box,
+    outgrown,
+    paste_slice,
+)
+from tfdrift.errors import DataError, UsageError
+
+UNIT_MM = (1.0, 1.0, 1.0)
+
+
+def make_square(side: int, *, shape: tuple[int, int, int] = (1, 40, 40), middle: int = 20) -> np.ndarray:
+    """Return a mask bool `shape` with a centred square of even side in every slice."""
+    mask = np.zeros(shape, bool)
+    mask[:, middle - side // 2 : middle + side // 2, middle - side // 2 : middle + side // 2] = True
+    return mask
+
+
+def make_ramp(spacing_mm: tuple[float, float, float], shape: tuple[int, int]) -> np.ndarray:
+    """Return a plane in mm coordinates, 3 x row - 2 x column + 5."""
+    rows, columns = np.indices(shape)
+    return 3 * rows * spacing_mm[1] - 2 * columns * spacing_mm[2] + 5
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.75, 0.5])
+def test_paste_inverts_crop_to_the_bit_where_pixels_and_voxels_coincide(spacing: float):
+    spacing_mm = (1.0, spacing, spacing)
+    image = np.random.default_rng(0).normal(size=(24, 30))
+    box = Box(center_row=11.5, center_column=13.5, side_mm=16 * spacing)
+    crop = crop_slice(image, box, spacing_mm, 16)
+    np.testing.assert_array_equal(crop, image[4:20, 6:22])
+    back = paste_slice(crop, box, spacing_mm, (24, 30))
+    np.testing.assert_array_equal(back[4:20, 6:22], image[4:20, 6:22])
+    assert np.count_nonzero(back) == 16 * 16
+
+
+@pytest.mark.parametrize("image_size", [5, 16, 64])
+def test_crop_of_a_linear_ramp_is_exact_at_sub_pixel_centres(image_size: int):
+    spacing_mm = (2.0, 0.7, 1.1)
+    box = Box(center_row=20.3, center_column=18.8, side_mm=14.6)
+    offset_mm = (np.arange(image_size) + 0.5) * 14.6 / image_size - 7.3
+    rows_mm, columns_mm = 20.3 * 0.7 + offset_mm[:, None], 18.8 * 1.1 + offset_mm[None, :]
+    crop = crop_slice(make_ramp(spacing_mm, (40, 40)), box, spacing_mm, image_size)
+    np.testing.assert_allclose(crop, 3 * rows_mm - 2 * columns_mm + 5, rtol=0, atol=1e-11)
+
+
+def test_paste_of_a_cropped_ramp_is_the_ramp():
+    spacing_mm = (2.0, 0.7, 1.1)
+    box, ramp = Box(center_row=20.3, center_column=18.8, side_mm=14.6), make_ramp(spacing_mm, (40, 40))
+    back = paste_slice(crop_slice(ramp, box, spacing_mm, 50), box, spacing_mm, (40, 40))
+    # Within half a pixel of the border paste has no second point to interpolate from, so the last voxels stay out.
+    rows = np.abs(np.arange(40) - 20.3) * 0.7 < 7.3 - 0.15
+    columns = np.abs(np.arange(40) - 18.8) * 1.1 < 7.3 - 0.15
+    inner = np.ix_(rows, columns)
+    np.testing.assert_allclose(back[inner], ramp[inner], rtol=0, atol=1e-11)
+
+
+def test_a_circle_in_millimetres_is_a_circle_in_the_crop():
+    spacing_mm, radius_mm = (1.0, 0.25, 0.6), 9.1
+    rows, columns = np.indices((120, 50))
+    circle = np.hypot((rows - 60) * 0.25, (columns - 25) * 0.6) < radius_mm
+    box = Box(center_row=60.0, center_column=25.0, side_mm=30.0)
+    share = crop_slice(circle, box, spacing_mm, 60)
+    offset_mm = (np.arange(60) + 0.5) * 0.5 - 15
+    along_rows, along_columns = (np.average(offset_mm**2, weights=share.sum(axis=axis)) for axis in (1, 0))
+    assert (along_rows, along_columns) == pytest.approx((radius_mm**2 / 4,) * 2, rel=0.02)  # second moments of a disc
+    assert share.sum() * 0.5**2 == pytest.approx(np.pi * radius_mm**2, rel=0.01)
+
+
+def test_anti_aliasing_conserves_the_sum_of_an_image():
+    # Points one voxel apart see each voxel with a total weight of exactly 1, wherever the box lies.
+    image = np.zeros((60, 60))
+    image[15:45, 15:45] = np.random.default_rng(1).uniform(size=(30, 30))
+    box = Box(center_row=29.83, center_column=30.21, side_mm=48.0 * 0.75)
+    crop = crop_slice(image, box, (1.0, 0.75, 0.75), 16)
+    assert crop.sum() * (48 * 0.75 / 16) ** 2 == pytest.approx(image.sum() * 0.75**2, rel=1e-12)
+
+
+def test_crop_is_zero_beyond_the_slice():
+    crop = crop_slice(np.ones((8, 8)), Box(center_row=3.5, center_column=3.5, side_mm=16.0), UNIT_MM, 16)
+    np.testing.assert_array_equal(crop, np.pad(np.ones((8, 8)), 4))
+
+
+@pytest.mark.parametrize(("covered", "pixels"), [(1, 4), (2, 5), (3, 5), (4, 5)])
+def test_a_pixel_belongs_to_the_mask_from_one_half_on(covered: int, pixels: int):
+    # Eight pixels of four voxels a side; beside four whole ones the mask covers some of a fifth pixel's four columns.
+    mask = np.zeros((1, 32, 32), bool)
+    mask[:, :, 16 - covered :] = True
+    box, images = Box(center_row=15.5, center_column=15.5, side_mm=32.0), np.ones(mask.shape)
+    crops = crop_pairs(images, images, mask, mask, box, UNIT_MM, image_size=8)
+    assert crops["pre_mask"].sum() == 8 * pixels
+
+
+def test_each_session_is_zero_outside_its_own_gtv_and_whole_inside():
+    rng = np.random.default_rng(2)
+    pre, post = rng.uniform(1, 2, (2, 1, 40, 40))
+    crops = crop_lesion(pre, post, make_square(8), make_square(10), spacing_mm=UNIT_MM, image_size=12)
+    for name in ("pre", "post"):
+        np.testing.assert_array_equal(getattr(crops, name) > 0, getattr(crops, f"{name}_mask"))
+    assert (crops.pre_mask.sum(), crops.post_mask.sum()) == (8**2, 10**2)
+
+
+def test_scale_is_the_largest_signal_of_the_pre_crop_inside_the_gtv():
+    pre, mask = np.full((1, 40, 40), 50.0), make_square(8)
+    pre[0, 18, 22], pre[0, 2, 2], pre[0, 20, 25] = 700.0, 9000.0, 8000.0  # inside; outside the box; outside the GTV
+    box = Box(center_row=19.5, center_column=19.5, side_mm=16.0)
+    crops = crop_pairs(pre, 2 * pre, mask, mask, box, UNIT_MM, image_size=16)
+    assert crops["scale"].tolist() == [700.0]
+    assert (crops["pre"].max(), crops["post"].max()) == (1.0, 2.0)
+
+
+def test_box_has_a_quarter_of_margin_and_at_least_two_millimetres():
+    assert make_box(make_square(16), UNIT_MM) == Box(center_row=19.5, center_column=19.5, side_mm=24.0)
+    assert make_box(make_square(4), UNIT_MM).side_mm == 8.0
+
+
+def test_box_takes_the_larger_side_in_millimetres():
+    mask = np.zeros((3, 40, 40), bool)
+    mask[0, 10:20, 5] = mask[2, 12, 5:9] = True  # 10 rows of 1 mm, 4 columns of 3 mm, in two slices
+    assert make_box(mask, (1.0, 1.0, 3.0)) == Box(center_row=14.5, center_column=6.5, side_mm=18.0)
+
+
+def test_growth_beyond_the_pre_box_is_reported():
+    images = np.ones((1, 40, 40))
+    lesion = crop_lesion(images, images, make_square(4), make_square(16), spacing_mm=UNIT_MM, image_size=16)
+    assert lesion.pixel_mm == 0.5  # 4 mm and 2 mm on each side
+    assert lesion.outgrown == 1 - 8**2 / 16**2
+
+
+def test_the_union_box_holds_both_sessions():
+    images = np.ones((1, 40, 40))
+    lesion = crop_lesion(
+        images, images, make_square(4), make_square(16), spacing_mm=UNIT_MM, image_size=16, box="union"
+    )
+    assert lesion.box == make_box(make_square(16), UNIT_MM)
+    assert lesion.outgrown == 0.0
+
+
+def test_a_vanished_lesion_has_an_empty_post_crop():
+    images, mask = np.ones((1, 40, 40)), make_square(8)
+    lesion = crop_lesion(images, images, mask, np.zeros_like(mask), spacing_mm=UNIT_MM, image_size=16)
+    assert (lesion.outgrown, lesion.post.any(), lesion.post_mask.any()) == (0.0, False, False)
+
+
+def test_outgrown_counts_voxel_centres():
+    box = Box(center_row=20.0, center_column=20.0, side_mm=4.0)
+    mask = np.zeros((1, 40, 40), bool)
+    mask[0, 20, 18:26] = True  # 18 to 22 lie within 2 mm
+    assert outgrown(mask, box, UNIT_MM) == 1 - 5 / 8
+
+
+def test_three_slices_of_a_tall_lesion_are_the_widest_and_the_quartiles_of_its_extent():
+    mask = np.zeros((20, 40, 40), bool)
+    for index in range(4, 17):
+        mask[index] = make_square(20 if index == 9 else 8)[0]
+    assert choose_slices(mask) == [7, 9, 13]
+    assert choose_slices(mask, "all") == list(range(4, 17))
+
+
+def test_one_slice_lesion_gives_one_slice():
+    mask = make_square(8, shape=(5, 40, 40))
+    mask[[0, 1, 2, 4]] = False
+    assert choose_slices(mask) == choose_slices(mask, "all") == [3]
+
+
+def test_a_slice_that_the_lesion_skips_is_never_chosen():
+    mask = make_square(8, shape=(9, 40, 40))
+    mask[2] = False  # the lower quartile
+    assert choose_slices(mask) == [0, 6]
+
+
+def test_crop_lesion_returns_a_row_for_each_chosen_slice():
+    images, mask = np.ones((9, 40, 40)), make_square(8, shape=(9, 40, 40))
+    lesion = crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16, slices="all")
+    assert lesion.slices == list(range(9))
+    assert lesion.pre.shape == lesion.post_mask.shape == (9, 16, 16, 1)
+
+
+def test_an_empty_mask_is_refused():
+    with pytest.raises(DataError, match="the lesion's mask is empty"):
+        make_box(np.zeros((2, 8, 8), bool), UNIT_MM)
+
+
+def test_a_lesion_without_signal_is_refused():
+    images, mask = np.zeros((1, 40, 40)), make_square(8)
+    with pytest.raises(DataError, match="no signal above zero; check that mask and image belong together"):
+        crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16)
+
+
+def test_an_unknown_box_is_refused():
+    images, mask = np.ones((1, 40, 40)), make_square(8)
+    with pytest.raises(UsageError, match="--box post: choose pre or union"):
+        crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16, box="post")
+
+
+def test_an_unknown_choice_of_slices_is_refused():
+    with pytest.raises(UsageError, match="--slices middle: choose three or all"):
+        choose_slices(make_square(8), "middle")
