@@ -32,6 +32,12 @@ def test_the_middle_level_follows_the_number_of_levels():
     assert train_config("method1", levels=11).estimate_level == 5
 
 
+def test_the_sampler_visits_every_level_from_its_start_on():
+    config = train_config("method2", start_level=6)
+    assert (config.start_level, config.sample_steps) == (6, 7)
+    assert train_config("method2", levels=11).start_level == 10
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -43,7 +49,8 @@ def test_the_middle_level_follows_the_number_of_levels():
         ("noise_level", -0.1, "--noise-level -0.1: must be between 0 and 10"),
         ("noise_level", float("nan"), "--noise-level nan: must be between 0 and 10"),
         ("estimate_level", 21, "--estimate-level 21: must be below --levels 21"),
-        ("sample_steps", 22, "--sample-steps 22: must be at most --levels 21"),
+        ("start_level", 21, "--start-level 21: must be below --levels 21"),
+        ("sample_steps", 22, "--sample-steps 22: from --start-level 20 down to 0 there are 21 levels; use 1 to 21"),
         ("eta", 1.1, "--eta 1.1: must be between 0"),
         ("recon_ssim", 1.5, "--recon-ssim 1.5: must be between 0"),
         ("drift_ssim", -0.5, "--drift-ssim -0.5: must be between 0"),

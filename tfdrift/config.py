@@ -48,6 +48,7 @@ class TrainConfig:
     noise_level: float = 0.2
     prediction: str = "eps"
     estimate_level: int = 10
+    start_level: int = 20
     sample_steps: int = 21
     eta: float = 0.0
     drift_from: str = "mean"
@@ -83,8 +84,13 @@ class TrainConfig:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
         if self.estimate_level >= self.levels:
             raise UsageError(f"--estimate-level {self.estimate_level}: must be below --levels {self.levels}")
-        if self.sample_steps > self.levels:
-            raise UsageError(f"--sample-steps {self.sample_steps}: must be at most --levels {self.levels}")
+        if self.start_level >= self.levels:
+            raise UsageError(f"--start-level {self.start_level}: must be below --levels {self.levels}")
+        if self.sample_steps > self.start_level + 1:
+            raise UsageError(
+                f"--sample-steps {self.sample_steps}: from --start-level {self.start_level} down to 0 there are "
+                f"{self.start_level + 1} levels; use 1 to {self.start_level + 1}"
+            )
         if self.method == "method2" and self.prediction != "x0" and self.recon_ssim > 0:
             raise UsageError(
                 f"--recon-ssim {self.recon_ssim} with --prediction {self.prediction}: SSIM compares images and "
@@ -121,7 +127,8 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
         raise UsageError(f"unknown setting {unknown[0]}")
     settings = {**_METHOD_DEFAULTS[method], **(_PAPER if preset == "paper" else {})}
     levels = given.get("levels", TrainConfig.levels)
-    settings.update(estimate_level=(levels - 1) // 2, sample_steps=levels)
+    start_level = given.get("start_level", levels - 1)
+    settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
     return TrainConfig(method=method, **{**settings, **given})
 
 
@@ -208,6 +215,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "levels": (2, 1000, "between 2 and 1000"),
     "noise_level": (0, 10, "between 0 and 10"),
     "estimate_level": (0, math.inf, "0 or more"),
+    "start_level": (0, math.inf, "0 or more"),
     "sample_steps": (1, math.inf, "1 or more"),
     "eta": (0, 1, "between 0 (DDIM) and 1 (DDPM)"),
     "recon_weight": (0, math.inf, "0 or more"),

@@ -111,3 +111,18 @@ def test_direct_has_one_answer_without_a_level():
     predictor = make_predictor(echo, "direct")
     assert predictor.levels() == [None]
     np.testing.assert_array_equal(predictor.at_levels(PRE, SEED)["post"][0], PRE)
+
+
+def test_method_2_starts_from_the_level_it_is_told():
+    seen = []
+
+    def network(inputs):
+        seen.append(inputs["image"])
+        return {"recon": inputs["image"] * 0, "drift": inputs["image"] * 0}
+
+    predictor = make_predictor(network, "method2", start_level=7, sample_steps=1)
+    predictor.sample(PRE, SEED)
+    assert predictor.levels() == [7]
+    expected = SCHEDULE.signal_rate[7] * PRE + SCHEDULE.noise_rate[7] * unit_normal(SEED, PRE)
+    np.testing.assert_allclose(seen[0], expected, atol=1e-6)
+    assert make_predictor(network, "method2", start_level=7, sample_steps=8).levels() == list(range(7, -1, -1))

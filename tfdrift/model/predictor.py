@@ -22,7 +22,9 @@ class Predictor:
         schedule: the one the network was trained with.
         prediction: what the network predicts in Method 2, `eps`, `x0` or `v`.
         estimate_level: the level Method 1 noises the image to.
-        sample_steps: number of DDIM steps of Method 2.
+        start_level: the level Method 2 noises the image to; T-1 in the paper. What the noise hides there no sampler
+            brings back, so a lower start keeps more of this very image (Meng et al. 2022, SDEdit, sec. 3).
+        sample_steps: number of DDIM steps of Method 2, spread evenly from `start_level` to 0.
         eta: 0 for DDIM, 1 for the variance of DDPM.
         drift_from: Method 2's drift is the `mean` over the levels or that of the `last`.
         clip_x0: clip Method 2's estimate of the pre image to [0, 1] at each level.
@@ -35,6 +37,7 @@ class Predictor:
     schedule: Schedule
     prediction: str = "eps"
     estimate_level: int = 10
+    start_level: int = 20
     sample_steps: int = 21
     eta: float = 0.0
     drift_from: str = "mean"
@@ -59,7 +62,7 @@ class Predictor:
         """Return the L levels that `at_levels` answers at, the noisiest first; [None] for `direct`."""
         if self.method == "direct":
             return [None]
-        return list(sampler_levels(self.schedule.levels, self._num_levels()))
+        return list(self._method1_levels() if self.method == "method1" else self._method2_levels())
 
     def at_levels(self, pre: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return `post` and `drift` at each of `levels`, float32 [L, B, S, S, 1].
@@ -76,14 +79,14 @@ class Predictor:
         if self.method == "method1":
             return tf.map_fn(
                 lambda level: self._one_step(pre, seed, level),
-                tf.constant(sampler_levels(self.schedule.levels, self._num_levels())),
+                tf.constant(self._method1_levels()),
                 fn_output_signature={"post": pre.dtype, "drift": pre.dtype},
             )
         path = self.sample(pre, seed)
         return {"post": path.x0_hat + path.drift_hat, "drift": path.drift_hat}
 
     def sample(self, pre: tf.Tensor, seed: tf.Tensor) -> Trajectory:
-        """Return Method 2's path from the image noised to the last level back to a clean one.
+        """Return Method 2's path from the image noised to `start_level` back to a clean one.
 
         Args:
             pre: see `__call__`.
@@ -97,7 +100,7 @@ class Predictor:
             x0_hat, eps_hat = x0_and_eps(self.prediction, outputs["recon"], x_t, level, self.schedule)
             return x0_hat, eps_hat, outputs["drift"]
 
-        levels = sampler_levels(self.schedule.levels, self.sample_steps)
+        levels = self._method2_levels()
         return ddim_sample(
             estimate,
             add_noise(pre, unit_normal(seed, pre), levels[0], self.schedule),
@@ -117,8 +120,11 @@ class Predictor:
         outputs = self.network({"image": pre, "t": self._times(0, like=pre)})
         return {"post": outputs["recon"], "drift": outputs["drift"]}
 
-    def _num_levels(self) -> int:
-        return self.schedule.levels if self.method == "method1" else self.sample_steps
+    def _method1_levels(self) -> list[int]:
+        return sampler_levels(self.schedule.levels, self.schedule.levels)
+
+    def _method2_levels(self) -> list[int]:
+        return sampler_levels(self.start_level + 1, self.sample_steps)
 
     def _times(self, level: int | tf.Tensor, *, like: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(like)[0], 1], t_unit(level, self.schedule.levels))

@@ -105,6 +105,7 @@ def make_predictor(config: TrainConfig, network: keras.Model) -> Predictor:
         schedule=make_schedule(config.schedule, levels=config.levels, noise_level=config.noise_level),
         prediction=config.prediction,
         estimate_level=config.estimate_level,
+        start_level=config.start_level,
         sample_steps=config.sample_steps,
         eta=config.eta,
         drift_from=config.drift_from,
