@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import enum
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -20,27 +19,11 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage, sparse
 
+from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.errors import DataError, UsageError
 
 MIN_OVERLAP = 0.25
 """Smallest overlap of one lesion: above what neighbours share by careless contours, below what registration loses."""
-
-_WORDS = r"(?:gtv|(?:bms?|mets?|metastas[ie]s|lesions?)(?![a-z]))"
-_LEFT_OUT = (
-    "[pci]tv|prv|oar|ring|shell|rind|exp|expan[a-z]*|margin|minus|sub|opti?|avoid|dose|iso[a-z]*"
-    "|all|tot|total|sum|union|combined|old|copy|bak|backup|test|edema|oedema"
-)
-DEFAULT_ROI_PATTERN = (
-    rf"^(?!.*(?:^|[^a-z]|gtv)(?:{_LEFT_OUT})(?![a-z]))"  # derived, planning and superseded structures
-    r"(?!.*(?:\+|\d\s?mm(?![a-z])))"  # GTV+2mm, GTV 3mm
-    r"(?!.*(?:brain|body|external|skin|skull|head)[a-z]{0,9}\s?-)"  # brain-GTV: what is left of the brain
-    rf".*(?:^|[^a-z]){_WORDS}"
-)
-"""Names of single gross tumours: a word that starts with GTV, or Met, Metastasis, BM, Lesion; nothing derived from one.
-
-Left out are margins, rings, subtractions, unions of lesions, optimisation structures, and copies that are called old:
-these would stand for the same lesion twice. Each is listed as left out, so that `--roi` can take it back in.
-"""
 
 Visit = Literal["pre", "post", "follow_up"]
 
@@ -111,26 +94,6 @@ class Exclusion:
     visit: Visit
     roi: str
     reason: Reason
-
-
-def is_target(name: str, pattern: str = DEFAULT_ROI_PATTERN) -> bool:
-    """Return whether a structure's name is that of a lesion.
-
-    Args:
-        name: ROIName.
-        pattern: regular expression, searched for anywhere in the name, upper and lower case alike.
-
-    Raises:
-        UsageError: the pattern is not a regular expression.
-
-    Example:
-        >>> [is_target(name) for name in ("GTV 2 L parietal", "Met 3", "PTV 2", "GTV+2mm")]
-        [True, True, False, False]
-    """
-    try:
-        return re.search(pattern, name, re.IGNORECASE) is not None
-    except re.error as error:
-        raise UsageError(f"the ROI pattern {pattern!r} is not a regular expression: {error}") from error
 
 
 def pair_lesions(
@@ -328,7 +291,7 @@ def _grow(mask: np.ndarray) -> np.ndarray:
 def _pair_as_given(
     visits: dict[Visit, list[RoiMask]], given: list[tuple[str, str, str | None]]
 ) -> tuple[list[Pair], list[Exclusion]]:
-    rest = {visit: list(rois) for visit, rois in visits.items()}
+    rest: dict[Visit, list[RoiMask]] = {visit: list(rois) for visit, rois in visits.items()}
 
     def take(visit: Visit, name: str, row: int) -> RoiMask:
         found = [roi for roi in rest[visit] if roi.name == name]
