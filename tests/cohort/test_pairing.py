@@ -63,6 +63,12 @@ def test_smallest_lesion_is_found_up_to_two_voxels_off(shift, found):
     assert {e.reason for e in exclusions} == (set() if found else {Reason.NEW, Reason.VANISHED})
 
 
+def test_a_lesion_does_not_reach_around_the_edge_of_the_grid():
+    # One voxel on from the end of a row of the array lies the start of the next.
+    pairs, _ = pair_lesions([box("GTV", (5, 6), (23, 24))], [box("GTV", (6, 7), (0, 1))])
+    assert pairs == []
+
+
 def test_touching_neighbours_stay_apart_when_each_has_its_own_contour():
     pre = [box("GTV 1", (2, 8), (2, 8)), box("GTV 2", (2, 8), (8, 14))]
     post = [box("GTV 1", (2, 8), (3, 9)), box("GTV 2", (2, 8), (9, 15))]

@@ -11,13 +11,14 @@ learn from.
 import csv
 import dataclasses
 import enum
+import functools
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.errors import DataError, UsageError
@@ -60,6 +61,11 @@ class RoiMask:
 
     name: str
     mask: np.ndarray
+
+    @functools.cached_property
+    def voxels(self) -> np.ndarray:
+        """int64 [n], sorted: the flat indices of its voxels, few beside those of the grid."""
+        return np.flatnonzero(self.mask)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,9 +147,9 @@ def pair_lesions(
     lesions: dict[Visit, list[RoiMask]] = {}
     for visit, rois in visits.items():
         targets = [roi for roi in rois if is_target(roi.name, pattern)]
-        lesions[visit] = [roi for roi in targets if roi.mask.any()]
+        lesions[visit] = [roi for roi in targets if roi.voxels.size]
         exclusions += _exclude(visit, (roi for roi in rois if roi not in targets), Reason.NOT_A_TARGET)
-        exclusions += _exclude(visit, (roi for roi in targets if not roi.mask.any()), Reason.EMPTY)
+        exclusions += _exclude(visit, (roi for roi in targets if not roi.voxels.size), Reason.EMPTY)
 
     # Identity, not name, tells structures apart: two of one visit may have the same name.
     post_of: dict[RoiMask, RoiMask] = {}
@@ -237,7 +243,7 @@ def _exclude(visit: Visit, rois: Iterable[RoiMask], reason: Reason) -> list[Excl
 
 
 def _pair(pre: RoiMask, post: RoiMask, follow_up: RoiMask | None) -> Pair:
-    return Pair(pre=pre, post=post, follow_up=follow_up, overlap=float(_overlaps([pre.mask], [post.mask])[0, 0]))
+    return Pair(pre=pre, post=post, follow_up=follow_up, overlap=_overlap(pre.voxels, post.voxels))
 
 
 def _reason(early: list[RoiMask], late: list[RoiMask]) -> Reason | None:
@@ -255,15 +261,15 @@ def _components(
     early: list[RoiMask], late: list[RoiMask], min_overlap: float
 ) -> list[tuple[list[RoiMask], list[RoiMask]]]:
     """Return the connected components of the overlap graph, single structures too."""
-    drawn = _overlaps([roi.mask for roi in early], [roi.mask for roi in late]) >= min_overlap
-    lost_early = np.flatnonzero(~drawn.any(axis=1))
-    lost_late = np.flatnonzero(~drawn.any(axis=0))
-    grown = _overlaps([_grow(early[i].mask) for i in lost_early], [_grow(late[j].mask) for j in lost_late])
-    drawn[np.ix_(lost_early, lost_late)] = grown >= min_overlap
+    edges = _edges([roi.voxels for roi in early], [roi.voxels for roi in late], min_overlap)
+    lost_early, lost_late = np.flatnonzero(~edges.any(axis=1)), np.flatnonzero(~edges.any(axis=0))
+    if lost_early.size and lost_late.size:
+        grown_early, grown_late = [_grow(early[i]) for i in lost_early], [_grow(late[j]) for j in lost_late]
+        edges[np.ix_(lost_early, lost_late)] = _edges(grown_early, grown_late, min_overlap)
 
     num_nodes = len(early) + len(late)
     graph = np.zeros((num_nodes, num_nodes), bool)
-    graph[: len(early), len(early) :] = drawn
+    graph[: len(early), len(early) :] = edges
     count, labels = sparse.csgraph.connected_components(sparse.csr_array(graph), directed=False)
     return [
         (
@@ -274,18 +280,24 @@ def _components(
     ]
 
 
-def _overlaps(early: list[np.ndarray], late: list[np.ndarray]) -> np.ndarray:
-    """Return the voxels that masks share over those of the smaller, float64 [early, late]."""
-    early_voxels, late_voxels = ([np.flatnonzero(mask) for mask in masks] for masks in (early, late))
-    shares = np.zeros((len(early), len(late)))
-    for i, a in enumerate(early_voxels):
-        for j, b in enumerate(late_voxels):
-            shares[i, j] = np.intersect1d(a, b, assume_unique=True).size / min(a.size, b.size)
-    return shares
+def _edges(early: list[np.ndarray], late: list[np.ndarray], min_overlap: float) -> np.ndarray:
+    """Return which structures, given by their voxels, are of one lesion: bool [early, late]."""
+    edges = [_overlap(a, b) >= min_overlap for a in early for b in late]
+    return np.array(edges, bool).reshape(len(early), len(late))
 
 
-def _grow(mask: np.ndarray) -> np.ndarray:
-    return ndimage.maximum_filter(mask, size=3, mode="constant")
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return np.intersect1d(a, b, assume_unique=True).size / min(a.size, b.size)
+
+
+def _grow(roi: RoiMask) -> np.ndarray:
+    """Return the voxels of a structure and all 26 neighbours of each that lie on the grid."""
+    voxels, shape = roi.voxels, roi.mask.shape
+    for axis, length in enumerate(shape):
+        step = math.prod(shape[axis + 1 :])
+        place = voxels // step % length
+        voxels = np.unique(np.concatenate([voxels, voxels[place > 0] - step, voxels[place < length - 1] + step]))
+    return voxels
 
 
 def _pair_as_given(
@@ -295,7 +307,7 @@ def _pair_as_given(
 
     def take(visit: Visit, name: str, row: int) -> RoiMask:
         found = [roi for roi in rest[visit] if roi.name == name]
-        if len(found) != 1 or not found[0].mask.any():
+        if len(found) != 1 or not found[0].voxels.size:
             fault = "an empty ROI" if len(found) == 1 else f"{len(found)} ROIs that are free"
             raise DataError(f"pair {row} given for this patient names {fault} for {visit}; it must name exactly one")
         rest[visit].remove(found[0])
