@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from .quiet import start_tensorflow
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -20,6 +22,7 @@ def export(run: Path, to: Path | None) -> None:
       tfdrift export runs/first
       tfdrift export runs/first --to saved_models/method1
     """
+    start_tensorflow()
     from tfdrift.serving.export import export_run
 
     version = export_run(run, to)

@@ -8,6 +8,8 @@ import click
 from tfdrift import config as settings
 from tfdrift.config import train_config
 
+from .quiet import start_tensorflow
+
 
 def _option(name: str, help_text: str, **attributes: Any):
     """Return the option of a setting; its help shows the default of each method where they differ."""
@@ -78,6 +80,7 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
         click.echo(settings.as_json(config))
         return
     folder = out or Path("runs") / method
+    start_tensorflow()
     from tfdrift.evaluation.heldout import evaluate_run
     from tfdrift.training.run import train as run_training
 
