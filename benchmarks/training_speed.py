@@ -93,7 +93,7 @@ stream = iter(data)
 
 def run_fit():
     """Train by `fit` for a round."""
-    plain.fit(stream, steps_per_epoch=arguments.steps, epochs=1, verbose=0)
+    plain.fit(stream, steps_per_epoch=arguments.steps, epochs=1, verbose="0")
 
 
 run_ours()

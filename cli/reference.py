@@ -14,7 +14,7 @@ def walk(
     command: click.Command, path: tuple[str, ...] = ("tfdrift",)
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
     """Yield (name, command, context) of a command and everything below it."""
-    context = click.Context(command, info_name=" ".join(path), max_content_width=100)
+    context = click.Context(command, info_name=" ".join(path), terminal_width=100)
     yield " ".join(path), command, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

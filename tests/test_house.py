@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tfdrift_cli.main import cli
-from tfdrift_cli.reference import reference, walk
+
+from cli.main import cli
+from cli.reference import reference, walk
 
 ROOT = Path(__file__).parents[1]
 ORDER = [

@@ -12,8 +12,8 @@ def test_the_python_example_runs_and_prints_a_skill(capsys):
 
 
 def test_every_command_it_shows_exists():
-    from tfdrift_cli.main import cli
-    from tfdrift_cli.reference import walk
+    from cli.main import cli
+    from cli.reference import walk
 
     known = {name for name, _, _ in walk(cli)}
     blocks = "\n".join(re.findall(r"```\n(.*?)```", README, re.S))

@@ -1,5 +1,4 @@
-from tfdrift_cli.main import main
-
+from cli.main import main
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
 from tfdrift.training.run import train

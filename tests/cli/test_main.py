@@ -2,8 +2,8 @@ import subprocess
 import sys
 
 import pytest
-from tfdrift_cli import main as module
 
+from cli import main as module
 from tfdrift import __version__, errors
 
 

@@ -1,5 +1,6 @@
 import click
-from tfdrift_cli.reference import reference, walk
+
+from cli.reference import reference, walk
 
 
 def test_the_walk_reaches_commands_below_groups():

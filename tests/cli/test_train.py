@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from tfdrift_cli.main import main
+
+from cli.main import main
 
 TINY = [
     "--steps",

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tfdrift.evaluation.heldout import evaluate_run, predict
 from tfdrift.training.run import load_predictor, train
 
 SAMPLES = make_samples(count=90, size=8)
-TINY = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 8, "levels": 5}
+TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 8, "levels": 5}
 
 
 @pytest.fixture(scope="module", params=["method1", "method2", "direct"])

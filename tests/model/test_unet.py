@@ -96,7 +96,7 @@ def test_the_time_changes_the_prediction():
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_any_size_the_depth_divides_is_taken(depth):
     size = 3 * 2**depth
-    assert build_unet(size, base_filters=2, depth=depth).output["drift"].shape[1] == size
+    assert build_unet(size, base_filters=2, depth=depth)(network_inputs(size))["drift"].shape[1] == size
 
 
 def test_other_sizes_are_refused_with_the_sizes_that_would_do():

@@ -82,7 +82,7 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
     Source: Wang et al. (2004), eq. 13.
     """
     side = min(11, target.shape[1] - (target.shape[1] + 1) % 2)
-    border = side // 2
+    inside = slice(side // 2, target.shape[1] - side // 2)
     maps = [
         structural_similarity(
             a[..., 0].astype(np.float64),
@@ -95,4 +95,4 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
         )[1]
         for a, b in zip(predicted, target, strict=True)
     ]
-    return np.array([m[border : m.shape[0] - border, border : m.shape[1] - border].mean() for m in maps])
+    return np.array([m[inside, inside].mean() for m in maps])

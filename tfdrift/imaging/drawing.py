@@ -202,7 +202,8 @@ def _colour_scales(
 
 
 def _draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
-    axes.imshow(panel.image, cmap=colours.cmap, norm=colours.norm, interpolation="nearest")
+    low, high = colours.get_clim()
+    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
     limits = axes.get_xlim(), axes.get_ylim()
     for mask, colour in panel.contours:
         if np.any(mask):
