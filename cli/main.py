@@ -67,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except TfdriftError as error:
-        click.echo(f"Error: {error}", err=True)
+        message = " ".join(str(error).splitlines())  # what a library said may have several lines
+        click.echo(f"Error: {message}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         click.echo("Error: stopped", err=True)

@@ -57,6 +57,14 @@ def test_an_error_becomes_one_line_and_its_exit_code(raised, code, capsys, monke
     assert run([], capsys) == (code, "", "Error: what\n")
 
 
+def test_a_message_of_several_lines_is_shown_as_one(capsys, monkeypatch):
+    def fail(*_args, **_settings):
+        raise errors.DataError("the file is broken:\nline 2 is empty")
+
+    monkeypatch.setattr(module.cli, "main", fail)
+    assert run([], capsys) == (3, "", "Error: the file is broken: line 2 is empty\n")
+
+
 def test_ctrl_c_ends_with_130_without_a_traceback(capsys, monkeypatch):
     def interrupt(*_args, **_settings):
         raise KeyboardInterrupt
