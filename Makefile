@@ -24,12 +24,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-# The link: pyright reads folders, and does not run the hook by which an editable install renames cli to tfdrift_cli.
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	mkdir -p $(VENV)/typing && ln -sfn "$(CURDIR)/cli" $(VENV)/typing/tfdrift_cli
-	PYTHONPATH=$(VENV)/typing $(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m tfdrift_cli.reference > docs/cli.md
