@@ -60,7 +60,7 @@ def _option(name: str, help_text: str, **attributes: Any):
 @_option("fold", "Patients held out.")
 @click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file.")
 @_option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES))
-@_option("log_every", "Steps between lines of progress.")
+@_option("log_every", "Steps between lines of progress; a signal is heeded there.")
 @_option("validate_every", "Steps between looks at the held-out patients.")
 @_option("checkpoint_every", "Steps between checkpoints.")
 @click.option("--dry-run", is_flag=True, help="Print the settings as JSON and stop.")
