@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow greets on standard error otherwise
     try:
-        cli.main(arguments, prog_name="tfdrift", standalone_mode=False)
+        code = cli.main(arguments, prog_name="tfdrift", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -77,3 +77,4 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of a pipe has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
