@@ -120,6 +120,7 @@ def test_graph_does_not_grow_with_the_number_of_sampler_steps(tmp_path):
         network=build_unet(8, base_filters=2, depth=1),
         method="method2",
         schedule=make_schedule("linear", levels=40, noise_level=0.2),
+        start_level=39,
         sample_steps=2,
     )
     sizes = []

@@ -121,11 +121,14 @@ def check_no_leak(training: Samples, held_out: Samples) -> None:
         raise DataError(f"patient {shared[0]} is in the training and in the held-out data; split by patient")
     known = training.pre.reshape(len(training), -1)
     known_square = np.mean(known**2, axis=1)
-    for image, patient in zip(held_out.pre.reshape(len(held_out), -1), held_out.patient, strict=True):
-        mean_square = known_square + np.mean(image**2) - 2 * (known @ image) / image.size
-        nearest = int(np.argmin(mean_square))
-        if mean_square[nearest] < _SAME_IMAGE_RMS**2:
-            twin = training.patient[nearest]
+    for start in range(0, len(held_out), 128):  # one matrix product a block, which stays small for large cohorts
+        block = held_out.take(np.arange(start, min(start + 128, len(held_out))))
+        images = block.pre.reshape(len(block), -1)
+        products = known @ images.T / known.shape[1]
+        mean_squares = known_square[:, None] + np.mean(images**2, axis=1) - 2 * products
+        twins, rows = np.nonzero(mean_squares < _SAME_IMAGE_RMS**2)
+        if len(rows):
+            patient, twin = block.patient[rows[0]], training.patient[twins[0]]
             raise DataError(f"patient {patient} (held out) and patient {twin} (training) share an image; merge the two")
 
 
