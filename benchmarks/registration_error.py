@@ -80,7 +80,9 @@ def head_session(
 
 def voxel_centres(image: sitk.Image) -> np.ndarray:
     """Return float64 [slices, rows, columns, 3], the centre of each voxel in mm, LPS."""
-    index = np.stack(np.meshgrid(*[np.arange(size) for size in image.GetSize()[::-1]], indexing="ij"), axis=-1)[..., ::-1]
+    index = np.stack(np.meshgrid(*[np.arange(size) for size in image.GetSize()[::-1]], indexing="ij"), axis=-1)[
+        ..., ::-1
+    ]
     matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     return index @ matrix.T + image.GetOrigin()
 
@@ -139,7 +141,11 @@ def main() -> None:
           f"Python {platform.python_version()}, {given.threads} thread(s)")  # fmt: skip
     print(f"{given.motions} motions up to 10 degrees and 15 mm; voxel {' x '.join(map(str, SPACING_MM))} mm; "
           f"half a voxel {min(SPACING_MM) / 2:.2f} mm")  # fmt: skip
-    for name, values in (("target registration error, mm", errors_mm), ("residual, %", residuals), ("time, s", seconds)):
+    for name, values in (
+        ("target registration error, mm", errors_mm),
+        ("residual, %", residuals),
+        ("time, s", seconds),
+    ):
         low, median, high, most = np.min(values), np.median(values), np.quantile(values, 0.95), np.max(values)
         print(f"{name}: min {low:.3f}  median {median:.3f}  95% {high:.3f}  max {most:.3f}")
     print(f"stopped at the bound on iterations: {unconverged}")

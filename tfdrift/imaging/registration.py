@@ -5,85 +5,351 @@ that shows the same tissue, both in DICOM's patient coordinates, LPS in mm. That
 resamples.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.errors import DataError
+from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
+from tfdrift.imaging.spatial_registration import read_spatial_registration
 
+REGISTER_MODES = ("auto", "rigid", "identity")
 MAX_ANGLE_DEGREES = 45.0
 MAX_SHIFT_MM = 100.0
+POOR_RESIDUAL_PERCENT = 25.0
 
 _LEVELS_MM = (6.0, 3.0, 2.0)
-_START_ANGLES_DEGREES = (-20.0, 20.0)
-_RIM_MM = 15.0
+_START_ANGLES_DEGREES = (-20.0, 0.0, 20.0)
+_RIM_MM = 15.0  # of the metric's region around the inner brain: cortex, skull and scalp, but not jaw and neck
 _BINS = 48
-_MAX_ITERATIONS = 200
+_SAMPLED_FRACTION = 0.25
+_MAX_ITERATIONS = 300
+_SHORTEST_STEP_MM = 0.005
+_RELAXATION = 0.9  # at the usual 0.5 the step runs out before a near-round head has finished turning
+_INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
 
-def register_rigid(
-    fixed: sitk.Image, moving: sitk.Image, *, levels=_LEVELS_MM, fraction=0.25, rim=_RIM_MM, seed=0
-):
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Registration:
+    """How the second session was brought onto the first, and how well it fits.
+
+    Args:
+        kind: `identity` (one frame of reference), `dicom` (a Spatial Registration object) or `rigid` (by image).
+        transform: maps points of the fixed image to points of the moving one, LPS mm.
+        residual_percent: mean |gain * moving - fixed| over the inner brain the two share, in per cent of the median
+            signal there. It holds the noise of both sessions, true change and misregistration; see
+            `POOR_RESIDUAL_PERCENT`.
+        iterations: of the optimiser over all levels, 0 where none ran.
+        converged: False where the optimiser stopped at its bound on iterations; True where none ran.
+    """
+
+    kind: str
+    transform: sitk.Transform
+    residual_percent: float
+    iterations: int = 0
+    converged: bool = True
+
+    @property
+    def suspect(self) -> bool:
+        """Whether a person should look at it: it did not converge, or its residual is poor."""
+        return not self.converged or self.residual_percent > POOR_RESIDUAL_PERCENT
+
+
+def register(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    *,
+    fixed_frame: str,
+    moving_frame: str,
+    registration_files: Sequence[Path] = (),
+    mode: str = "auto",
+    seed: int = 0,
+) -> Registration:
+    """Register two sessions the best way the data allow.
+
+    `auto` takes the identity when the frames of reference are the same, else the first Spatial Registration object
+    that relates the two frames, else the images themselves.
+
+    Args:
+        fixed: the first session.
+        moving: the second session.
+        fixed_frame: Frame of Reference UID of `fixed`.
+        moving_frame: Frame of Reference UID of `moving`.
+        registration_files: the patient's Spatial Registration objects, newest first.
+        mode: `auto`, or `rigid` or `identity` to force one.
+        seed: of the metric's samples in `register_rigid`.
+
+    Raises:
+        UsageError: unknown mode.
+        DataError: a registration object relates the frames but cannot be used, or `register_rigid` or
+            `residual_percent` refuses the images.
+    """
+    if mode not in REGISTER_MODES:
+        raise UsageError(f"--register {mode}: choose from {', '.join(REGISTER_MODES)}")
+    if mode == "identity" or (mode == "auto" and fixed_frame == moving_frame):
+        return _known("identity", fixed, moving, sitk.Euler3DTransform())
+    if mode == "auto":
+        for file in registration_files:
+            transform = read_spatial_registration(file, from_frame=fixed_frame, to_frame=moving_frame)
+            if transform is not None:
+                return _known("dicom", fixed, moving, transform)
+    return register_rigid(fixed, moving, seed=seed)
+
+
+def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> Registration:
+    """Find the rigid motion between two sessions by Mattes mutual information, coarse to fine.
+
+    Mutual information asks only that one signal predicts the other, so the sessions may differ in scale and contrast.
+    It is summed over the head around the inner brain of `fixed`. The search starts from the best of 81 poses: shift
+    zero, between the middles of the images and between the brains, each with turns of -20, 0 and 20 degrees about the
+    three axes. It runs on one thread with fixed samples: the same inputs give the same bits. SimpleITK's
+    global number of threads is 1 meanwhile.
+
+    Args:
+        fixed: the first session, 3-D, LPS mm.
+        moving: the second session.
+        seed: of the metric's samples, at least 0.
+
+    Returns:
+        The registration, flagged `converged=False` where the optimiser stopped at its bound on iterations.
+
+    Raises:
+        DataError: an image shows no brain (see `tissue_mask`), the two do not overlap, the motion found is above
+            `MAX_ANGLE_DEGREES` or `MAX_SHIFT_MM` (see `check_plausible`), or the search ended at a worse fit than it began.
+
+    Source: D. Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE Trans. Med.
+        Imaging 22 (2003) 120-128; the accuracy is measured in docs/registration.md.
+    """
     fixed, moving = sitk.Cast(fixed, sitk.sitkFloat32), sitk.Cast(moving, sitk.sitkFloat32)
     tissue = tissue_mask(fixed)
-    region = distance_mm(tissue) <= rim
-    transform = None
-    iterations = 0
-    for spacing_mm in levels:
-        method = _level(fixed, moving, region, spacing_mm, fraction, seed)
-        coarse_fixed, coarse_moving = _coarser(fixed, spacing_mm), _coarser(moving, spacing_mm)
-        if transform is None:
-            transform = _best_start(method, coarse_fixed, coarse_moving, tissue, fixed, moving)
-        method.SetInitialTransform(transform, inPlace=True)
+    centre_mm, moving_centre_mm = _centroid_mm(tissue), _centroid_mm(tissue_mask(moving))
+    region = distance_mm(tissue) <= _RIM_MM
+    middle_shift_mm = _middle_mm(moving) - _middle_mm(fixed)
+    shifts_mm = [np.zeros(3), middle_shift_mm, moving_centre_mm - centre_mm]
+
+    try:
+        with _one_thread():
+            start, transform, iterations, converged = _search(fixed, moving, region, centre_mm, shifts_mm, seed)
+            judge = _optimiser(region, _LEVELS_MM[-1], seed)
+            finest = _coarser(fixed, _LEVELS_MM[-1]), _coarser(moving, _LEVELS_MM[-1])
+            before, after = (_information(judge, *finest, pose) for pose in (start, transform))
+    except RuntimeError:  # how SimpleITK says that no sample of one image falls inside the other
+        raise DataError("the two MRIs do not overlap during registration; check that both show the head") from None
+    if converged and after < before:
+        raise DataError(
+            f"registration ended at a worse fit than it began (mutual information {after:.3f} after {before:.3f}); "
+            "register the two MRIs in the planning system and export the registration object"
+        )
+    check_plausible(transform, centre_mm, expected_shifts_mm=shifts_mm)
+    residual = residual_percent(fixed, moving, transform)
+    return Registration(
+        kind="rigid", transform=transform, residual_percent=residual, iterations=iterations, converged=converged
+    )
+
+
+def check_plausible(
+    transform: sitk.Euler3DTransform, centre_mm: np.ndarray, *, expected_shifts_mm: Sequence[np.ndarray]
+) -> None:
+    """Refuse a motion no patient makes between two head scans.
+
+    Two scanners put their origins anywhere, so a shift is measured from the nearest of the shifts that are known
+    without looking at the fit: none, between the middles of the images, between the brains.
+
+    Args:
+        transform: the motion found.
+        centre_mm: float64 [3], of the brain in the fixed image.
+        expected_shifts_mm: float64 [3] each.
+
+    Raises:
+        DataError: the angle is above `MAX_ANGLE_DEGREES` or the shift above `MAX_SHIFT_MM`.
+    """
+    rotation = np.reshape(transform.GetMatrix(), (3, 3))
+    angle = math.degrees(math.acos(float(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
+    shift_mm = np.array(transform.TransformPoint(centre_mm.tolist())) - centre_mm
+    excess_mm = min(float(np.linalg.norm(shift_mm - expected)) for expected in expected_shifts_mm)
+    if angle > MAX_ANGLE_DEGREES or excess_mm > MAX_SHIFT_MM:
+        raise DataError(
+            f"registration found a motion of {angle:.0f} degrees and {excess_mm:.0f} mm (at most {MAX_ANGLE_DEGREES:g} "
+            f"and {MAX_SHIFT_MM:g} are plausible); check that both MRIs are of one patient"
+        )
+
+
+def residual_percent(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+    """Return mean |gain * moving - fixed| over the inner brain in both, in per cent of the median of `fixed` there.
+
+    Raises:
+        DataError: the two share too little of the brain (`session_gain`).
+    """
+    onto = resample_image(moving, fixed, transform)
+    shared = sitk.And(tissue_mask(fixed), coverage(moving, fixed, transform))
+    gain = session_gain(fixed, onto, shared).gain
+    inside = sitk.GetArrayViewFromImage(shared) > 0
+    first = sitk.GetArrayViewFromImage(fixed)[inside].astype(np.float64)
+    second = sitk.GetArrayViewFromImage(onto)[inside].astype(np.float64)
+    return float(100 * np.abs(gain * second - first).mean() / np.median(first))
+
+
+def resample_image(
+    moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform, *, interpolation: str = "linear"
+) -> sitk.Image:
+    """Return `moving` on the grid of `fixed`, 0 (air) outside its field of view; ask `coverage` where that is.
+
+    Args:
+        moving: the second session.
+        fixed: the first session; only its grid is used.
+        transform: maps points of `fixed` to points of `moving`.
+        interpolation: `linear`, which never leaves the range of its neighbours, or `bspline` (third order), which is
+            sharper but rings beside a bright rim, and drift is exactly a difference beside bright rims.
+
+    Returns:
+        float32.
+
+    Raises:
+        DataError: another interpolation.
+    """
+    if interpolation not in _INTERPOLATORS:
+        raise DataError(f"interpolation {interpolation}: choose from {', '.join(_INTERPOLATORS)}")
+    return sitk.Resample(moving, fixed, transform, _INTERPOLATORS[interpolation], 0.0, sitk.sitkFloat32)
+
+
+def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut at one half.
+
+    The cut puts the surface between voxels, so that volume and centroid survive a shift by a fraction of a voxel; the
+    nearest neighbour steps by whole voxels, which thick slices turn into millimetres.
+
+    Returns:
+        uint8; the mask itself, bit by bit, where the grids agree and the transform is the identity.
+    """
+    share = sitk.Resample(sitk.Cast(mask > 0, sitk.sitkFloat32), fixed, transform, sitk.sitkLinear, 0.0)
+    return share >= 0.5
+
+
+def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
+    """Return uint8 on the grid of `fixed`, 1 where `moving` was measured. Drift outside it is not drift."""
+    ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
+    ones.CopyInformation(moving)
+    return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
+
+
+def _known(kind: str, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> Registration:
+    residual = residual_percent(fixed, moving, transform)
+    return Registration(kind=kind, transform=transform, residual_percent=residual)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold SimpleITK to one thread: sums over several differ in their last bits from run to run.
+
+    The number that a registration method is given itself does not reach its metric (SimpleITK 2.5.7, measured).
+    """
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def _search(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    region: sitk.Image,
+    centre_mm: np.ndarray,
+    shifts_mm: Sequence[np.ndarray],
+    seed: int,
+) -> tuple[sitk.Euler3DTransform, sitk.Euler3DTransform, int, bool]:
+    """Return (start, end, iterations, whether no level stopped at its bound)."""
+    start: sitk.Euler3DTransform | None = None
+    pose, iterations, converged = sitk.Euler3DTransform(), 0, True
+    for level_mm in _LEVELS_MM:
+        coarse_fixed, coarse_moving = _coarser(fixed, level_mm), _coarser(moving, level_mm)
+        method = _optimiser(region, level_mm, seed)
+        if start is None:
+            start = _best_start(method, coarse_fixed, coarse_moving, centre_mm, shifts_mm)
+            pose = sitk.Euler3DTransform(start)
+        method.SetInitialTransform(pose, inPlace=True)
         method.Execute(coarse_fixed, coarse_moving)
         iterations += method.GetOptimizerIteration()
-    class R: pass
-    r=R(); r.transform=transform; r.iterations=iterations; r.converged=True; r.residual_percent=0; r.stop=method.GetOptimizerStopConditionDescription()
-    return r
+        converged = converged and method.GetOptimizerIteration() < _MAX_ITERATIONS
+    assert start is not None
+    return start, pose, iterations, converged
 
 
-def _level(fixed, moving, region, spacing_mm, fraction, seed):
+def _optimiser(region: sitk.Image, spacing_mm: float, seed: int) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(region)
-    method.SetMetricSamplingStrategy(method.RANDOM if fraction < 1 else method.NONE)
-    method.SetMetricSamplingPercentage(fraction, seed + 1)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(_SAMPLED_FRACTION, seed + 1)  # to SimpleITK, 0 means the clock
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=spacing_mm / 2, minStep=0.005, numberOfIterations=_MAX_ITERATIONS, gradientMagnitudeTolerance=1e-6
+        learningRate=spacing_mm / 2,
+        minStep=_SHORTEST_STEP_MM,
+        numberOfIterations=_MAX_ITERATIONS,
+        relaxationFactor=_RELAXATION,
+        gradientMagnitudeTolerance=1e-6,
     )
     method.SetOptimizerScalesFromPhysicalShift()
     return method
 
 
+def _information(
+    method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, pose: sitk.Euler3DTransform
+) -> float:
+    """Return the mutual information of the two images at `pose`, which is left as it is."""
+    method.SetInitialTransform(sitk.Euler3DTransform(pose), inPlace=True)
+    return -method.MetricEvaluate(fixed, moving)
+
+
+def _best_start(
+    method: sitk.ImageRegistrationMethod,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    centre_mm: np.ndarray,
+    shifts_mm: Sequence[np.ndarray],
+) -> sitk.Euler3DTransform:
+    """Return the pose of the best metric; raises RuntimeError as SimpleITK does where none overlaps."""
+    poses = []
+    for shift_mm, *angles in itertools.product(shifts_mm, *3 * [_START_ANGLES_DEGREES]):
+        pose = sitk.Euler3DTransform(centre_mm.tolist(), *np.radians(angles).tolist(), shift_mm.tolist())
+        try:
+            poses.append((_information(method, fixed, moving, pose), pose))
+        except RuntimeError:  # this pose lies outside the moving image; others need not
+            continue
+    if not poses:
+        raise RuntimeError("no starting pose overlaps")
+    return max(poses, key=lambda scored: scored[0])[1]
+
+
 def _coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    spacing = [max(s, spacing_mm) for s in image.GetSpacing()]
-    size = [max(int(np.ceil(n * s / t)), 1) for n, s, t in zip(image.GetSize(), image.GetSpacing(), spacing)]
+    """Return `image` smoothed and resampled so that no voxel side is below `spacing_mm`; thicker slices stay."""
+    fine, count = image.GetSpacing(), image.GetSize()
+    coarse = [max(side, spacing_mm) for side in fine]
+    size = [max(round(n * side / wide), 1) for n, side, wide in zip(count, fine, coarse, strict=True)]
     smooth = image
-    for axis, (s, t) in enumerate(zip(image.GetSpacing(), spacing)):
-        if t > s and image.GetSize()[axis] >= 4:
-            smooth = sitk.RecursiveGaussian(smooth, sigma=t / 2, direction=axis)
-    start = [0.5 * t / s - 0.5 for s, t in zip(image.GetSpacing(), spacing)]
-    return sitk.Resample(smooth, size, sitk.Transform(), sitk.sitkLinear, image.TransformContinuousIndexToPhysicalPoint(start), spacing, image.GetDirection(), 0.0, sitk.sitkFloat32)
+    for axis in range(3):
+        if coarse[axis] > fine[axis] and count[axis] >= 4:  # the recursive filter needs four samples
+            smooth = sitk.RecursiveGaussian(smooth, sigma=coarse[axis] / 2, direction=axis)
+    first = [wide / side / 2 - 0.5 for side, wide in zip(fine, coarse, strict=True)]
+    origin = image.TransformContinuousIndexToPhysicalPoint(first)
+    grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
+    return sitk.Resample(smooth, *grid, 0.0, sitk.sitkFloat32)
 
 
-def _best_start(method, coarse_fixed, coarse_moving, tissue, fixed, moving):
-    def middle(im): return np.array(im.TransformContinuousIndexToPhysicalPoint([(n-1)/2 for n in im.GetSize()]))
-    def centroid(t):
-        f = sitk.LabelShapeStatisticsImageFilter(); f.Execute(t); return np.array(f.GetCentroid(1))
-    centre = centroid(tissue)
-    best=None
-    for shift in (np.zeros(3), middle(moving) - middle(fixed), centroid(tissue_mask(moving)) - centre):
-        for axis, angle in [(0, 0.0), *((a, g) for a in range(3) for g in _START_ANGLES_DEGREES)]:
-            angles = [0.0,0,0]; angles[axis] = np.radians(angle)
-            tr = sitk.Euler3DTransform(centre.tolist(), *angles, shift.tolist())
-            method.SetInitialTransform(tr)
-            try: v = method.MetricEvaluate(coarse_fixed, coarse_moving)
-            except RuntimeError: continue
-            if best is None or v < best[0]: best = (v, tr)
-    return best[1]
+def _middle_mm(image: sitk.Image) -> np.ndarray:
+    return np.array(image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()]))
+
+
+def _centroid_mm(mask: sitk.Image) -> np.ndarray:
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(mask)
+    if not shape.HasLabel(1):
+        raise DataError("an MRI shows no brain tissue; check that the series is a head")
+    return np.array(shape.GetCentroid(1))
