@@ -11,7 +11,7 @@ import platform
 import time
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 import tfdrift
 from tfdrift.imaging.registration import register_rigid
@@ -95,7 +95,7 @@ def transform_points(transform: sitk.Transform, points_mm: np.ndarray) -> np.nda
 
 
 def random_motion(seed: int, *, degrees: float = 10.0, shift_mm: float = 15.0) -> sitk.Euler3DTransform:
-    """Return a rotation about a random axis and a shift in a random direction, both uniform in size up to the bounds."""
+    """Return a turn about a random axis and a shift in a random direction, both uniform in size up to the bounds."""
     rng = np.random.default_rng([seed, 1])
     axis, direction = rng.normal(size=(2, 3))
     turn = sitk.VersorTransform((axis / np.linalg.norm(axis)).tolist(), np.radians(rng.uniform(0, degrees)))

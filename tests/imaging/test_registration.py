@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SpatialRegistrationStorage
 
@@ -131,7 +131,7 @@ def test_a_shift_is_measured_from_what_the_scanners_origins_explain():
 def test_an_image_without_a_head_is_refused(fixed):
     speck = sitk.Image((32, 32, 16), sitk.sitkFloat32)
     speck[16, 16, 8] = 1000.0
-    with pytest.raises(DataError, match="same signal almost everywhere|no brain tissue"):
+    with pytest.raises(DataError, match=r"same signal almost everywhere|no brain tissue"):
         register_rigid(fixed, speck)
 
 

@@ -116,7 +116,7 @@ NAN[0, 0] = np.nan
 
 @pytest.mark.parametrize("matrix", [SCALED, MIRRORED, PROJECTIVE, NAN], ids=["scaled", "mirrored", "projective", "nan"])
 def test_a_matrix_that_only_claims_to_be_rigid_is_refused(tmp_path, matrix):
-    with pytest.raises(DataError, match="calls a matrix RIGID that is not|is not readable"):
+    with pytest.raises(DataError, match=r"calls a matrix RIGID that is not|is not readable"):
         read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [matrix])]), FIXED, MOVING)
 
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from tfdrift.errors import DataError
 
@@ -174,7 +174,7 @@ def background_drift(pre: sitk.Image, post: sitk.Image, healthy: sitk.Image) -> 
 
 
 def distance_mm(mask: sitk.Image) -> sitk.Image:
-    """Return float32, the distance in mm of each voxel's centre to the nearest voxel of `mask`, below or at 0 inside."""
+    """Return float32, the distance in mm from each voxel's centre to the nearest of `mask`, 0 or below inside."""
     return sitk.SignedMaurerDistanceMap(mask > 0, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
@@ -120,8 +120,8 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
         The registration, flagged `converged=False` where the optimiser stopped at its bound on iterations.
 
     Raises:
-        DataError: an image shows no brain (see `tissue_mask`), the two do not overlap, the motion found is above
-            `MAX_ANGLE_DEGREES` or `MAX_SHIFT_MM` (see `check_plausible`), or the search ended at a worse fit than it began.
+        DataError: an image shows no brain (see `tissue_mask`), the two do not overlap, the motion found is not
+            plausible (see `check_plausible`), or the search ended at a worse fit than it began.
 
     Source: D. Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE Trans. Med.
         Imaging 22 (2003) 120-128; the accuracy is measured in docs/registration.md.

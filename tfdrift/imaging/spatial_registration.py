@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian, SpatialRegistrationStorage
@@ -26,8 +26,8 @@ def read_spatial_registration(file: Path, from_frame: str, to_frame: str) -> sit
 
     Messages do not name the file, as file names name patients: say which it was where that is safe.
 
-    The object maps each frame it lists to its own, "registered" frame R: p_R = M p, M = M_n ... M_2 M_1 where M_1 is the
-    first item of the Matrix Sequence. The frame R itself need not be listed. The answer is inverse(M_to) M_from, so
+    The object maps each frame it lists to its own, "registered" frame R: p_R = M p, M = M_n ... M_2 M_1 where M_1 is
+    the first item of the Matrix Sequence. The frame R itself need not be listed. The answer is inverse(M_to) M_from, so
     any two frames of one object can be asked for, in either direction.
 
     Args:
@@ -109,9 +109,8 @@ def _product(steps: list[tuple[str, np.ndarray]]) -> np.ndarray:
     matrix = np.eye(4)
     for kind, step in steps:
         if kind != "RIGID":
-            raise DataError(
-                f"a Spatial Registration object holds a {kind if kind in _OTHER_KINDS else 'nameless'} matrix; only RIGID ones are used"
-            )
+            named = kind if kind in _OTHER_KINDS else "nameless"
+            raise DataError(f"a Spatial Registration object holds a {named} matrix; only RIGID ones are used")
         rotation = step[:3, :3]
         orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() <= _ORTHONORMAL_TOLERANCE  # False for NaN
         rigid = orthonormal and np.linalg.det(rotation) > 0 and np.isfinite(step).all()
