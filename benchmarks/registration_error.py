@@ -121,7 +121,7 @@ def target_error_mm(found: sitk.Transform, motion: sitk.Transform, fixed: sitk.I
 
 def main() -> None:
     """Print the distribution of the target registration error."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Target registration error over known motions.")
     parser.add_argument("--motions", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

@@ -55,34 +55,40 @@ def apply(matrix, point):
     return (matrix @ [*point, 1])[:3]
 
 
+def read(file, from_frame, to_frame):
+    transform = read_spatial_registration(file, from_frame, to_frame)
+    assert transform is not None
+    return transform
+
+
 def test_the_matrix_maps_the_listed_frame_to_the_registered_one(tmp_path):
     file = write(tmp_path / "reg.dcm", [(FIXED, [np.eye(4)]), (MOVING, [A])])
-    transform = read_spatial_registration(file, MOVING, FIXED)
+    transform = read(file, MOVING, FIXED)
     np.testing.assert_allclose(transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
 
 
 def test_the_other_direction_is_the_inverse(tmp_path):
     file = write(tmp_path / "reg.dcm", [(FIXED, [np.eye(4)]), (MOVING, [A])])
-    there = read_spatial_registration(file, FIXED, MOVING)
-    back = read_spatial_registration(file, MOVING, FIXED)
+    there = read(file, FIXED, MOVING)
+    back = read(file, MOVING, FIXED)
     np.testing.assert_allclose(there.TransformPoint(back.TransformPoint(POINT)), POINT, atol=1e-6)
 
 
 def test_several_matrices_are_applied_first_item_first(tmp_path):
     file = write(tmp_path / "reg.dcm", [(MOVING, [A, B])])
-    transform = read_spatial_registration(file, MOVING, FIXED)
+    transform = read(file, MOVING, FIXED)
     np.testing.assert_allclose(transform.TransformPoint(POINT), apply(B, apply(A, POINT)), atol=1e-6)
 
 
 def test_the_registered_frame_need_not_be_listed(tmp_path):
     file = write(tmp_path / "reg.dcm", [(MOVING, [A])])
-    transform = read_spatial_registration(file, FIXED, FIXED)
+    transform = read(file, FIXED, FIXED)
     np.testing.assert_array_equal(transform.TransformPoint(POINT), POINT)
 
 
 def test_two_frames_meet_through_a_third(tmp_path):
     file = write(tmp_path / "reg.dcm", [(FIXED, [A]), (MOVING, [B])], registered=THIRD)
-    transform = read_spatial_registration(file, FIXED, MOVING)
+    transform = read(file, FIXED, MOVING)
     np.testing.assert_allclose(apply(B, transform.TransformPoint(POINT)), apply(A, POINT), atol=1e-6)
 
 

@@ -158,7 +158,7 @@ def pair_lesions(
     """
     if not 0 < min_overlap <= 1:
         raise UsageError(f"the least overlap {min_overlap:g} must be above 0 and at most 1")
-    visits = dict(zip(VISITS, (pre, post, follow_up), strict=True))
+    visits: dict[str, Sequence[Roi]] = dict(zip(VISITS, (pre, post, follow_up), strict=True))
     shapes = {roi.mask.shape for rois in visits.values() for roi in rois}
     if len(shapes) > 1:
         raise DataError(

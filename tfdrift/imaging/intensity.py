@@ -81,7 +81,7 @@ def tissue_mask(image: sitk.Image) -> sitk.Image:
     low, high = float(values.min()), float(np.quantile(values, 0.98))
     if low >= high:
         raise DataError("an MR image shows the same signal almost everywhere; no tissue can be told from air")
-    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), _SMOOTHING_MM)
+    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), [_SMOOTHING_MM] * 3)
     bright = sitk.OtsuThreshold(sitk.Clamp(smooth, sitk.sitkFloat32, low, high), 0, 1)
     deep = distance_mm(bright == 0) > TISSUE_DEPTH_MM
     pieces = sitk.RelabelComponent(sitk.ConnectedComponent(deep), sortByObjectSize=True)
