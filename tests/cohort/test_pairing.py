@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,6 +215,11 @@ def test_swapping_the_visits_swaps_the_pairs(pre, post):
     there = {(pair.pre.number, pair.post.number) for pair in pair_lesions(first, second)[0]}
     back = {(pair.post.number, pair.pre.number) for pair in pair_lesions(second, first)[0]}
     assert there == back
+
+
+def test_the_documentation_lists_every_reason():
+    text = (Path(__file__).parents[2] / "docs" / "registration.md").read_text(encoding="utf-8")
+    assert [reason for reason in REASONS if f"| {reason} | {REASONS[reason]} |" not in text] == []
 
 
 def test_visits_are_ordered_by_date():

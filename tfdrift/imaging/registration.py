@@ -38,10 +38,9 @@ _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Hold SimpleITK to one thread, so that the same inputs give the same bits on any machine.
+    """Hold SimpleITK to one thread: over several, the sums of a metric or a centroid end in other bits every time.
 
-    Over several threads the sums of a metric or a centroid differ in their last bits from run to run. The
-    number that a registration method is given itself does not reach its metric (SimpleITK 2.5.7, measured).
+    The number that a registration method is given itself does not reach its metric (SimpleITK 2.5.7, measured).
     """
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
