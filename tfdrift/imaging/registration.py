@@ -33,6 +33,7 @@ _MAX_ITERATIONS = 300
 _WORSE_SHARE = 0.05  # near its top mutual information wavers by 1% or so with the sampling; this is more than that
 _SHORTEST_STEP_MM = 0.005
 _RELAXATION = 0.9  # at the usual 0.5 the step runs out before a near-round head has finished turning
+_NO_OVERLAP = "All samples map outside moving image buffer"  # in the text of SimpleITK's RuntimeError
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
 
@@ -154,7 +155,9 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
         judge = _optimiser(region, _LEVELS_MM[-1], seed)
         finest = _coarser(fixed, _LEVELS_MM[-1]), _coarser(moving, _LEVELS_MM[-1])
         before, after = (_information(judge, *finest, pose) for pose in (start, transform))
-    except RuntimeError:  # how SimpleITK says that no sample of one image falls inside the other
+    except RuntimeError as error:
+        if _NO_OVERLAP not in str(error):
+            raise
         raise DataError("the two MRIs do not overlap during registration; check that both show the head") from None
     if converged and after < (1 - _WORSE_SHARE) * before:
         raise DataError(
@@ -327,16 +330,17 @@ def _best_start(
     centre_mm: np.ndarray,
     shifts_mm: Sequence[np.ndarray],
 ) -> sitk.Euler3DTransform:
-    """Return the pose of the best metric; raises RuntimeError as SimpleITK does where none overlaps."""
+    """Return the pose of the best metric; raises RuntimeError, as SimpleITK does, where none overlaps."""
     poses = []
     for shift_mm, *angles in itertools.product(shifts_mm, *3 * [_START_ANGLES_DEGREES]):
         pose = sitk.Euler3DTransform(centre_mm.tolist(), *[math.radians(angle) for angle in angles], shift_mm.tolist())
         try:
             poses.append((_information(method, fixed, moving, pose), pose))
-        except RuntimeError:  # this pose lies outside the moving image; others need not
-            continue
+        except RuntimeError as error:  # this pose may lie outside the moving image; others need not
+            if _NO_OVERLAP not in str(error):
+                raise
     if not poses:
-        raise RuntimeError("no starting pose overlaps")
+        raise RuntimeError(_NO_OVERLAP)
     return max(poses, key=lambda scored: scored[0])[1]
 
 
