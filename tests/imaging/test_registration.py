@@ -55,10 +55,10 @@ def shift(x=0.0, y=0.0, z=0.0) -> sitk.TranslationTransform:
     return sitk.TranslationTransform(3, (x, y, z))
 
 
-@pytest.mark.parametrize("seed", [3, 8])
-def test_a_known_motion_is_found_to_half_a_voxel(fixed, seed):
+@pytest.mark.parametrize(("seed", "bias"), [(3, 0.0), (8, 0.2)])
+def test_a_known_motion_is_found_to_half_a_voxel(fixed, seed, bias):
     motion = heads.random_motion(seed)
-    moving = heads.head_session(motion, second_visit=True, seed=seed, gain=1.7)
+    moving = heads.head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=bias)
     found = register_rigid(fixed, moving)
     assert heads.target_error_mm(found.transform, motion, fixed) < min(fixed.GetSpacing()) / 2
     assert found.kind == "rigid"
