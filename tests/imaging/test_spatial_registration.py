@@ -120,6 +120,7 @@ PROJECTIVE[3, 0] = 0.1
 NAN[0, 0] = np.nan
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # of writing the NaN
 @pytest.mark.parametrize("matrix", [SCALED, MIRRORED, PROJECTIVE, NAN], ids=["scaled", "mirrored", "projective", "nan"])
 def test_a_matrix_that_only_claims_to_be_rigid_is_refused(tmp_path, matrix):
     with pytest.raises(DataError, match=r"calls a matrix RIGID that is not|is not readable"):

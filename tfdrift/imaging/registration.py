@@ -1,7 +1,7 @@
 """The second session onto the first one's grid, with how it was done and how well.
 
 Every transform here maps a point of the fixed session (the first MRI) to the point of the moving session (the second)
-that shows the same tissue, both in DICOM's patient coordinates, LPS in mm. That is the direction in which SimpleITK
+that shows the same tissue, both in DICOM's patient coordinates, LPS in mm: the direction in which `imaging.resampling`
 resamples.
 """
 
@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
+from tfdrift.imaging.resampling import coverage, resample_image
 from tfdrift.imaging.spatial_registration import read_spatial_registration
 
 REGISTER_MODES = ("auto", "rigid", "identity")
@@ -36,7 +37,6 @@ _WORSE_SHARE = 0.05  # near its top mutual information wavers by 1% or so with t
 _SHORTEST_STEP_MM = 0.005
 _RELAXATION = 0.9  # at the usual 0.5 the step runs out before a near-round head has finished turning
 _NO_OVERLAP = "All samples map outside moving image buffer"  # in the text of SimpleITK's RuntimeError
-_INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
 
 @contextlib.contextmanager
@@ -219,55 +219,6 @@ def residual_percent(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tran
     first = sitk.GetArrayViewFromImage(fixed).astype(np.float64)
     second = sitk.GetArrayViewFromImage(onto).astype(np.float64)
     return float(100 * np.abs(gain * second[head] - first[head]).mean() / np.median(first[brain]))
-
-
-def resample_image(
-    moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform, *, interpolation: str = "bspline"
-) -> sitk.Image:
-    """Return `moving` on the grid of `fixed`, 0 (air) outside its field of view; ask `coverage` where that is.
-
-    The third-order B-spline keeps the rim of a lesion sharper than the linear interpolation, which blurs the second
-    session alone and so makes drift of its own; docs/registration.md measures both. The spline's ringing is cut off at
-    the range of `moving`, so that no signal turns negative.
-
-    Args:
-        moving: the second session.
-        fixed: the first session; only its grid is used.
-        transform: maps points of `fixed` to points of `moving`.
-        interpolation: `bspline` or, for images with a signal-to-noise ratio near 10, `linear`.
-
-    Returns:
-        float32.
-
-    Raises:
-        DataError: another interpolation.
-    """
-    if interpolation not in _INTERPOLATORS:
-        raise DataError(f"interpolation {interpolation}: choose from {', '.join(_INTERPOLATORS)}")
-    onto = sitk.Resample(moving, fixed, transform, _INTERPOLATORS[interpolation], 0.0, sitk.sitkFloat32)
-    values = sitk.GetArrayViewFromImage(moving)
-    return sitk.Clamp(onto, sitk.sitkFloat32, min(float(values.min()), 0.0), float(values.max()))
-
-
-def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut at one half.
-
-    The cut puts the surface between voxels, so that the place survives a shift by a fraction of a voxel, where the
-    nearest neighbour steps by whole ones. Convex corners are rounded off: small lesions lose some per cent of their
-    volume (measured in docs/registration.md), so take volumes from the session's own grid.
-
-    Returns:
-        uint8; the mask itself, bit by bit, where the grids agree and the transform is the identity.
-    """
-    share = sitk.Resample(sitk.Cast(mask > 0, sitk.sitkFloat32), fixed, transform, sitk.sitkLinear, 0.0)
-    return share >= 0.5
-
-
-def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return uint8 on the grid of `fixed`, 1 where `moving` was measured. Drift outside it is not drift."""
-    ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
-    ones.CopyInformation(moving)
-    return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
 
 
 def _known(kind: str, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> Registration:
