@@ -1,0 +1,157 @@
+"""Target registration error of `register_rigid` over 50 known motions of a synthetic head.
+
+    python benchmarks/registration_error.py [--motions 50] [--bias 0]
+
+Prints the distribution, to be copied to docs/registration.md with the versions. The head is a sum of analytic functions
+of the position in mm, so both sessions are sampled exactly and the moved one carries no interpolation of its own.
+"""
+
+import argparse
+import platform
+import time
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+import tfdrift
+from tfdrift.imaging.registration import register_rigid
+
+SIZE_VOXELS = (128, 160, 44)
+SPACING_MM = (1.4, 1.3, 3.5)
+BRAIN_RADII_MM = np.array([66.0, 82.0, 60.0])
+LESIONS_MM = (((28.0, -20.0, 12.0), 9.0, 6.0), ((-30.0, 30.0, -8.0), 5.0, 8.0), ((10.0, 45.0, 25.0), 3.5, 2.0))
+
+
+def head_signal(points_mm: np.ndarray, *, second_visit: bool) -> np.ndarray:
+    """Return the signal of the head at points of its own frame.
+
+    Args:
+        points_mm: float64 [..., 3], LPS, the origin in the middle of the brain.
+        second_visit: lesions with the radius of the second visit, and no enhancement in their centre.
+
+    Returns:
+        float64 [...], about 100 in brain tissue.
+    """
+    radius = np.linalg.norm(points_mm / BRAIN_RADII_MM, axis=-1)
+    inside = 1 / (1 + np.exp((radius - 1) * 40))
+    skull = np.exp(-(((radius - 1.13) / 0.035) ** 2))
+    rng = np.random.default_rng(7)
+    texture = np.zeros(points_mm.shape[:-1])
+    for wavelength_mm in (45.0, 30.0, 20.0, 14.0) * 6:
+        wave = rng.normal(size=3)
+        wave *= 2 * np.pi / wavelength_mm / np.linalg.norm(wave)
+        texture += np.sin(points_mm @ wave + rng.uniform(0, 2 * np.pi))
+    signal = 100 * inside * (1 + 0.06 * np.tanh(texture)) + 90 * skull
+    for side in (-1, 1):
+        ventricle = np.linalg.norm((points_mm - [side * 11, 2, 8]) / [6, 24, 11], axis=-1)
+        signal -= 70 / (1 + np.exp((ventricle - 1) * 12))
+    for centre, first_radius, second_radius in LESIONS_MM:
+        away = np.linalg.norm(points_mm - centre, axis=-1)
+        size = second_radius if second_visit else first_radius
+        signal += 90 / (1 + np.exp((away - size) * 2))
+        if second_visit:
+            signal -= 60 / (1 + np.exp((away - 0.6 * size) * 2))
+    return np.maximum(signal, 0)
+
+
+def head_session(
+    motion: sitk.Transform, *, second_visit: bool, seed: int, gain: float = 1.0, noise: float = 4.0, bias: float = 0.0
+) -> sitk.Image:
+    """Return one MRI of the head, float32, with Rician noise.
+
+    Args:
+        motion: maps points of the image to points of the head, in mm.
+        second_visit: see `head_signal`.
+        seed: of the noise.
+        gain: factor on the signal, noise included.
+        noise: standard deviation in units of the signal before the gain.
+        bias: amplitude of a factor 1 + bias * sin(z / 40 mm) on the signal, noise included.
+    """
+    image = sitk.Image(SIZE_VOXELS, sitk.sitkFloat32)
+    image.SetSpacing(SPACING_MM)
+    middle = image.TransformContinuousIndexToPhysicalPoint([(size - 1) / 2 for size in SIZE_VOXELS])
+    image.SetOrigin([-value for value in middle])
+    signal = head_signal(transform_points(motion, voxel_centres(image)), second_visit=second_visit)
+    rng = np.random.default_rng(seed)
+    signal = np.hypot(signal + rng.normal(0, noise, signal.shape), rng.normal(0, noise, signal.shape))
+    field = 1 + bias * np.sin(voxel_centres(image)[..., 2] / 40)
+    result = sitk.GetImageFromArray((gain * field * signal).astype(np.float32))
+    result.CopyInformation(image)
+    return result
+
+
+def voxel_centres(image: sitk.Image) -> np.ndarray:
+    """Return float64 [slices, rows, columns, 3], the centre of each voxel in mm, LPS."""
+    index = np.stack(np.meshgrid(*[np.arange(size) for size in image.GetSize()[::-1]], indexing="ij"), axis=-1)[
+        ..., ::-1
+    ]
+    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    return index @ matrix.T + image.GetOrigin()
+
+
+def transform_points(transform: sitk.Transform, points_mm: np.ndarray) -> np.ndarray:
+    """Return float64 [..., 3], the points mapped by a linear transform."""
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    columns = [np.array(transform.TransformPoint(axis)) - origin for axis in np.eye(3).tolist()]
+    return points_mm @ np.array(columns) + origin
+
+
+def random_motion(seed: int, *, degrees: float = 10.0, shift_mm: float = 15.0) -> sitk.Euler3DTransform:
+    """Return a turn about a random axis and a shift in a random direction, both uniform in size up to the bounds."""
+    rng = np.random.default_rng([seed, 1])
+    axis, direction = rng.normal(size=(2, 3))
+    turn = sitk.VersorTransform((axis / np.linalg.norm(axis)).tolist(), np.radians(rng.uniform(0, degrees)))
+    motion = sitk.Euler3DTransform()
+    motion.SetMatrix(turn.GetMatrix())
+    motion.SetTranslation((direction / np.linalg.norm(direction) * rng.uniform(0, shift_mm)).tolist())
+    return motion
+
+
+def target_error_mm(found: sitk.Transform, motion: sitk.Transform, fixed: sitk.Image) -> float:
+    """Return the mean distance in mm, over the voxels of the brain, between where `found` and the truth send them.
+
+    Args:
+        found: maps points of the fixed image to points of the moving one.
+        motion: maps points of the moving image to points of the head, which are the fixed image's.
+        fixed: the first session, taken without motion.
+    """
+    points_mm = voxel_centres(fixed)
+    brain = points_mm[np.linalg.norm(points_mm / BRAIN_RADII_MM, axis=-1) < 1]
+    sent_mm = transform_points(found, brain)
+    return float(np.linalg.norm(sent_mm - transform_points(motion.GetInverse(), brain), axis=-1).mean())
+
+
+def main() -> None:
+    """Print the distribution of the target registration error."""
+    parser = argparse.ArgumentParser(description="Target registration error over known motions.")
+    parser.add_argument("--motions", type=int, default=50)
+    parser.add_argument("--bias", type=float, default=0.0, help="amplitude of a bias field in the second session")
+    given = parser.parse_args()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000)
+    errors_mm, seconds, residuals, unconverged = [], [], [], 0
+    for seed in range(given.motions):
+        motion = random_motion(seed)
+        moving = head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=given.bias)
+        started = time.perf_counter()
+        found = register_rigid(fixed, moving)
+        seconds.append(time.perf_counter() - started)
+        errors_mm.append(target_error_mm(found.transform, motion, fixed))
+        residuals.append(found.residual_percent)
+        unconverged += not found.converged
+    print(f"tfdrift {tfdrift.__version__}, SimpleITK {sitk.Version.VersionString()}, numpy {np.__version__}, "
+          f"Python {platform.python_version()}, one thread")  # fmt: skip
+    print(f"{given.motions} motions up to 10 degrees and 15 mm; voxel {' x '.join(map(str, SPACING_MM))} mm; "
+          f"half a voxel {min(SPACING_MM) / 2:.2f} mm; bias field {given.bias:g}")  # fmt: skip
+    for name, values in (
+        ("target registration error, mm", errors_mm),
+        ("residual, %", residuals),
+        ("time, s", seconds),
+    ):
+        low, median, high, most = np.min(values), np.median(values), np.quantile(values, 0.95), np.max(values)
+        print(f"{name}: min {low:.3f}  median {median:.3f}  95% {high:.3f}  max {most:.3f}")
+    print(f"stopped at the bound on iterations: {unconverged}")
+
+
+if __name__ == "__main__":
+    main()

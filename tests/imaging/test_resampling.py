@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.resampling import coverage, resample_image, resample_mask
+
+IDENTITY = sitk.Euler3DTransform()
+
+
+def block(size=(12, 14, 6), spacing=(1.0, 1.2, 3.0), seed=0) -> sitk.Image:
+    image = sitk.GetImageFromArray(np.random.default_rng(seed).random(size[::-1], dtype=np.float32))
+    image.SetSpacing(spacing)
+    image.SetOrigin((-3.0, 8.0, 20.0))
+    return image
+
+
+def shift(x=0.0, y=0.0, z=0.0) -> sitk.TranslationTransform:
+    return sitk.TranslationTransform(3, (x, y, z))
+
+
+def voxel_centres(image):
+    """[slices, rows, columns, 3] in mm, for an image along the axes with its origin at zero."""
+    return (
+        np.stack(np.meshgrid(*[np.arange(n) for n in image.GetSize()[::-1]], indexing="ij")[::-1], -1)
+        * image.GetSpacing()
+    )
+
+
+def test_resampling_by_whole_voxels_moves_the_voxels():
+    image = block()
+    moved = sitk.GetArrayFromImage(resample_image(image, image, shift(x=2.0)))
+    np.testing.assert_allclose(moved[:, :, :-2], sitk.GetArrayFromImage(image)[:, :, 2:], atol=1e-6)
+    assert (moved[:, :, -2:] == 0).all()
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "bspline"])
+def test_both_interpolations_reproduce_the_image_on_its_own_grid(interpolation):
+    image = block()
+    same = resample_image(image, image, IDENTITY, interpolation=interpolation)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(same), sitk.GetArrayFromImage(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "bspline"])
+def test_no_interpolation_leaves_the_range_of_the_image(interpolation):
+    image = block()
+    moved = sitk.GetArrayFromImage(resample_image(image, image, shift(0.4, 0.7, 1.1), interpolation=interpolation))
+    assert moved.max() <= sitk.GetArrayFromImage(image).max()
+    assert moved.min() >= 0
+
+
+def test_an_unknown_interpolation_is_refused():
+    with pytest.raises(DataError, match="interpolation cubic: choose from linear, bspline"):
+        resample_image(block(), block(), IDENTITY, interpolation="cubic")
+
+
+def test_a_mask_comes_back_bit_by_bit_on_its_own_grid():
+    mask = block() > 0.5
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(resample_mask(mask, mask, IDENTITY)), sitk.GetArrayFromImage(mask)
+    )
+
+
+def test_a_sphere_keeps_volume_and_centroid_under_a_motion():
+    grid = sitk.Image((48, 48, 20), sitk.sitkUInt8)
+    grid.SetSpacing((1.0, 1.0, 2.5))
+    centre, radius = np.array([22.0, 25.0, 24.0]), 9.0
+    inside = np.linalg.norm(voxel_centres(grid) - centre, axis=-1) < radius
+    mask = sitk.GetImageFromArray(inside.astype(np.uint8))
+    mask.CopyInformation(grid)
+    motion = sitk.Euler3DTransform(centre.tolist(), 0.1, 0.15, -0.1, (0.6, -0.3, 1.1))
+    moved = sitk.GetArrayFromImage(resample_mask(mask, grid, motion)) > 0
+    assert moved.sum() == pytest.approx(inside.sum(), rel=0.05)
+    found = voxel_centres(grid)[moved].mean(axis=0)
+    np.testing.assert_allclose(found, motion.GetInverse().TransformPoint(centre.tolist()), atol=0.25)
+
+
+def test_coverage_is_the_field_of_view_of_the_moving_image():
+    fixed, moving = block(), block()
+    seen = sitk.GetArrayFromImage(coverage(moving, fixed, shift(z=6.0)))
+    assert seen[:-2].all()
+    assert not seen[-2:].any()

@@ -1,0 +1,180 @@
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SpatialRegistrationStorage
+
+from tfdrift.errors import DataError
+from tfdrift.imaging.spatial_registration import read_spatial_registration
+
+FIXED, MOVING, THIRD = "1.2.3.1", "1.2.3.2", "1.2.3.3"
+POINT = np.array([10.0, -20.0, 30.0])
+
+
+def motion(axis, degrees, shift):
+    """4 x 4 matrix: a turn about coordinate axis `axis`, then a shift."""
+    matrix = np.eye(4)
+    one, two = [i for i in range(3) if i != axis]
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix[one, one], matrix[one, two], matrix[two, one], matrix[two, two] = c, -s, s, c
+    matrix[:3, 3] = shift
+    return matrix
+
+
+A = motion(2, 8, [5, -3, 12])
+B = motion(0, -5, [0, 40, 1])
+
+
+def write(path, frames, *, registered=FIXED, kind="RIGID", syntax=ExplicitVRLittleEndian):
+    """`frames`: (frame UID, matrices in file order), one item each."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPClassUID = SpatialRegistrationStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3.9"
+    dataset = FileDataset(path, {}, file_meta=meta, preamble=bytes(128))
+    dataset.SOPClassUID = SpatialRegistrationStorage
+    dataset.SOPInstanceUID = "1.2.3.9"
+    dataset.FrameOfReferenceUID = registered
+    dataset.RegistrationSequence = []
+    for frame, matrices in frames:
+        item, registration = Dataset(), Dataset()
+        registration.MatrixSequence = []
+        for matrix in matrices:
+            step = Dataset()
+            step.FrameOfReferenceTransformationMatrixType = kind
+            step.FrameOfReferenceTransformationMatrix = [f"{value:.9g}" for value in np.ravel(matrix)]
+            registration.MatrixSequence.append(step)
+        item.FrameOfReferenceUID = frame
+        item.MatrixRegistrationSequence = [registration]
+        dataset.RegistrationSequence.append(item)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def apply(matrix, point):
+    return (matrix @ [*point, 1])[:3]
+
+
+def read(file, from_frame, to_frame):
+    transform = read_spatial_registration(file, from_frame, to_frame)
+    assert transform is not None
+    return transform
+
+
+def test_the_matrix_maps_the_listed_frame_to_the_registered_one(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(FIXED, [np.eye(4)]), (MOVING, [A])])
+    transform = read(file, MOVING, FIXED)
+    np.testing.assert_allclose(transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
+
+
+def test_the_other_direction_is_the_inverse(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(FIXED, [np.eye(4)]), (MOVING, [A])])
+    there = read(file, FIXED, MOVING)
+    back = read(file, MOVING, FIXED)
+    np.testing.assert_allclose(there.TransformPoint(back.TransformPoint(POINT)), POINT, atol=1e-6)
+
+
+def test_several_matrices_are_applied_first_item_first(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A, B])])
+    transform = read(file, MOVING, FIXED)
+    np.testing.assert_allclose(transform.TransformPoint(POINT), apply(B, apply(A, POINT)), atol=1e-6)
+
+
+def test_the_registered_frame_need_not_be_listed(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A])])
+    transform = read(file, FIXED, FIXED)
+    np.testing.assert_array_equal(transform.TransformPoint(POINT), POINT)
+
+
+def test_two_frames_meet_through_a_third(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(FIXED, [A]), (MOVING, [B])], registered=THIRD)
+    transform = read(file, FIXED, MOVING)
+    np.testing.assert_allclose(apply(B, transform.TransformPoint(POINT)), apply(A, POINT), atol=1e-6)
+
+
+def test_a_frame_listed_twice_with_one_matrix_is_fine(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A]), (MOVING, [A])])
+    assert read_spatial_registration(file, FIXED, MOVING) is not None
+
+
+def test_frames_that_the_object_does_not_relate_give_none(tmp_path):
+    assert read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [A])]), FIXED, THIRD) is None
+
+
+def test_a_frame_registered_in_two_ways_is_refused(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A]), (MOVING, [B])])
+    with pytest.raises(DataError, match=r"registers one frame of reference in two ways"):
+        read_spatial_registration(file, FIXED, MOVING)
+
+
+@pytest.mark.parametrize("kind", ["RIGID_SCALE", "AFFINE"])
+def test_other_types_are_refused(tmp_path, kind):
+    with pytest.raises(DataError, match=f"a {kind} matrix; only RIGID"):
+        read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [A])], kind=kind), FIXED, MOVING)
+
+
+SCALED, MIRRORED, PROJECTIVE, NAN = A.copy(), A.copy(), A.copy(), A.copy()
+SCALED[:3, :3] *= 1.01
+MIRRORED[:3, 0] *= -1
+PROJECTIVE[3, 0] = 0.1
+NAN[0, 0] = np.nan
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # of writing the NaN
+@pytest.mark.parametrize("matrix", [SCALED, MIRRORED, PROJECTIVE, NAN], ids=["scaled", "mirrored", "projective", "nan"])
+def test_a_matrix_that_only_claims_to_be_rigid_is_refused(tmp_path, matrix):
+    with pytest.raises(DataError, match=r"calls a matrix RIGID that is not|is not readable"):
+        read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [matrix])]), FIXED, MOVING)
+
+
+def test_a_matrix_of_fifteen_numbers_is_refused(tmp_path):
+    with pytest.raises(DataError, match="Spatial Registration object is not readable"):
+        read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [np.ravel(A)[:15]])]), FIXED, MOVING)
+
+
+def test_a_deflated_file_is_refused_unopened(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A])], syntax=DeflatedExplicitVRLittleEndian)
+    with pytest.raises(DataError, match="deflated"):
+        read_spatial_registration(file, FIXED, MOVING)
+
+
+def test_another_kind_of_object_is_refused(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A])])
+    dataset = pydicom.dcmread(file)
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.66.3"
+    dataset.save_as(file)
+    with pytest.raises(DataError, match="not a rigid Spatial Registration object; deformable"):
+        read_spatial_registration(file, FIXED, MOVING)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not a file; give the path"):
+        read_spatial_registration(tmp_path / "gone.dcm", FIXED, MOVING)
+
+
+def test_a_file_that_is_not_dicom_is_refused(tmp_path):
+    (tmp_path / "reg.dcm").write_text("no DICOM")
+    with pytest.raises(DataError, match="Spatial Registration object is not readable"):
+        read_spatial_registration(tmp_path / "reg.dcm", FIXED, MOVING)
+
+
+def test_a_file_cut_anywhere_is_refused_or_read_right(tmp_path):
+    whole = write(tmp_path / "reg.dcm", [(FIXED, [np.eye(4)]), (MOVING, [A])]).read_bytes()
+    cut, refused = tmp_path / "cut.dcm", 0
+    for length in range(0, len(whole), 37):
+        cut.write_bytes(whole[:length])
+        try:
+            transform = read_spatial_registration(cut, MOVING, FIXED)
+        except DataError:
+            refused += 1
+        else:
+            assert transform is None or np.allclose(transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
+    assert refused > 10
+
+
+def test_no_uid_or_path_gets_into_an_error(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A]), (MOVING, [B])])
+    with pytest.raises(DataError) as caught:
+        read_spatial_registration(file, FIXED, MOVING)
+    assert MOVING not in str(caught.value)
+    assert file.name not in str(caught.value)
