@@ -42,7 +42,7 @@ def _option(name: str, help_text: str, **attributes: Any):
 @_option("levels", "Number of noise levels.")
 @_option("prediction", "What Method 2 predicts.", type=click.Choice(settings.PREDICTIONS))
 @_option("estimate_level", "Level that Method 1 predicts from; by default the middle one.")
-@_option("start_level", "Level that Method 2 starts from; by default the noisiest.")
+@_option("start_level", "Level that Method 2 starts from; the paper's is the noisiest.")
 @_option("sample_steps", "DDIM steps of Method 2; by default all levels from there.")
 @_option("eta", "0 for DDIM, 1 for the variance of DDPM.")
 @_option("drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM))

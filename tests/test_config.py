@@ -35,7 +35,12 @@ def test_the_middle_level_follows_the_number_of_levels():
 def test_the_sampler_visits_every_level_from_its_start_on():
     config = train_config("method2", start_level=6)
     assert (config.start_level, config.sample_steps) == (6, 7)
-    assert train_config("method2", levels=11).start_level == 10
+    assert train_config("method2", levels=11).start_level == 5
+
+
+def test_the_papers_sampler_starts_at_the_noisiest_level():
+    paper = train_config("method2", preset="paper", levels=11)
+    assert (paper.start_level, paper.sample_steps) == (10, 11)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_the_sampler_visits_every_level_from_its_start_on():
         ("noise_level", float("nan"), "--noise-level nan: must be between 0 and 10"),
         ("estimate_level", 21, "--estimate-level 21: must be below --levels 21"),
         ("start_level", 21, "--start-level 21: must be below --levels 21"),
-        ("sample_steps", 22, "--sample-steps 22: from --start-level 20 down to 0 there are 21 levels; use 1 to 21"),
+        ("sample_steps", 12, "--sample-steps 12: from --start-level 10 down to 0 there are 11 levels; use 1 to 11"),
         ("eta", 1.1, "--eta 1.1: must be between 0"),
         ("recon_ssim", 1.5, "--recon-ssim 1.5: must be between 0"),
         ("drift_ssim", -0.5, "--drift-ssim -0.5: must be between 0"),

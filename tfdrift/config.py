@@ -127,7 +127,7 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
         raise UsageError(f"unknown setting {unknown[0]}")
     settings = {**_METHOD_DEFAULTS[method], **(_PAPER if preset == "paper" else {})}
     levels = given.get("levels", TrainConfig.levels)
-    start_level = given.get("start_level", levels - 1)
+    start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
     return TrainConfig(method=method, **{**settings, **given})
 
