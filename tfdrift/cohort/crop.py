@@ -14,6 +14,7 @@ from tfdrift.errors import DataError, UsageError
 
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
 MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
+_INDEX_DECIMALS = 12  # voxel indices are rounded, so that a point meant to lie on a voxel's centre does, to the bit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ def crop_slice(image: np.ndarray, box: Box, spacing_mm: tuple[float, float, floa
     points = max(1, int(np.ceil(pixel_mm / min(spacing_mm[1:]) - 1e-9)))
     fine = (np.arange(image_size * points) + 0.5) * pixel_mm / points - box.side_mm / 2
     rows, columns = box.center_row + fine / spacing_mm[1], box.center_column + fine / spacing_mm[2]
-    coordinates = np.meshgrid(rows, columns, indexing="ij")
+    coordinates = np.meshgrid(rows.round(_INDEX_DECIMALS), columns.round(_INDEX_DECIMALS), indexing="ij")
     sampled = ndimage.map_coordinates(image.astype(np.float64), coordinates, order=1, mode="grid-constant")
     return sampled.reshape(image_size, points, image_size, points).mean(axis=(1, 3))
 
@@ -156,8 +157,8 @@ def paste_slice(
     """
     pixel_mm = box.side_mm / len(crop)
     middle = (len(crop) - 1) / 2
-    rows = (np.arange(shape[0]) - box.center_row) * spacing_mm[1] / pixel_mm + middle
-    columns = (np.arange(shape[1]) - box.center_column) * spacing_mm[2] / pixel_mm + middle
+    rows = ((np.arange(shape[0]) - box.center_row) * spacing_mm[1] / pixel_mm + middle).round(_INDEX_DECIMALS)
+    columns = ((np.arange(shape[1]) - box.center_column) * spacing_mm[2] / pixel_mm + middle).round(_INDEX_DECIMALS)
     inside = np.abs(rows - middle)[:, None] <= len(crop) / 2
     inside = inside & (np.abs(columns - middle) <= len(crop) / 2)
     coordinates = np.meshgrid(rows, columns, indexing="ij")
@@ -197,10 +198,13 @@ def crop_lesion(
 
     Raises:
         UsageError: another box or choice of slices.
-        DataError: the pre mask is empty, or holds no signal above zero.
+        DataError: the arrays are not 3-D of one shape, the pre mask is empty, or it holds no signal above zero.
     """
     if box not in ("pre", "union"):
         raise UsageError(f"--box {box}: choose pre or union")
+    shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask)]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 3:
+        raise DataError(f"images and masks must share one [slices, rows, columns] grid, got {shapes}; resample first")
     where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm)
     chosen = choose_slices(pre_mask, slices)
     return LesionSlices(
