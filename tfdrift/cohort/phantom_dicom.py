@@ -1,0 +1,416 @@
+"""The phantom as a clinic would export it: DICOM MR series, RTSTRUCT and registrations of three visits a patient.
+
+    OUT/<patient>/<date>_<visit>/MR_T1/MR.<uid>.dcm      the slices of one series
+    OUT/<patient>/<date>_<visit>/RTSTRUCT/RS.<uid>.dcm   External, Brain, a GTV and a PTV for each lesion
+    OUT/<patient>/<date>_<visit>/REG/RE.<uid>.dcm        for some patients, see below
+    OUT/truth.json                                       for tests only, written last; see `write_phantom`
+
+Names, numbers and birth dates are invented. By the patient's number n, counted from 0:
+
+- n even: all visits share one frame of reference. n odd: each visit has its own, and at the second and third the head
+  is turned by 2 to 10 degrees about its middle, about any axis, and shifted by 3 to 15 mm. For n = 1, 5, 9, ... these
+  visits have a Spatial Registration object, for n = 3, 7, 11, ... nothing but the images tells.
+- n = 1, 4, 7, ...: slices are tilted by 4 to 12 degrees, in each visit otherwise; else they are axial.
+- Pixels are uint16, int16, or uint16 with a rescale slope and intercept, in turn over patients and visits.
+- Lesions are called "GTV1_L_frontal", "gtv 1", "Met 1" or "GTV-1 (L frontal)" by n modulo 4. For n = 3, 7, 11, ... the
+  second and third visit use the next of these; for n = 5, 11, 17, ... they number the lesions backwards.
+- A lesion that has no voxel centre inside is not drawn.
+
+The field of view is the head and 8 mm around it, off by up to 2 mm, so that two visits never share a grid.
+"""
+
+import dataclasses
+import datetime
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from skimage.measure import approximate_polygon, find_contours
+
+from tfdrift.cohort.phantom import (
+    HEAD_SEMI_AXES_MM,
+    SESSION_DAYS,
+    SESSIONS,
+    Lesion,
+    Patient,
+    is_poor,
+    make_cohort,
+    rician,
+    tissue_signal,
+)
+from tfdrift.cohort.phantom_objects import (
+    Storage,
+    Structure,
+    Visit,
+    make_uid,
+    mr_slice,
+    spatial_registration,
+    structure_set,
+    to_mm,
+)
+from tfdrift.errors import ResourceError, UsageError
+from tfdrift.imaging.geometry import Grid
+
+CLINIC_SPACING_MM = (1.5, 0.9, 0.9)
+"""Distance of slices, rows and columns: a usual contrast-enhanced T1 series."""
+
+MAX_ANGLE_DEGREES, MAX_SHIFT_MM = 10.0, 15.0
+PTV_MARGIN_MM = 2.0
+BRAIN_SHELL = 0.87
+"""Where the brain ends, as a share of the head's semi-axes."""
+
+_FIELD_MARGIN_MM = 8.0
+_FIELD_OFFSET_MM = 2.0
+_AIR_SHELL = 1.05  # beyond it the head's signal is below a hundredth of a unit
+_SMOOTHED_VOXELS = 0.25
+_STORAGES = (Storage(signed=False), Storage(signed=True), Storage(signed=False, slope=0.25, intercept=-16.0))
+_FAMILIES = ("Ahorn", "Birke", "Erle", "Fichte", "Hasel", "Kiefer", "Linde", "Ulme", "Weide")
+_GIVEN = {"F": ("Alba", "Carla", "Edda", "Greta", "Ida"), "M": ("Bruno", "Dario", "Falk", "Hugo", "Jan")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Acquisition:
+    """How one visit's images were taken.
+
+    Args:
+        session: one of `SESSIONS`.
+        visit: identity and frame of reference.
+        motion: float64 [4, 4], maps points of the first visit's frame to points of this one's, mm. The head's own axes
+            are the first visit's.
+        grid: of the series.
+        storage: of its pixels.
+        rng: of its noise.
+    """
+
+    session: str
+    visit: Visit
+    motion: np.ndarray
+    grid: Grid
+    storage: Storage
+    rng: np.random.Generator
+
+    @property
+    def folder(self) -> str:
+        """Name of the study's folder."""
+        return f"{self.visit.date.isoformat()}_{self.session}"
+
+    def in_head(self, indices: np.ndarray) -> np.ndarray:
+        """Return points of the head's axes, float64 [..., 3], of indices (column, row, slice) [..., 3]."""
+        return (to_mm(self.grid, indices) - self.motion[:3, 3]) @ self.motion[:3, :3]
+
+    def to_index(self, head_mm: np.ndarray) -> np.ndarray:
+        """Return the continuous index, float64 [3], of a point [3] of the head's axes."""
+        return self.grid.to_index((self.motion[:3, :3] @ head_mm + self.motion[:3, 3])[None])[0]
+
+
+def write_phantom(
+    out: Path,
+    *,
+    patients: int = 39,
+    seed: int = 0,
+    spacing_mm: tuple[float, float, float] = CLINIC_SPACING_MM,
+    workers: int | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> None:
+    """Write the phantom of `tfdrift.cohort.phantom.make_cohort` as DICOM files, several patients at a time.
+
+    `truth.json` has a row for each patient: `patient_id`, `folder`, `registration` (identity, dicom or rigid: what the
+    export allows); `visits`, by session: `folder`, `date`, `days` since the first, `spacing_mm` (slice, row, column)
+    and `motion`, a 4 x 4 matrix that maps points of the first visit's patient coordinates to this visit's, mm; and
+    `lesions`: `group` (A poor, B good response), `roi` and `volume_mm3` by session. `roi` is null where the lesion is
+    not drawn; `volume_mm3` is that of the true surface.
+
+    Each patient's folder appears when it is whole, and `truth.json` when all are. The same arguments give the same bytes.
+
+    Args:
+        out: a folder that is empty or does not exist.
+        patients: how many, at least 2.
+        seed: of everything.
+        spacing_mm: distance of slices, rows and columns.
+        workers: processes; by default one for each processor.
+        progress: wraps the iteration over finished patients, such as `tqdm.tqdm`.
+
+    Raises:
+        UsageError: fewer than 2 patients, or `out` is a file or a folder that is not empty; nothing is written.
+        ResourceError: `out` cannot be written.
+    """
+    cohort = make_cohort(patients, seed=seed)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} is not an empty folder; give one that does not exist yet")
+        out.mkdir(parents=True, exist_ok=True)
+        truths = _write_patients(out, cohort, seed, spacing_mm, workers, progress)
+        temporary = out / ".truth.json"
+        temporary.write_text(json.dumps({"for": "tests only", "seed": seed, "patients": truths}, indent=1) + "\n")
+        temporary.replace(out / "truth.json")
+    except OSError as error:
+        raise ResourceError(f"cannot write to {out}: {error.strerror}; free space or choose another folder") from None
+
+
+def _write_patients(
+    out: Path,
+    cohort: list[Patient],
+    seed: int,
+    spacing_mm: tuple[float, float, float],
+    workers: int | None,
+    progress: Callable[[Iterable], Iterable],
+) -> list[dict]:
+    # spawn: a forked child would inherit the threads' locks of whatever the caller has loaded.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(_write_patient, out, patient, seed, spacing_mm) for patient in cohort]
+        try:
+            for future in progress(_Finished(futures)):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+class _Finished:
+    """Futures in the order in which they end, with a length for a progress bar."""
+
+    def __init__(self, futures: list[Future]) -> None:
+        self._futures = futures
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def __iter__(self):
+        return as_completed(self._futures)
+
+
+def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> dict:
+    acquisitions = _acquisitions(patient, seed, spacing_mm)
+    first = acquisitions[0].visit
+    folder = f"{first.patient_name.replace('^', '_')}_{first.patient_id}".upper()
+    temporary = out / f".{folder}"
+    names = {one.session: roi_names(patient, one.session) for one in acquisitions}
+    try:
+        for one in acquisitions:
+            drawn = _write_visit(temporary / one.folder, patient, one, names[one.session])
+            names[one.session] = [name if name in drawn else None for name in names[one.session]]
+            if patient.number % 4 == 1 and one.session != "pre":
+                registration = spatial_registration(one.visit, first.frame_of_reference_uid, np.linalg.inv(one.motion))
+                _save(registration, temporary / one.folder / "REG", "RE")
+        temporary.rename(out / folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {
+        "patient_id": first.patient_id,
+        "folder": folder,
+        "registration": ("identity", "dicom", "identity", "rigid")[patient.number % 4],
+        "visits": {
+            one.session: {
+                "folder": one.folder,
+                "date": one.visit.date.isoformat(),
+                "days": (one.visit.date - first.date).days,
+                "spacing_mm": list(spacing_mm),
+                "motion": one.motion.tolist(),
+            }
+            for one in acquisitions
+        },
+        "lesions": [
+            {
+                "group": "A" if is_poor(lesion) else "B",
+                "roi": {session: names[session][number] for session in SESSIONS},
+                "volume_mm3": {session: lesion.volume_mm3(session) for session in SESSIONS},
+            }
+            for number, lesion in enumerate(patient.lesions)
+        ],
+    }
+
+
+def _write_visit(folder: Path, patient: Patient, one: Acquisition, names: list[str]) -> set[str]:
+    """Write a visit's series and structure set; return the names of the structures that were drawn."""
+    for k in range(one.grid.size[2]):
+        signal = rician(_slice_signal(patient, one, k), one.rng)
+        _save(mr_slice(one.visit, one.grid, k, signal, one.storage), folder / "MR_T1", "MR")
+    structures = [
+        Structure(name=name, kind=kind, contours=_shell_contours(one, shell))
+        for name, kind, shell in (("External", "EXTERNAL", 1.0), ("Brain", "ORGAN", BRAIN_SHELL))
+    ]
+    for prefix, margin_mm in (("GTV", 0.0), ("PTV", PTV_MARGIN_MM)):
+        for lesion, name in zip(patient.lesions, names, strict=True):
+            called = name if prefix == "GTV" else name.replace("Met", "PTV").replace("GTV", "PTV").replace("gtv", "ptv")
+            contours = _lesion_contours(one, lesion, margin_mm)
+            if contours:
+                structures.append(Structure(name=called, kind=prefix, contours=contours))
+    _save(structure_set(one.visit, one.grid, structures), folder / "RTSTRUCT", "RS")
+    return {structure.name for structure in structures}
+
+
+def _save(dataset, folder: Path, prefix: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(folder / f"{prefix}.{dataset.SOPInstanceUID}.dcm", enforce_file_format=True)
+
+
+def roi_names(patient: Patient, session: str) -> list[str]:
+    """Return what a visit's planner calls the GTV of each lesion.
+
+    Example:
+        >>> cohort = make_cohort(6)
+        >>> roi_names(cohort[3], "pre"), roi_names(cohort[3], "post")
+        (['GTV-1 (L parietal)'], ['GTV1_L_parietal'])
+        >>> roi_names(cohort[5], "pre"), roi_names(cohort[5], "post")
+        (['gtv 1', 'gtv 2', 'gtv 3'], ['gtv 3', 'gtv 2', 'gtv 1'])
+    """
+    later, count = session != "pre", len(patient.lesions)
+    style = (patient.number + (later and patient.number % 4 == 3)) % 4
+    names = []
+    for place, lesion in enumerate(patient.lesions, start=1):
+        number = count + 1 - place if later and patient.number % 6 == 5 else place
+        side, lobe = _lobe(lesion)
+        names.append(
+            (f"GTV{number}_{side}_{lobe}", f"gtv {number}", f"Met {number}", f"GTV-{number} ({side} {lobe})")[style]
+        )
+    return names
+
+
+def _lobe(lesion: Lesion) -> tuple[str, str]:
+    x, y, z = lesion.center_mm
+    if y < -20:
+        lobe = "frontal"
+    elif z > 5:
+        lobe = "parietal"
+    elif y > 30:
+        lobe = "cerebellum" if z < -25 else "occipital"
+    else:
+        lobe = "temporal"
+    return "L" if x > 0 else "R", lobe
+
+
+def _acquisitions(patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> list[Acquisition]:
+    """Return the three visits of a patient; they depend on the seed, the patient's number and the spacing alone."""
+    number = patient.number
+    rng = np.random.default_rng([seed, 6, number])
+    key = f"{seed}/{spacing_mm}/{number}"
+    sex = "FM"[number % 2]
+    given, family = _GIVEN[sex][number // 2 % 5], _FAMILIES[number % len(_FAMILIES)]
+    first_date = datetime.date(2023, 1, 9) + datetime.timedelta(days=5 * number)
+    birth_date = datetime.date(1940, 1, 1) + datetime.timedelta(days=int(rng.integers(12_000)))
+    acquisitions = []
+    for place, session in enumerate(SESSIONS):
+        late_days = 0 if session == "pre" else int(rng.integers(-2, 3))
+        moved = number % 2 == 1 and session != "pre"
+        visit = Visit(
+            key=f"{key}/{session}",
+            patient_id=f"{481_000 + 37 * number}",
+            patient_name=f"{family}^{given}",
+            birth_date=birth_date,
+            sex=sex,
+            date=first_date + datetime.timedelta(days=SESSION_DAYS[session] + late_days),
+            frame_of_reference_uid=make_uid(f"{key}/{session if moved else 'pre'}/frame"),
+        )
+        motion = _draw_motion(rng) if moved else np.eye(4)
+        tilt = _rotation(np.array([1.0, 0.0, 0.3]), rng.uniform(4, 12)) if number % 3 == 1 else np.eye(3)
+        acquisitions.append(
+            Acquisition(
+                session=session,
+                visit=visit,
+                motion=motion,
+                grid=_field_of_view(motion, tilt, spacing_mm, rng),
+                storage=_STORAGES[(number + place) % len(_STORAGES)],
+                rng=np.random.default_rng([seed, 5, number, place]),
+            )
+        )
+    return acquisitions
+
+
+def _draw_motion(rng: np.random.Generator) -> np.ndarray:
+    motion = np.eye(4)
+    motion[:3, :3] = _rotation(rng.standard_normal(3), rng.uniform(2, MAX_ANGLE_DEGREES))
+    shift = rng.standard_normal(3)
+    motion[:3, 3] = shift / np.linalg.norm(shift) * rng.uniform(3, MAX_SHIFT_MM)
+    return motion
+
+
+def _rotation(axis: np.ndarray, degrees: float) -> np.ndarray:
+    """Return the rotation about an axis, float64 [3, 3], by Rodrigues' formula."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.radians(degrees)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def _field_of_view(
+    motion: np.ndarray, direction: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> Grid:
+    # An ellipsoid reaches as far along a direction as the direction, scaled by its semi-axes, is long.
+    reach_mm = np.linalg.norm(HEAD_SEMI_AXES_MM[:, None] * (motion[:3, :3].T @ direction), axis=0)
+    column_first_mm = np.array(spacing_mm[::-1])
+    size = np.ceil(2 * (reach_mm + _FIELD_MARGIN_MM) / column_first_mm).astype(int)
+    middle_mm = motion[:3, 3] + np.round(rng.uniform(-_FIELD_OFFSET_MM, _FIELD_OFFSET_MM, 3), 1)
+    origin_mm = middle_mm - direction @ ((size - 1) / 2 * column_first_mm)
+    return Grid(
+        size=tuple(size.tolist()),
+        spacing_mm=tuple(column_first_mm.tolist()),
+        origin_mm=tuple(np.round(origin_mm, 6).tolist()),
+        direction=tuple(direction.ravel().tolist()),
+    )
+
+
+def _slice_signal(patient: Patient, one: Acquisition, k: int) -> np.ndarray:
+    """Return slice k without noise, float64 [rows, columns]; air is 0."""
+    columns, rows, _ = one.grid.size
+    points = one.in_head(_indices((0, 0), (columns, rows), k))
+    signal = np.zeros(points.shape[:-1])
+    head = np.linalg.norm(points / HEAD_SEMI_AXES_MM, axis=-1) < _AIR_SHELL
+    signal[head] = tissue_signal(patient, one.session, points[head])
+    return signal
+
+
+def _lesion_contours(one: Acquisition, lesion: Lesion, margin_mm: float) -> list[tuple[int, np.ndarray]]:
+    """Return the outline of a lesion's surface, moved outwards by a margin along its radius."""
+
+    def height_mm(points: np.ndarray) -> np.ndarray:
+        offset = points - lesion.center_mm
+        distance = np.linalg.norm(offset, axis=-1)
+        directions = offset / np.maximum(distance, 1e-9)[..., None]
+        return distance - lesion.surface_mm(directions, one.session) - margin_mm
+
+    middle = one.to_index(lesion.center_mm)
+    reach = (lesion.reach_mm(one.session) + margin_mm) / np.array(one.grid.spacing_mm)
+    low, high = np.floor(middle - reach).astype(int) - 1, np.ceil(middle + reach).astype(int) + 1
+    slices = range(max(low[2], 0), min(high[2] + 1, one.grid.size[2]))
+    return _contours(one, height_mm, (low[0], low[1]), (high[0] + 1, high[1] + 1), slices)
+
+
+def _shell_contours(one: Acquisition, shell: float) -> list[tuple[int, np.ndarray]]:
+    """Return the outline of an ellipsoid of the head's shape, with as few points as a planning system would keep."""
+
+    def height(points: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(points / HEAD_SEMI_AXES_MM, axis=-1) - shell
+
+    columns, rows, slices = one.grid.size
+    contours = _contours(one, height, (0, 0), (columns, rows), range(slices))
+    few = [(k, approximate_polygon(np.vstack([points, points[:1]]), _SMOOTHED_VOXELS)[:-1]) for k, points in contours]
+    return [(k, points) for k, points in few if len(points) >= 3]
+
+
+def _contours(
+    one: Acquisition,
+    height: Callable[[np.ndarray], np.ndarray],
+    low: tuple[int, int],
+    high: tuple[int, int],
+    slices: range,
+) -> list[tuple[int, np.ndarray]]:
+    """Return where a function of the head's points changes sign, between the voxel centres of a part of each slice.
+
+    A contour crosses the lines between neighbouring centres, so exactly the centres with a negative height are inside.
+    """
+    contours = []
+    for k in slices:
+        plane = height(one.in_head(_indices(low, high, k)))
+        for points in find_contours(plane, 0.0):
+            contours.append((k, points[:-1, ::-1] + np.array(low)))
+    return contours
+
+
+def _indices(low: tuple[int, int], high: tuple[int, int], k: int) -> np.ndarray:
+    """Return indices (column, row, slice), float64 [rows, columns, 3], of a part of slice k."""
+    columns, rows = np.meshgrid(np.arange(low[0], high[0], dtype=float), np.arange(low[1], high[1], dtype=float))
+    return np.stack([columns, rows, np.full_like(columns, k)], axis=-1)
