@@ -23,13 +23,15 @@ import dataclasses
 import datetime
 import json
 import multiprocessing
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import approximate_polygon, find_contours
+from pydicom.dataset import Dataset
+from skimage.measure import find_contours
 
 from tfdrift.cohort.phantom import (
     HEAD_SEMI_AXES_MM,
@@ -66,7 +68,7 @@ BRAIN_SHELL = 0.87
 _FIELD_MARGIN_MM = 8.0
 _FIELD_OFFSET_MM = 2.0
 _AIR_SHELL = 1.05  # beyond it the head's signal is below a hundredth of a unit
-_SMOOTHED_VOXELS = 0.25
+_KEPT_POINTS = 4  # of a large outline every fourth
 _STORAGES = (Storage(signed=False), Storage(signed=True), Storage(signed=False, slope=0.25, intercept=-16.0))
 _FAMILIES = ("Ahorn", "Birke", "Erle", "Fichte", "Hasel", "Kiefer", "Linde", "Ulme", "Weide")
 _GIVEN = {"F": ("Alba", "Carla", "Edda", "Greta", "Ida"), "M": ("Bruno", "Dario", "Falk", "Hugo", "Jan")}
@@ -124,7 +126,8 @@ def write_phantom(
     `lesions`: `group` (A poor, B good response), `roi` and `volume_mm3` by session. `roi` is null where the lesion is
     not drawn; `volume_mm3` is that of the true surface.
 
-    Each patient's folder appears when it is whole, and `truth.json` when all are. The same arguments give the same bytes.
+    Each patient's folder appears when it is whole, and `truth.json` when all are. The same arguments give the same
+    bytes.
 
     Args:
         out: a folder that is empty or does not exist.
@@ -188,11 +191,10 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
     first = acquisitions[0].visit
     folder = f"{first.patient_name.replace('^', '_')}_{first.patient_id}".upper()
     temporary = out / f".{folder}"
-    names = {one.session: roi_names(patient, one.session) for one in acquisitions}
+    drawn: dict[str, list[str | None]] = {}
     try:
         for one in acquisitions:
-            drawn = _write_visit(temporary / one.folder, patient, one, names[one.session])
-            names[one.session] = [name if name in drawn else None for name in names[one.session]]
+            drawn[one.session] = _write_visit(temporary / one.folder, patient, one)
             if patient.number % 4 == 1 and one.session != "pre":
                 registration = spatial_registration(one.visit, first.frame_of_reference_uid, np.linalg.inv(one.motion))
                 _save(registration, temporary / one.folder / "REG", "RE")
@@ -216,7 +218,7 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
         "lesions": [
             {
                 "group": "A" if is_poor(lesion) else "B",
-                "roi": {session: names[session][number] for session in SESSIONS},
+                "roi": {session: drawn[session][number] for session in SESSIONS},
                 "volume_mm3": {session: lesion.volume_mm3(session) for session in SESSIONS},
             }
             for number, lesion in enumerate(patient.lesions)
@@ -224,26 +226,28 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
     }
 
 
-def _write_visit(folder: Path, patient: Patient, one: Acquisition, names: list[str]) -> set[str]:
-    """Write a visit's series and structure set; return the names of the structures that were drawn."""
+def _write_visit(folder: Path, patient: Patient, one: Acquisition) -> list[str | None]:
+    """Write a visit's series and structure set; return each lesion's GTV name, None where it is not drawn."""
     for k in range(one.grid.size[2]):
         signal = rician(_slice_signal(patient, one, k), one.rng)
         _save(mr_slice(one.visit, one.grid, k, signal, one.storage), folder / "MR_T1", "MR")
+    names = roi_names(patient, one.session)
+    outlines = [_lesion_contours(one, lesion, 0.0) for lesion in patient.lesions]
     structures = [
-        Structure(name=name, kind=kind, contours=_shell_contours(one, shell))
-        for name, kind, shell in (("External", "EXTERNAL", 1.0), ("Brain", "ORGAN", BRAIN_SHELL))
+        Structure(name="External", kind="EXTERNAL", contours=_shell_contours(one, 1.0)),
+        Structure(name="Brain", kind="ORGAN", contours=_shell_contours(one, BRAIN_SHELL)),
     ]
-    for prefix, margin_mm in (("GTV", 0.0), ("PTV", PTV_MARGIN_MM)):
-        for lesion, name in zip(patient.lesions, names, strict=True):
-            called = name if prefix == "GTV" else name.replace("Met", "PTV").replace("GTV", "PTV").replace("gtv", "ptv")
-            contours = _lesion_contours(one, lesion, margin_mm)
-            if contours:
-                structures.append(Structure(name=called, kind=prefix, contours=contours))
+    drawn = [place for place, contours in enumerate(outlines) if contours]
+    structures += [Structure(name=names[place], kind="GTV", contours=outlines[place]) for place in drawn]
+    for place in drawn:
+        contours = _lesion_contours(one, patient.lesions[place], PTV_MARGIN_MM)
+        name = re.sub("GTV|Met", "PTV", names[place]).replace("gtv", "ptv")
+        structures.append(Structure(name=name, kind="PTV", contours=contours))
     _save(structure_set(one.visit, one.grid, structures), folder / "RTSTRUCT", "RS")
-    return {structure.name for structure in structures}
+    return [name if contours else None for name, contours in zip(names, outlines, strict=True)]
 
 
-def _save(dataset, folder: Path, prefix: str) -> None:
+def _save(dataset: Dataset, folder: Path, prefix: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     dataset.save_as(folder / f"{prefix}.{dataset.SOPInstanceUID}.dcm", enforce_file_format=True)
 
@@ -387,7 +391,7 @@ def _shell_contours(one: Acquisition, shell: float) -> list[tuple[int, np.ndarra
 
     columns, rows, slices = one.grid.size
     contours = _contours(one, height, (0, 0), (columns, rows), range(slices))
-    few = [(k, approximate_polygon(np.vstack([points, points[:1]]), _SMOOTHED_VOXELS)[:-1]) for k, points in contours]
+    few = [(k, points[::_KEPT_POINTS]) for k, points in contours]
     return [(k, points) for k, points in few if len(points) >= 3]
 
 
