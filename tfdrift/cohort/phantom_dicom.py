@@ -16,17 +16,17 @@ Names, numbers and birth dates are invented. By the patient's number n, counted 
   second and third visit use the next of these; for n = 5, 11, 17, ... they number the lesions backwards.
 - A lesion that has no voxel centre inside is not drawn.
 
-The field of view is the head and 8 mm around it, off by up to 2 mm, so that two visits never share a grid.
+The field of view is the head and 8 mm around it, off by up to 2 mm, so that no two visits have one grid.
 """
 
-import dataclasses
-import datetime
 import json
 import multiprocessing
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,6 @@ from skimage.measure import find_contours
 
 from tfdrift.cohort.phantom import (
     HEAD_SEMI_AXES_MM,
-    SESSION_DAYS,
     SESSIONS,
     Lesion,
     Patient,
@@ -44,69 +43,19 @@ from tfdrift.cohort.phantom import (
     rician,
     tissue_signal,
 )
-from tfdrift.cohort.phantom_objects import (
-    Storage,
-    Structure,
-    Visit,
-    make_uid,
-    mr_slice,
-    spatial_registration,
-    structure_set,
-    to_mm,
-)
+from tfdrift.cohort.phantom_objects import Structure, mr_slice, spatial_registration, structure_set
+from tfdrift.cohort.phantom_visits import Acquisition, make_acquisitions, roi_names
 from tfdrift.errors import ResourceError, UsageError
-from tfdrift.imaging.geometry import Grid
 
 CLINIC_SPACING_MM = (1.5, 0.9, 0.9)
 """Distance of slices, rows and columns: a usual contrast-enhanced T1 series."""
 
-MAX_ANGLE_DEGREES, MAX_SHIFT_MM = 10.0, 15.0
 PTV_MARGIN_MM = 2.0
 BRAIN_SHELL = 0.87
 """Where the brain ends, as a share of the head's semi-axes."""
 
-_FIELD_MARGIN_MM = 8.0
-_FIELD_OFFSET_MM = 2.0
 _AIR_SHELL = 1.05  # beyond it the head's signal is below a hundredth of a unit
 _KEPT_POINTS = 4  # of a large outline every fourth
-_STORAGES = (Storage(signed=False), Storage(signed=True), Storage(signed=False, slope=0.25, intercept=-16.0))
-_FAMILIES = ("Ahorn", "Birke", "Erle", "Fichte", "Hasel", "Kiefer", "Linde", "Ulme", "Weide")
-_GIVEN = {"F": ("Alba", "Carla", "Edda", "Greta", "Ida"), "M": ("Bruno", "Dario", "Falk", "Hugo", "Jan")}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Acquisition:
-    """How one visit's images were taken.
-
-    Args:
-        session: one of `SESSIONS`.
-        visit: identity and frame of reference.
-        motion: float64 [4, 4], maps points of the first visit's frame to points of this one's, mm. The head's own axes
-            are the first visit's.
-        grid: of the series.
-        storage: of its pixels.
-        rng: of its noise.
-    """
-
-    session: str
-    visit: Visit
-    motion: np.ndarray
-    grid: Grid
-    storage: Storage
-    rng: np.random.Generator
-
-    @property
-    def folder(self) -> str:
-        """Name of the study's folder."""
-        return f"{self.visit.date.isoformat()}_{self.session}"
-
-    def in_head(self, indices: np.ndarray) -> np.ndarray:
-        """Return points of the head's axes, float64 [..., 3], of indices (column, row, slice) [..., 3]."""
-        return (to_mm(self.grid, indices) - self.motion[:3, 3]) @ self.motion[:3, :3]
-
-    def to_index(self, head_mm: np.ndarray) -> np.ndarray:
-        """Return the continuous index, float64 [3], of a point [3] of the head's axes."""
-        return self.grid.to_index((self.motion[:3, :3] @ head_mm + self.motion[:3, 3])[None])[0]
 
 
 def write_phantom(
@@ -139,7 +88,7 @@ def write_phantom(
 
     Raises:
         UsageError: fewer than 2 patients, or `out` is a file or a folder that is not empty; nothing is written.
-        ResourceError: `out` cannot be written.
+        ResourceError: `out` cannot be written, or a process was killed.
     """
     cohort = make_cohort(patients, seed=seed)
     try:
@@ -150,6 +99,8 @@ def write_phantom(
         temporary = out / ".truth.json"
         temporary.write_text(json.dumps({"for": "tests only", "seed": seed, "patients": truths}, indent=1) + "\n")
         temporary.replace(out / "truth.json")
+    except BrokenProcessPool:
+        raise ResourceError("a process that wrote a patient was killed; free memory and run again") from None
     except OSError as error:
         raise ResourceError(f"cannot write to {out}: {error.strerror}; free space or choose another folder") from None
 
@@ -163,7 +114,8 @@ def _write_patients(
     progress: Callable[[Iterable], Iterable],
 ) -> list[dict]:
     # spawn: a forked child would inherit the threads' locks of whatever the caller has loaded.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupt_to_parent) as pool:
         futures = [pool.submit(_write_patient, out, patient, seed, spacing_mm) for patient in cohort]
         try:
             for future in progress(_Finished(futures)):
@@ -171,6 +123,11 @@ def _write_patients(
         finally:
             pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]
+
+
+def _leave_interrupt_to_parent() -> None:
+    # Ctrl-C reaches the whole process group; a patient that is being written is finished, and no other begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Finished:
@@ -187,7 +144,7 @@ class _Finished:
 
 
 def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> dict:
-    acquisitions = _acquisitions(patient, seed, spacing_mm)
+    acquisitions = make_acquisitions(patient, seed, spacing_mm)
     first = acquisitions[0].visit
     folder = f"{first.patient_name.replace('^', '_')}_{first.patient_id}".upper()
     temporary = out / f".{folder}"
@@ -229,8 +186,8 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
 def _write_visit(folder: Path, patient: Patient, one: Acquisition) -> list[str | None]:
     """Write a visit's series and structure set; return each lesion's GTV name, None where it is not drawn."""
     for k in range(one.grid.size[2]):
-        signal = rician(_slice_signal(patient, one, k), one.rng)
-        _save(mr_slice(one.visit, one.grid, k, signal, one.storage), folder / "MR_T1", "MR")
+        noisy = rician(_slice_signal(patient, one, k), one.rng)
+        _save(mr_slice(one.visit, one.grid, k, noisy, one.storage), folder / "MR_T1", "MR")
     names = roi_names(patient, one.session)
     outlines = [_lesion_contours(one, lesion, 0.0) for lesion in patient.lesions]
     structures = [
@@ -250,111 +207,6 @@ def _write_visit(folder: Path, patient: Patient, one: Acquisition) -> list[str |
 def _save(dataset: Dataset, folder: Path, prefix: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     dataset.save_as(folder / f"{prefix}.{dataset.SOPInstanceUID}.dcm", enforce_file_format=True)
-
-
-def roi_names(patient: Patient, session: str) -> list[str]:
-    """Return what a visit's planner calls the GTV of each lesion.
-
-    Example:
-        >>> cohort = make_cohort(6)
-        >>> roi_names(cohort[3], "pre"), roi_names(cohort[3], "post")
-        (['GTV-1 (L parietal)'], ['GTV1_L_parietal'])
-        >>> roi_names(cohort[5], "pre"), roi_names(cohort[5], "post")
-        (['gtv 1', 'gtv 2', 'gtv 3'], ['gtv 3', 'gtv 2', 'gtv 1'])
-    """
-    later, count = session != "pre", len(patient.lesions)
-    style = (patient.number + (later and patient.number % 4 == 3)) % 4
-    names = []
-    for place, lesion in enumerate(patient.lesions, start=1):
-        number = count + 1 - place if later and patient.number % 6 == 5 else place
-        side, lobe = _lobe(lesion)
-        names.append(
-            (f"GTV{number}_{side}_{lobe}", f"gtv {number}", f"Met {number}", f"GTV-{number} ({side} {lobe})")[style]
-        )
-    return names
-
-
-def _lobe(lesion: Lesion) -> tuple[str, str]:
-    x, y, z = lesion.center_mm
-    if y < -20:
-        lobe = "frontal"
-    elif z > 5:
-        lobe = "parietal"
-    elif y > 30:
-        lobe = "cerebellum" if z < -25 else "occipital"
-    else:
-        lobe = "temporal"
-    return "L" if x > 0 else "R", lobe
-
-
-def _acquisitions(patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> list[Acquisition]:
-    """Return the three visits of a patient; they depend on the seed, the patient's number and the spacing alone."""
-    number = patient.number
-    rng = np.random.default_rng([seed, 6, number])
-    key = f"{seed}/{spacing_mm}/{number}"
-    sex = "FM"[number % 2]
-    given, family = _GIVEN[sex][number // 2 % 5], _FAMILIES[number % len(_FAMILIES)]
-    first_date = datetime.date(2023, 1, 9) + datetime.timedelta(days=5 * number)
-    birth_date = datetime.date(1940, 1, 1) + datetime.timedelta(days=int(rng.integers(12_000)))
-    acquisitions = []
-    for place, session in enumerate(SESSIONS):
-        late_days = 0 if session == "pre" else int(rng.integers(-2, 3))
-        moved = number % 2 == 1 and session != "pre"
-        visit = Visit(
-            key=f"{key}/{session}",
-            patient_id=f"{481_000 + 37 * number}",
-            patient_name=f"{family}^{given}",
-            birth_date=birth_date,
-            sex=sex,
-            date=first_date + datetime.timedelta(days=SESSION_DAYS[session] + late_days),
-            frame_of_reference_uid=make_uid(f"{key}/{session if moved else 'pre'}/frame"),
-        )
-        motion = _draw_motion(rng) if moved else np.eye(4)
-        tilt = _rotation(np.array([1.0, 0.0, 0.3]), rng.uniform(4, 12)) if number % 3 == 1 else np.eye(3)
-        acquisitions.append(
-            Acquisition(
-                session=session,
-                visit=visit,
-                motion=motion,
-                grid=_field_of_view(motion, tilt, spacing_mm, rng),
-                storage=_STORAGES[(number + place) % len(_STORAGES)],
-                rng=np.random.default_rng([seed, 5, number, place]),
-            )
-        )
-    return acquisitions
-
-
-def _draw_motion(rng: np.random.Generator) -> np.ndarray:
-    motion = np.eye(4)
-    motion[:3, :3] = _rotation(rng.standard_normal(3), rng.uniform(2, MAX_ANGLE_DEGREES))
-    shift = rng.standard_normal(3)
-    motion[:3, 3] = shift / np.linalg.norm(shift) * rng.uniform(3, MAX_SHIFT_MM)
-    return motion
-
-
-def _rotation(axis: np.ndarray, degrees: float) -> np.ndarray:
-    """Return the rotation about an axis, float64 [3, 3], by Rodrigues' formula."""
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(degrees)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def _field_of_view(
-    motion: np.ndarray, direction: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator
-) -> Grid:
-    # An ellipsoid reaches as far along a direction as the direction, scaled by its semi-axes, is long.
-    reach_mm = np.linalg.norm(HEAD_SEMI_AXES_MM[:, None] * (motion[:3, :3].T @ direction), axis=0)
-    column_first_mm = np.array(spacing_mm[::-1])
-    size = np.ceil(2 * (reach_mm + _FIELD_MARGIN_MM) / column_first_mm).astype(int)
-    middle_mm = motion[:3, 3] + np.round(rng.uniform(-_FIELD_OFFSET_MM, _FIELD_OFFSET_MM, 3), 1)
-    origin_mm = middle_mm - direction @ ((size - 1) / 2 * column_first_mm)
-    return Grid(
-        size=tuple(size.tolist()),
-        spacing_mm=tuple(column_first_mm.tolist()),
-        origin_mm=tuple(np.round(origin_mm, 6).tolist()),
-        direction=tuple(direction.ravel().tolist()),
-    )
 
 
 def _slice_signal(patient: Patient, one: Acquisition, k: int) -> np.ndarray:
