@@ -74,3 +74,25 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
     click.echo(f"voxels    {figures.voxels}")
     click.echo(f"volume    {figures.volume_mm3:.1f} mm3")
     click.echo("centroid  {:.3f} {:.3f} {:.3f} mm".format(*figures.centroid_mm))
+
+
+@cohort.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--patients", default=39, show_default=True, help="How many, at least 2.")
+@click.option("--seed", default=0, show_default=True, help="Of everything; the same seed writes the same files.")
+def phantom(out: Path, patients: int, seed: int) -> None:
+    """Write a synthetic cohort as DICOM MR series and RTSTRUCT files, as a clinic would export it.
+
+    Three visits a patient: before treatment, about 3 weeks and about 3 months later. Every other patient's visits have
+    frames of reference of their own, with the head moved between them; half of those have a registration object. The
+    truth is in OUT/truth.json. OUT must be empty or not exist.
+
+    Example:
+
+      tfdrift cohort phantom clinic --patients 6
+    """
+    from tqdm import tqdm
+
+    from tfdrift.cohort.phantom_dicom import write_phantom
+
+    write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))

@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 
 from cli.cohort import cohort
 from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
-from tfdrift.errors import DataError
+from tfdrift.cohort import phantom_dicom
+from tfdrift.errors import DataError, UsageError
 
 DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -111,3 +113,27 @@ def test_the_group_loads_without_the_libraries_it_uses():
     code = "import sys, tfdrift_cli.cohort; print(*({'SimpleITK', 'pydicom', 'numpy', 'tqdm'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+def test_phantom_writes_patients_and_their_truth(tmp_path, monkeypatch):
+    coarse = functools.partial(phantom_dicom.write_phantom, spacing_mm=(9.0, 8.0, 8.0))
+    monkeypatch.setattr(phantom_dicom, "write_phantom", coarse)  # a second instead of a minute
+    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path / "clinic"), "--patients", "2", "--seed", "1"])
+    assert (run.exit_code, run.stdout) == (0, "")
+    truth = json.loads((tmp_path / "clinic" / "truth.json").read_text())
+    assert (truth["seed"], len(truth["patients"])) == (1, 2)
+    folders = {folder.name for folder in (tmp_path / "clinic").iterdir() if folder.is_dir()}
+    assert folders == {patient["folder"] for patient in truth["patients"]}
+
+
+def test_phantom_refuses_a_folder_that_is_not_empty(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path)])
+    assert isinstance(run.exception, UsageError)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_phantom_without_patients_is_a_usage_error(tmp_path):
+    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path / "clinic"), "--patients", "0"])
+    assert isinstance(run.exception, UsageError)
+    assert run.exception.exit_code == 2
