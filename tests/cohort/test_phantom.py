@@ -243,3 +243,14 @@ def test_more_folds_than_patients_are_refused():
 def test_too_few_draws_are_refused():
     with pytest.raises(UsageError, match="7 draws: 8 or more are needed"):
         attainable_skill(draws=7)
+
+
+def test_scoring_nobody_is_refused():
+    with pytest.raises(UsageError, match="none of the 2 patients is among those to score"):
+        attainable_skill(patients=2, draws=8, among=["phantom002"])
+
+
+def test_attainable_skill_of_a_part_ignores_the_rest():
+    part = attainable_skill(image_size=16, patients=4, draws=8, among=["phantom001"])
+    assert part == attainable_skill(image_size=16, patients=2, draws=8, among=["phantom001"])
+    assert part != attainable_skill(image_size=16, patients=2, draws=8)

@@ -7,6 +7,7 @@ back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -187,7 +188,13 @@ def is_poor(lesion: Lesion) -> bool:
 
 
 def attainable_skill(
-    *, image_size: int = 32, patients: int = 39, draws: int = 32, seed: int = 0, draw_seed: int = 0
+    *,
+    image_size: int = 32,
+    patients: int = 39,
+    draws: int = 32,
+    seed: int = 0,
+    draw_seed: int = 0,
+    among: Collection[str] | None = None,
 ) -> AttainableSkill:
     """Return the skill over copy of the predictor that knows the law and everything visible, but not the chance.
 
@@ -202,16 +209,20 @@ def attainable_skill(
         draws: outcomes of each lesion, at least 8; the standard error comes from four independent quarters of them.
         seed: of the cohort; the outcomes drawn here are others than the cohort's own.
         draw_seed: of the outcomes.
+        among: pseudonyms of the patients to score, those of a fold for example; by default all.
 
     Raises:
-        UsageError: fewer than 8 draws.
+        UsageError: fewer than 8 draws, or `among` names nobody of the cohort.
 
     Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
     """
     if draws < 8:
         raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")
+    scored = [patient for patient in make_cohort(patients, seed=seed) if among is None or patient.name in among]
+    if not scored:
+        raise UsageError(f"none of the {patients} patients is among those to score; names are like phantom000")
     errors, changes = np.zeros(4), np.zeros(4)
-    for patient in make_cohort(patients, seed=seed):
+    for patient in scored:
         for number, lesion in enumerate(patient.lesions):
             patch = _Patch(patient, lesion)
             rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed])
