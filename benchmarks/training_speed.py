@@ -1,6 +1,6 @@
 """Training speed against plain Keras `fit`: the same network, loss, batch and data, in pairs in one process.
 
-    python benchmarks/training_speed.py [--rounds 7] [--steps 40] [--any-order]
+    python benchmarks/training_speed.py [--rounds 7] [--steps 40] [--base-filters 16] [--any-order]
 
 Prints images per second of both and the ratio (ours / fit) of each pair; above 1 ours is faster. Pairs, because other
 work on the machine slows both alike.
@@ -25,12 +25,13 @@ from tfdrift.training.step import make_loss, make_optimizer, make_train_step, me
 parser = argparse.ArgumentParser()
 parser.add_argument("--rounds", type=int, default=7)
 parser.add_argument("--steps", type=int, default=40)
+parser.add_argument("--base-filters", type=int)
 parser.add_argument(
     "--any-order", action="store_true", help="without op determinism, which the trainer always asks for"
 )
 arguments = parser.parse_args()
 
-config = train_config("method1")
+config = train_config("method1", base_filters=arguments.base_filters)
 samples = load_samples(config.data, image_size=config.image_size)
 schedule = make_predictor(config, build_network(config)).schedule
 
