@@ -5,7 +5,6 @@ Run as `python -m tests.imaging.hostile FOLDER`, it reads every case and prints 
 
 import json
 import os
-import resource
 import shutil
 import signal
 import struct
@@ -377,7 +376,9 @@ def main(root: Path) -> None:
             "lost_by_scan": found.num_files - listed - len(found.refused),
         }
     signal.alarm(0)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # getrusage would count the process that started this one as well: its peak is kept across fork and exec.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak_bytes = 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     sys.stdout.write(json.dumps({"peak_bytes": peak_bytes, "cases": outcomes}))
 
 
