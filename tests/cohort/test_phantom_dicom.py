@@ -1,6 +1,5 @@
 import itertools
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from tfdrift.cohort.catalogue import scan
-from tfdrift.cohort.phantom import HEAD_SEMI_AXES_MM, NOISE_STD, SESSIONS, gtv, make_cohort, tissue_signal
+from tfdrift.cohort.phantom import BIAS_STD, HEAD_SEMI_AXES_MM, NOISE_STD, SESSIONS, gtv, make_cohort, tissue_signal
 from tfdrift.cohort.phantom_dicom import BRAIN_SHELL, PTV_MARGIN_MM, write_phantom
+from tfdrift.cohort.target_names import is_target
 from tfdrift.errors import ResourceError, UsageError
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
@@ -163,7 +163,7 @@ def test_drift_away_from_lesions_is_noise_once_the_motion_is_undone(visits, trut
         inside &= np.linalg.norm(points - lesion.center_mm, axis=-1) > far_mm
     points = points[inside]
     scale = patient.gain[session] / patient.gain["pre"]
-    bias = np.exp(0.08 * (patient.bias[session](points) - patient.bias["pre"](points)))
+    bias = np.exp(BIAS_STD * (patient.bias[session](points) - patient.bias["pre"](points)))
     drift = sitk.GetArrayViewFromImage(image)[inside] - scale * bias * tissue_signal(patient, "pre", points)
     assert len(drift) > 20_000
     # Rician noise adds sigma^2 / 2A, below 1 unit where the signal A is over 120; rounding adds a variance of 1/12.
@@ -216,7 +216,7 @@ def test_only_visits_that_are_registered_have_a_registration_object(out, truth):
 
 def test_gtvs_are_told_from_other_structures_by_name(visits, truth):
     for (number, session), (_, _, structures) in visits.items():
-        targets = {roi.name for roi in structures.rois if re.match("(?i)gtv|met", roi.name)}
+        targets = {roi.name for roi in structures.rois if is_target(roi.name)}
         assert targets == {facts["roi"][session] for facts in truth[number]["lesions"]} - {None}
 
 

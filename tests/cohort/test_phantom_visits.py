@@ -3,6 +3,7 @@ import pytest
 
 from tfdrift.cohort.phantom import make_cohort
 from tfdrift.cohort.phantom_visits import make_acquisitions, roi_names
+from tfdrift.cohort.target_names import is_target
 
 COHORT = make_cohort()
 SPACING_MM = (1.5, 0.9, 0.9)
@@ -36,3 +37,9 @@ def test_visits_follow_at_about_three_weeks_and_three_months():
         first, second, third = (one.visit.date for one in make_acquisitions(patient, 0, SPACING_MM))
         assert abs((second - first).days - 21) <= 2
         assert abs((third - first).days - 90) <= 2
+
+
+def test_every_lesion_of_the_cohort_has_a_name_that_the_default_pattern_takes():
+    for patient in COHORT:
+        for session in ("pre", "post", "follow_up"):
+            assert all(is_target(name) for name in roi_names(patient, session))
