@@ -1,16 +1,7 @@
-from cli.main import main
+from tests.command_line import exit_code
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
 from tfdrift.training.run import train
-
-
-def exit_code(arguments):
-    try:
-        main(arguments)
-        code = 0
-    except SystemExit as stopped:
-        code = stopped.code
-    return code
 
 
 def test_a_run_becomes_a_version(tmp_path, capsys):

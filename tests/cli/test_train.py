@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from cli.main import main
+from tests.command_line import exit_code
 
 TINY = [
     "--steps",
@@ -32,15 +32,6 @@ def write_digits(path):
     labels = np.zeros(14, np.uint8)
     np.savez(path, x_train=images[4:], y_train=labels[4:], x_test=images[:4], y_test=labels[:4])
     return path
-
-
-def exit_code(arguments):
-    try:
-        main(arguments)
-        code = 0
-    except SystemExit as stopped:
-        code = stopped.code
-    return code
 
 
 def test_a_run_prints_its_skill_and_where_everything_lies(tmp_path, capsys):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples
+from tests import random_samples
 from tfdrift.config import TrainConfig, train_config
 
 
@@ -19,26 +19,7 @@ from tfdrift.config import TrainConfig, train_config
 def make_samples():
     """A function that returns `count` random pairs, two slices a patient, patients dealt to three folds."""
 
-    def make(count: int = 12, size: int = 8, seed: int = 0) -> Samples:
-        rng = np.random.default_rng(seed)
-        pre, post = rng.random((2, count, size, size, 1), dtype=np.float32)
-        numbers, ones = np.arange(count), np.ones(count, np.float32)
-        return Samples(
-            pre=pre,
-            post=post,
-            pre_mask=pre > 0.1,
-            post_mask=post > 0.1,
-            scale=ones,
-            patient=np.char.add("p", (numbers // 2).astype(str)),
-            lesion=np.char.add("l", numbers.astype(str)),
-            fold=(numbers // 2 % 3).astype(np.int32),
-            pixel_mm=ones,
-            pre_mm3=ones,
-            post_mm3=ones,
-            follow_up_mm3=ones,
-        )
-
-    return make
+    return random_samples.make_samples
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from tfdrift.training.losses import ssim_window
+
 
 class Estimate(NamedTuple):
     """A score with its 95% bootstrap interval over patients."""
@@ -81,7 +83,7 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
 
     Source: Wang et al. (2004), eq. 13.
     """
-    side = min(11, target.shape[1] - (target.shape[1] + 1) % 2)
+    side, sigma = ssim_window(target.shape[1])
     inside = slice(side // 2, target.shape[1] - side // 2)
     maps = [
         structural_similarity(
@@ -89,7 +91,7 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
             b[..., 0].astype(np.float64),
             data_range=data_range,
             gaussian_weights=True,
-            sigma=1.5 * side / 11,
+            sigma=sigma,
             use_sample_covariance=False,
             full=True,
         )[1]
