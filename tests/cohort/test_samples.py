@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import assign_folds, check_no_leak, split
+from tfdrift.cohort.samples import assign_folds, check_no_leak, read_samples, save_samples, split
 from tfdrift.errors import DataError
 
 
@@ -81,3 +81,18 @@ def test_arrays_of_another_length_are_refused(field):
     samples = make_samples()
     with pytest.raises(DataError, match=f"{field} must have shape"):
         dataclasses.replace(samples, **{field: getattr(samples, field)[:-1]})
+
+
+def test_saved_samples_come_back_to_the_bit(tmp_path):
+    samples = make_samples()
+    save_samples(tmp_path / "part.npz", samples)
+    assert read_samples(tmp_path / "part.npz").fingerprint() == samples.fingerprint()
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, -10])
+def test_a_cut_file_of_samples_is_refused(tmp_path, keep):
+    file = tmp_path / "part.npz"
+    save_samples(file, make_samples())
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(DataError, match="part.npz holds no samples that can be read"):
+        read_samples(file)

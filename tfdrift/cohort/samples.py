@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -90,6 +93,24 @@ class Samples:
             digest.update(f"{field.name} {values.dtype.str} {values.shape}".encode())
             digest.update(values.tobytes())
         return digest.hexdigest()
+
+
+def save_samples(path: Path, samples: Samples) -> None:
+    """Write samples as one `.npz` file, an array a field, without pickles."""
+    np.savez_compressed(path, **{field.name: getattr(samples, field.name) for field in dataclasses.fields(samples)})
+
+
+def read_samples(path: Path) -> Samples:
+    """Return what `save_samples` wrote.
+
+    Raises:
+        DataError: the file is missing, cut or of another layout.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Samples(**{field.name: stored[field.name] for field in dataclasses.fields(Samples)})
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path.name} holds no samples that can be read ({error})") from None
 
 
 def split(samples: Samples, fold: int) -> tuple[Samples, Samples]:
