@@ -24,7 +24,7 @@ from tfdrift import __version__
 from tfdrift.config import train_config, write_config
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, ResourceError
-from tfdrift.serving.export import export_run, publish, versions, write_model
+from tfdrift.serving.export import export_run, publish, read_metrics, versions, write_model
 from tfdrift.training.run import load_predictor
 
 C_LOADER = Path(__file__).with_name("c_loader.py")
@@ -109,10 +109,49 @@ def test_config_says_what_the_model_is_without_the_users_paths(exported, method)
         "trained_with": __version__,
         "data": facts["data"],
         "step": 2,
+        "scaling": "each image is divided by its own largest signal, and the answer multiplied by it",
+        "samples": 1 if method == "direct" else 16,
+        "metrics": None,
         "schedule": {"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
     }
     assert config.mnist_file is not None
     assert config.method == method
+
+
+METRICS = {
+    "step": 2, "fold": 0, "patients": 4, "lesions": 4, "slices": 4, "levels": [], "data": "/home/someone/cohort",
+    "skill": {"value": 0.5, "low": 0.25, "high": 0.75}, "drift_skill": {"value": 0.4, "low": 0.2, "high": 0.6},
+    "ssim": 0.9, "copy": {"skill": 0.0, "ssim": 0.5},
+    "mean_drift": {"skill": {"value": 0.1, "low": 0.0, "high": 0.2}, "ssim": 0.6},
+}  # fmt: skip
+
+
+@one_method
+def test_config_tells_the_scores_of_these_weights(exported, tmp_path):
+    config, facts, predictor = load_predictor(exported.run)
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    metrics = read_metrics(tmp_path, step=2)
+    write_model(tmp_path / "model", config, facts, predictor, samples=3, metrics=metrics)
+    document = json.loads((tmp_path / "model/assets/config.json").read_text())
+    told = {name: value for name, value in METRICS.items() if name not in ("step", "levels", "data")}
+    assert document["metrics"] == told
+    assert document["samples"] == 3
+
+
+def test_scores_of_other_weights_do_not_count(tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    assert read_metrics(tmp_path, step=3) is None
+
+
+def test_a_run_that_was_not_scored_has_no_scores(tmp_path):
+    assert read_metrics(tmp_path, step=2) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"step": 2}'])
+def test_damaged_scores_are_refused(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=r"metrics.json is damaged .*; delete it to have the run scored again"):
+        read_metrics(tmp_path, step=2)
 
 
 @one_method
@@ -173,7 +212,13 @@ def test_killed_at_any_moment_no_half_version_shows(exported, tmp_path):
     """Kill an export as soon as each of these shows on disk; the parent watches, so moments in between happen too."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tfdrift.serving.export"])
-    moments = ("[0-9]*", ".staging-*", ".staging-*/variables/*", ".staging-*/saved_model.pb", ".staging-*/assets/*")
+    moments = (
+        "[0-9]*",
+        ".staging-*",
+        ".staging-*/*/variables/*",
+        ".staging-*/*/saved_model.pb",
+        ".staging-*/*/assets/*",
+    )
     whole = {file.relative_to(exported.version) for file in exported.version.rglob("*")}
     target, left_behind = tmp_path / "model", []
     for moment in moments:

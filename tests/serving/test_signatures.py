@@ -195,7 +195,8 @@ def test_ensemble_of_an_echo_has_the_statistics_of_the_noise():
     # The echo's drift is x_t = signal_rate * image + noise_rate * eps, a normal variable in every pixel.
     predictor = one_step(lambda inputs: {"recon": inputs["image"], "drift": inputs["image"]})
     samples = 1000
-    answer = ServingModule(predictor, 8, samples).ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
+    ensemble = tf.function(ServingModule(predictor, 8, samples).ensemble)
+    answer = ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
     mean = predictor.schedule.signal_rate[2]
     std = predictor.schedule.noise_rate[2]
     far = 5 / np.sqrt(samples * 64)  # five standard errors of the mean over all pixels and samples
