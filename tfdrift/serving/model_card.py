@@ -32,8 +32,8 @@ def model_card(document: dict[str, Any]) -> str:
 
 {METHODS[train["method"]]}.
 
-In: a crop of the first MRI, {side} x {side} pixels of one slice, zero outside the GTV. Out: the same crop in the second MRI,
-and the drift, which is the second minus the first.
+In: a crop of the first MRI, {side} x {side} pixels of one slice, zero outside the GTV. Out: the same crop in the
+second MRI, and the drift, which is the second minus the first.
 
 {_spread(train["method"], document["samples"])}
 
@@ -72,8 +72,8 @@ def _scores(metrics: dict[str, Any] | None) -> str:
     if metrics is None:
         return NOT_SCORED
     model, drift, copied = metrics, metrics["mean_drift"], metrics["copy"]
-    return f"""On {metrics["patients"]} patients it has never seen ({metrics["lesions"]} lesions, {metrics["slices"]} slices,
-fold {metrics["fold"]}):
+    return f"""On {metrics["patients"]} patients it has never seen ({metrics["lesions"]} lesions,
+{metrics["slices"]} slices, fold {metrics["fold"]}):
 
 | prediction | skill over copy [95% interval] | SSIM |
 |---|---|---|
@@ -81,8 +81,8 @@ fold {metrics["fold"]}):
 | mean drift of the training lesions | {interval(drift["skill"])} | {drift["ssim"]:.3f} |
 | copy: the second MRI looks like the first | 0 | {copied["ssim"]:.3f} |
 
-Skill is 1 - MSE / MSE of copy: 1 is perfect, 0 no better than predicting no change. The interval is a bootstrap over these
-patients; what another training or another hospital would change is not in it."""
+Skill is 1 - MSE / MSE of copy: 1 is perfect, 0 no better than predicting no change. The interval is a bootstrap over
+these patients; what another training or another hospital would change is not in it."""
 
 
 def interval(score: dict[str, float]) -> str:
