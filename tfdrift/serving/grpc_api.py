@@ -29,6 +29,9 @@ SERVER_OPTIONS = [
 ]
 
 
+SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+
+
 def predict(inference: Inference, request: PredictRequest) -> PredictResponse:
     """Answer a `PredictRequest`.
 
@@ -47,9 +50,7 @@ def predict(inference: Inference, request: PredictRequest) -> PredictResponse:
         serving = inference.serving(spec)
         signature_name = spec.signature_name or DEFAULT_SIGNATURE
         if signature_name not in serving.model.signatures:
-            raise Refusal(
-                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.'
-            )
+            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
         signature = serving.model.signatures[signature_name]
         inputs = {name: array_of(name, tensor) for name, tensor in request.inputs.items()}
         outputs = inference.run(spec.name, serving, signature, inputs, *request.output_filter)

@@ -91,9 +91,7 @@ class Inference:
         if spec.HasField("version"):
             version = spec.version.value
             if version not in states:
-                raise Refusal(
-                    grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {spec.name}"
-                )
+                raise Refusal(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {spec.name}")
             states = {version: states[version]}
         if not states:
             raise Refusal(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")

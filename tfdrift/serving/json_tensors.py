@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 from tfdrift.serving.loading import DEFAULT_SIGNATURE
-from tfdrift.serving.refusal import Refusal, invalid
+from tfdrift.serving.refusal import invalid, unimplemented
 
 BYTES_SUFFIX = "_bytes"
 
@@ -167,7 +166,7 @@ def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
     elif dtype in (tf.float16, tf.float32, tf.float64):
         accepted = {int, float}
     else:
-        raise Refusal(grpc.StatusCode.UNIMPLEMENTED, f"input {name}: JSON cannot hold {dtype.name}; use gRPC")
+        raise unimplemented(f"input {name}: JSON cannot hold {dtype.name}; use gRPC")
     found = set(map(type, leaves)) - accepted
     if found:
         names = ", ".join(sorted(kind.__name__ for kind in found))
@@ -182,7 +181,7 @@ def _exact(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
     except OverflowError:
         raise invalid(f"input {name}: a number is out of the range of {dtype.name}") from None
     if dtype.is_floating:
-        largest_integer = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1)
+        largest_integer = 2 ** (np.finfo(array.dtype).nmant + 1)
         lost = any(type(leaf) is int and abs(leaf) >= largest_integer for leaf in leaves)
         if lost or not np.array_equal(np.isfinite(array), np.isfinite(np.array(leaves, np.float64))):
             raise invalid(f"input {name}: Cannot convert JSON value to {dtype.name} without loss of precision.")
@@ -214,7 +213,9 @@ def _listed(name: str, value: np.ndarray) -> Any:
     """Return an array as nested lists of what JSON can hold."""
     if value.dtype == object:
         write = _as_base64 if name.endswith(BYTES_SUFFIX) else _as_text
-        return np.frompyfunc(lambda item: write(name, item), 1, 1)(value).tolist() if value.size else value.tolist()
+        written = np.empty(value.size, object)
+        written[:] = [write(name, item) for item in value.flat]
+        return written.reshape(value.shape).tolist()
     if value.dtype.kind not in "biuf":
         raise invalid(f"Failed to write JSON value for tensor type: {value.dtype.name}")
     if value.dtype.kind == "f" and value.dtype != np.float64:
@@ -231,4 +232,6 @@ def _as_text(name: str, item: bytes) -> str:
     try:
         return item.decode()
     except UnicodeDecodeError:
-        raise invalid(f"Tensor name: {name} holds bytes that are no text; use gRPC, or end its name in _bytes") from None
+        raise invalid(
+            f"Tensor name: {name} holds bytes that are no text; use gRPC, or end its name in _bytes"
+        ) from None

@@ -52,10 +52,13 @@ class LoadedModel:
         fetches = {name: signature.outputs[name].name for name in output_filter or signature.outputs}
         feeds = {signature.inputs[name].name: value for name, value in inputs.items()}
         try:
-            return self._session.run(fetches, feeds)
+            outputs = self._session.run(fetches, feeds)
         except tf.errors.OpError as error:
             # What follows the first line tells where the graph was built.
             raise Refusal(code_of(error.error_code), error.message.split("\n")[0]) from None
+        return {
+            name: np.asarray(value, object if isinstance(value, bytes) else None) for name, value in outputs.items()
+        }
 
 
 def array_of(name: str, tensor: TensorProto) -> np.ndarray:
@@ -108,6 +111,6 @@ def _check_tensor(name: str, value: np.ndarray, info: TensorInfo) -> None:
     expected, given = tf.as_dtype(info.dtype), tf.as_dtype(value.dtype)
     if given != expected:
         raise invalid(f"input {name}: expects {expected.name} but {given.name} is provided")
-    shape = tf.TensorShape(info.tensor_shape)
+    shape = tf.TensorShape(info.tensor_shape)  # pyright: ignore[reportArgumentType] - it takes the message
     if not shape.is_compatible_with(value.shape):
         raise invalid(f"input {name}: expects shape {shape} but {list(value.shape)} is provided")

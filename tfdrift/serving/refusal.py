@@ -48,6 +48,11 @@ def invalid(message: str) -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
+def unimplemented(message: str) -> Refusal:
+    """Return the refusal of what this server cannot do."""
+    return Refusal(grpc.StatusCode.UNIMPLEMENTED, message)
+
+
 def code_of(number: int) -> grpc.StatusCode:
     """Return the status code of TensorFlow's error number; the two count alike."""
     return _CODES.get(number, grpc.StatusCode.UNKNOWN)

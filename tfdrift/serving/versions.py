@@ -46,6 +46,7 @@ class VersionedModel:
         self.name = name
         self._base_path = base_path
         self._report = report
+        self._told = ""
         self._serving: Serving | None = None
         self.states: dict[int, VersionState] = {}  # replaced, never changed: readers need no lock
         self._seen: dict[int, frozenset] = {}
@@ -74,6 +75,12 @@ class VersionedModel:
             at_once: do not wait until the files of a version stayed the same from one look to the next; a copy may
                 be under way.
         """
+        try:
+            self._look(at_once)
+        except OSError as error:
+            self._tell(f"{self.name}: cannot look into {self._base_path}: {error.strerror}")
+
+    def _look(self, at_once: bool) -> None:
         folders = version_folders(self._base_path)
         serving = self._serving
         if serving and serving.version in folders:
@@ -101,15 +108,20 @@ class VersionedModel:
         except Exception as error:  # noqa: BLE001 - a model is a program of somebody else and may fail in any way
             failed = VersionState(END, _code(error), " ".join(str(error).split("\n")[0].split()))
             self._set(version, failed)
-            self._report(f"{self.name}: version {version} cannot be loaded: {failed.message}")
+            self._tell(f"{self.name}: version {version} cannot be loaded: {failed.message}")
             return False
         before, self._serving = self._serving, Serving(version, model)
         self._set(version, VersionState(AVAILABLE))
         del self._failed[version]
         if before:
             self._set(before.version, VersionState(END))
-        self._report(f"{self.name}: version {version} answers" + (f" instead of {before.version}" if before else ""))
+        self._tell(f"{self.name}: version {version} answers" + (f" instead of {before.version}" if before else ""))
         return True
+
+    def _tell(self, line: str) -> None:
+        if line != self._told:  # a folder that cannot be read would be told of at every look
+            self._report(line)
+        self._told = line
 
     def _set(self, version: int, state: VersionState) -> None:
         self.states = {**self.states, version: state}
