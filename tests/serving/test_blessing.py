@@ -2,15 +2,20 @@ import json
 
 import pytest
 
-from tfdrift.serving.blessing import Served, bless, write_blessing
+from tfdrift.serving.blessing import bless, write_blessing
+from tfdrift.serving.model_folder import Version
 
 
 def scores(value: float, low: float, *, patients: int = 8, fold: int = 0) -> dict:
     return {"patients": patients, "fold": fold, "skill": {"value": value, "low": low, "high": value + 0.2}}
 
 
-def served(value: float, *, fingerprint: str = "ours", fold: int = 0) -> Served:
-    return Served(1700000000, {"data": {"fingerprint": fingerprint}, "metrics": scores(value, 0.1, fold=fold)})
+def served(value: float, *, fingerprint: str = "ours", fold: int = 0) -> Version:
+    return told({"data": {"fingerprint": fingerprint}, "metrics": scores(value, 0.1, fold=fold)})
+
+
+def told(config: dict | None) -> Version:
+    return Version("model", 1700000000, config, None)
 
 
 def refused(checks) -> list[str]:
@@ -41,8 +46,8 @@ def test_a_version_may_lose_the_tolerance_and_no_more(value, names):
     [
         served(0.1, fingerprint="theirs"),
         served(0.1, fold=1),
-        Served(1700000000, {"data": {"fingerprint": "ours"}, "metrics": None}),
-        Served(1700000000, None),
+        told({"data": {"fingerprint": "ours"}, "metrics": None}),
+        told(None),
     ],
     ids=["other data", "other fold", "not scored", "unreadable"],
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfdrift.serving.model_card import interval
+from tfdrift.serving.model_folder import BLESSING_FILE, Version
 
-BLESSING_FILE = "assets.extra/blessing.json"
 TOLERANCE = 0.02
 MIN_PATIENTS = 2  # an interval over one patient has no width
 
@@ -19,20 +19,8 @@ class Check(NamedTuple):
     said: str
 
 
-class Served(NamedTuple):
-    """The version served now.
-
-    Args:
-        version: its number.
-        document: its `assets/config.json`, or None if that cannot be read.
-    """
-
-    version: int
-    document: dict[str, Any] | None
-
-
 def bless(
-    metrics: dict[str, Any], fingerprint: str, served: Served | None, *, tolerance: float = TOLERANCE
+    metrics: dict[str, Any], fingerprint: str, served: Version | None, *, tolerance: float = TOLERANCE
 ) -> list[Check]:
     """Return the conditions of serving a model; it is blessed if all are met.
 
@@ -69,18 +57,17 @@ def bless(
     ]
 
 
-def _no_worse(metrics: dict[str, Any], fingerprint: str, served: Served | None, tolerance: float) -> Check:
+def _no_worse(metrics: dict[str, Any], fingerprint: str, served: Version | None, tolerance: float) -> Check:
     name = "no worse than served"
     if served is None:
         return Check(name, True, "no version is served yet")
-    document = served.document or {}
-    theirs = document.get("metrics")
-    if not theirs:
-        return Check(name, False, f"version {served.version}, served now, has no scores to be compared with")
-    if (document["data"]["fingerprint"], theirs["fold"]) != (fingerprint, metrics["fold"]):
-        return Check(name, False, f"version {served.version}, served now, was scored on other patients or images")
+    theirs = served.config and served.config["metrics"]
+    if served.config is None or theirs is None:
+        return Check(name, False, f"version {served.number}, served now, has no scores to be compared with")
+    if (served.config["data"]["fingerprint"], theirs["fold"]) != (fingerprint, metrics["fold"]):
+        return Check(name, False, f"version {served.number}, served now, was scored on other patients or images")
     mine, threshold = metrics["skill"]["value"], theirs["skill"]["value"] - tolerance
-    said = f"skill {mine:.3f} (at least {threshold:.3f}: version {served.version}, served now, less {tolerance:g})"
+    said = f"skill {mine:.3f} (at least {threshold:.3f}: version {served.number}, served now, less {tolerance:g})"
     return Check(name, mine >= threshold, said)
 
 

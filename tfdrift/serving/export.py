@@ -21,11 +21,11 @@ from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.model.predictor import Predictor
 from tfdrift.serving.model_card import model_card
+from tfdrift.serving.model_folder import CONFIG_FILE, default_target, versions
 from tfdrift.serving.signatures import DEFAULT_SAMPLES, ServingModule, check_ops
 from tfdrift.serving.warmup import WARMUP_FILE, synthetic_requests, write_warmup
 from tfdrift.training.run import load_predictor
 
-CONFIG_FILE = "assets/config.json"
 CARD_FILE = "assets.extra/model_card.md"
 EMBEDDED_DATA = ("phantom", "mnist")
 # What is told of the scores; everything else in metrics.json is for whoever has the data.
@@ -65,11 +65,6 @@ def load_run(run_folder: Path) -> tuple[TrainConfig, dict[str, Any], Predictor]:
     if not run_folder.is_dir():
         raise DataError(f"{run_folder} is no folder; give a run folder that `tfdrift train` wrote")
     return load_predictor(run_folder)
-
-
-def default_target(run_folder: Path) -> Path:
-    """Return where the versions of a run's model go unless told otherwise."""
-    return Path("saved_models") / run_folder.resolve().name
 
 
 def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
@@ -173,8 +168,3 @@ def publish(target: Path, write: Callable[[Path], None]) -> Path:
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
         raise ResourceError(f"cannot write to {target} ({reason or error}); choose another --to") from None
-
-
-def versions(target: Path) -> list[int]:
-    """Return the versions of a model, oldest first: the folders that a server would take for one."""
-    return sorted(int(folder.name) for folder in target.iterdir() if folder.name.isdecimal() and folder.is_dir())
