@@ -52,7 +52,5 @@ def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, f
 def _show(run: Path | None, to: Path | None) -> None:
     from tfdrift.serving.model_folder import as_table, default_target, list_models, list_versions
 
-    if run is None and to is None:
-        click.echo(as_table(list_models(MODELS)))
-    else:
-        click.echo(as_table(list_versions(to or default_target(run))))  # pyright: ignore[reportArgumentType]
+    folder = default_target(run) if to is None and run is not None else to
+    click.echo(as_table(list_models(MODELS) if folder is None else list_versions(folder)))
