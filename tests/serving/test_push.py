@@ -60,7 +60,8 @@ def test_a_good_run_is_pushed_with_its_record(run, tmp_path):
 def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
     score(run, low=-0.01)
     with pytest.raises(
-        NotBlessedError, match=r"NOT_BLESSED, not pushed: skill over copy 0.500 .*the lower end of its interval above 0"
+        NotBlessedError,
+        match=r"NOT_BLESSED, not pushed: skill over copy 0.500 .*the lower end of its interval must be above 0",
     ):
         push_run(run, tmp_path / "models/first")
     assert versions(tmp_path / "models/first") == []
@@ -81,7 +82,9 @@ def test_a_blessed_run_is_not_recorded_as_forced(run, tmp_path):
 def test_a_run_worse_than_the_version_served_now_is_not_pushed(run, tmp_path):
     served = push_run(run, tmp_path / "models/first", samples=1).version
     score(run, value=0.47)
-    with pytest.raises(NotBlessedError, match=rf"skill 0.470 \(at least 0.480: version {served.name}, served now"):
+    with pytest.raises(
+        NotBlessedError, match=rf"skill 0.470 \(must be at least 0.480: that of version {served.name}, less 0.02"
+    ):
         push_run(run, tmp_path / "models/first", samples=1)
     assert versions(tmp_path / "models/first") == [int(served.name)]
 
