@@ -54,8 +54,9 @@ class LoadedModel:
         try:
             outputs = self._session.run(fetches, feeds)
         except tf.errors.OpError as error:
-            # What follows the first line tells where the graph was built.
-            raise Refusal(code_of(error.error_code), error.message.split("\n")[0]) from None
+            # The session wraps what an op said into a tale of where the graph was built.
+            said = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+            raise Refusal(code_of(error.error_code), said.message.split("\n")[0]) from None
         return {
             name: np.asarray(value, object if isinstance(value, bytes) else None) for name, value in outputs.items()
         }
