@@ -202,7 +202,7 @@ def test_a_client_that_goes_away_does_not_stop_others(port, connection):
     assert ask(connection, f"{HALF}:predict", ROW) == (200, {"predictions": [2.5]})
 
 
-def test_metrics_count_what_was_asked(port, connection):
+def test_metrics_count_what_was_asked(connection):
     ask(connection, f"{HALF}:predict", ROW)
     connection.request("GET", "/monitoring/prometheus/metrics")
     page = connection.getresponse().read().decode()

@@ -49,7 +49,7 @@ class LoadedModel:
         _check_names(signature, inputs, output_filter)
         for name, value in inputs.items():
             _check_tensor(name, value, signature.inputs[name])
-        fetches = {name: signature.outputs[name].name for name in output_filter or signature.outputs}
+        fetches = {name: signature.outputs[name].name for name in sorted(output_filter or signature.outputs)}
         feeds = {signature.inputs[name].name: value for name, value in inputs.items()}
         try:
             outputs = self._session.run(fetches, feeds)
