@@ -53,6 +53,12 @@ def test_only_the_outputs_asked_for_come(many):
     assert run(many, "ragged", {"x": floats(1)}, ["a"]).keys() == {"a"}
 
 
+def test_the_formats_own_signature_is_not_for_clients(many):
+    refused = refusal(many, "__saved_model_init_op", {})
+    assert refused.code == grpc.StatusCode.INTERNAL
+    assert refused.message.startswith("Expected prediction signature method_name to be one of {")
+
+
 def test_another_dtype_is_refused_not_cast(many):
     refused = refusal(many, "scalar", {"x": np.array([1.0])})
     assert refused.code == grpc.StatusCode.INVALID_ARGUMENT

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -12,6 +13,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tfdrift.serving.refusal import Refusal, code_of, invalid
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+CALLABLE = (
+    tf.saved_model.PREDICT_METHOD_NAME,
+    tf.saved_model.CLASSIFY_METHOD_NAME,
+    tf.saved_model.REGRESS_METHOD_NAME,
+)
+"""What a signature may say it is; others are the format's own, such as the one that initialises the model."""
 LARGEST_INPUT_BYTES = 64 * 2**20
 
 
@@ -44,8 +51,14 @@ class LoadedModel:
             Each output by name.
 
         Raises:
-            Refusal: names, dtypes or shapes are not the signature's, or an op of the graph fails.
+            Refusal: the signature is none that answers; names, dtypes or shapes are not the signature's, or an op of the graph fails.
         """
+        if signature.method_name not in CALLABLE:
+            expected = ", ".join(CALLABLE)
+            raise Refusal(
+                grpc.StatusCode.INTERNAL,
+                f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",
+            )
         _check_names(signature, inputs, output_filter)
         for name, value in inputs.items():
             _check_tensor(name, value, signature.inputs[name])
