@@ -22,9 +22,9 @@ POLL_SECONDS = 0.05
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Two versions of a model, to copy from: version N adds N."""
+    """Two versions of a model, to copy from: y = x / 2 + version / 8, so that y tells both for whole numbers x."""
     base = tmp_path_factory.mktemp("saved")
-    return {version: save_half_plus(base / str(version), plus=version) for version in (1, 2)}
+    return {version: save_half_plus(base / str(version), plus=version / 8) for version in (1, 2)}
 
 
 @pytest.fixture
@@ -38,8 +38,9 @@ def client_of(server) -> Client:
     return Client(f"127.0.0.1:{server.grpc_port}")
 
 
-def answer(client, x=0.0) -> float:
-    return float(client.predict("m", {"x": floats(x)})["y"][0])
+def answering(client) -> float:
+    """Return which version answers."""
+    return 8 * client.predict("m", {"x": floats(0)})["y"][0]
 
 
 def wait_for(condition, seconds=20.0):
@@ -54,7 +55,7 @@ def test_it_returns_when_every_model_is_loaded_or_has_failed(base, tmp_path):
     lines = []
     models = {"m": base, "broken": tmp_path / "broken"}
     with embedded_server(models, report=lines.append) as server, client_of(server) as client:
-        assert answer(client) == 1
+        assert answering(client) == 1
         assert client.status("broken")[0].state == "END"
     assert [line.split(":")[0] for line in lines] == ["m", "broken"]
 
@@ -62,7 +63,7 @@ def test_it_returns_when_every_model_is_loaded_or_has_failed(base, tmp_path):
 def test_a_new_version_is_found_and_takes_over(base, saved):
     with embedded_server({"m": base}, poll_seconds=POLL_SECONDS) as server, client_of(server) as client:
         shutil.copytree(saved[2], base / "2")
-        wait_for(lambda: answer(client) == 2)
+        wait_for(lambda: answering(client) == 2)
         assert [(status.version, status.state) for status in client.status("m")] == [(2, "AVAILABLE"), (1, "END")]
 
 
@@ -74,7 +75,7 @@ def test_no_request_fails_or_is_mixed_up_while_versions_change(base, saved, clie
     def by_grpc(server):
         with client_of(server) as client:
             while not swapped.is_set():
-                check(next(numbers), lambda x: answer(client, x))
+                check(next(numbers), lambda x: float(client.predict("m", {"x": floats(x)})["y"][0]))
 
     def by_rest(server):
         connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=30)
@@ -88,10 +89,10 @@ def test_no_request_fails_or_is_mixed_up_while_versions_change(base, saved, clie
         connection.close()
 
     def check(x, ask):
-        got = ask(x)
-        answered.append(got - x / 2)
-        if got - x / 2 not in (1, 2):
-            wrong.append((x, got))
+        version = 8 * (ask(x) - x / 2)
+        answered.append(version)
+        if version not in (1, 2):
+            wrong.append((x, version))
 
     with embedded_server({"m": base}, poll_seconds=POLL_SECONDS) as server, ThreadPoolExecutor(clients) as pool:
         running = [pool.submit((by_grpc, by_rest)[i % 2], server) for i in range(clients)]
@@ -159,7 +160,7 @@ def test_it_listens_on_ipv6(base):
     if not socket.has_ipv6:
         pytest.skip("no IPv6 on this machine")
     with embedded_server({"m": base}, host="::1") as server, Client(f"[::1]:{server.grpc_port}") as client:
-        assert answer(client) == 1
+        assert answering(client) == 1
         socket.create_connection(("::1", server.rest_port)).close()
 
 

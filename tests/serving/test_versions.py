@@ -26,7 +26,7 @@ def plus(model: VersionedModel) -> float:
 def saved(tmp_path_factory):
     """Two versions of a model, to copy from: version N adds N."""
     base = tmp_path_factory.mktemp("saved")
-    return {version: save_half_plus(base / str(version), plus=version) for version in (1, 2)}
+    return {version: save_half_plus(base / str(version), plus=float(version)) for version in (1, 2)}
 
 
 @pytest.fixture

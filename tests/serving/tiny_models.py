@@ -9,7 +9,7 @@ import tensorflow as tf
 def save_half_plus(folder: Path, plus: float = 2.0) -> Path:
     """Write a TensorFlow 2 model: y = x / 2 + plus."""
     module = tf.Module()
-    module.half, module.plus = tf.Variable(0.5), tf.Variable(float(plus))
+    module.half, module.plus = tf.Variable(tf.constant(0.5)), tf.Variable(tf.constant(plus))
     tf.saved_model.save(module, str(folder), signatures=_traced(lambda x: {"y": module.half * x + module.plus}, x=X))
     return folder
 
@@ -19,7 +19,7 @@ def save_half_plus_tf1(folder: Path, plus: float = 2.0) -> Path:
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(tf.float32, [None], name="x")
-        y = v1.get_variable("half", initializer=0.5) * x + v1.get_variable("plus", initializer=float(plus))
+        y = v1.get_variable("half", initializer=0.5) * x + v1.get_variable("plus", initializer=plus)
         session.run(v1.global_variables_initializer())
         signature = v1.saved_model.predict_signature_def({"x": x}, {"y": y})
         builder = v1.saved_model.Builder(str(folder))

@@ -51,7 +51,7 @@ class LoadedModel:
             Each output by name.
 
         Raises:
-            Refusal: the signature is none that answers; names, dtypes or shapes are not the signature's, or an op of the graph fails.
+            Refusal: the signature is none that answers, names, dtypes or shapes are not its own, or an op fails.
         """
         if signature.method_name not in CALLABLE:
             expected = ", ".join(CALLABLE)
