@@ -113,10 +113,10 @@ def test_requests_under_way_are_answered_before_it_ends(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         with embedded_server({"m": tmp_path / "m"}) as server:
             client = client_of(server)
-            slow = pool.submit(client.predict, "m", {"x": np.array([30_000], np.int32)}, signature="wait")
+            slow = pool.submit(client.predict, "m", {"x": np.array([100_000], np.int32)}, signature="wait")
             time.sleep(0.1)
             assert not slow.done()
-        assert slow.result()["y"] == 30_000
+        assert slow.result()["y"] == 100_000
         client.close()
 
 
