@@ -33,6 +33,12 @@ def run(exported, tmp_path) -> Path:
     return folder
 
 
+@pytest.fixture
+def without_server(monkeypatch) -> None:
+    """Leave out the trial on a server where a test is about something else."""
+    monkeypatch.setattr(push, "try_on_server", lambda *_arguments: None)
+
+
 def score(run: Path, value: float = 0.5, low: float = 0.25) -> None:
     skill = {"value": value, "low": low, "high": value + 0.2}
     (run / "metrics.json").write_text(json.dumps({**METRICS, "skill": skill}))
@@ -68,6 +74,7 @@ def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
     assert not (tmp_path / "models/models.config").exists()
 
 
+@pytest.mark.usefixtures("without_server")
 def test_force_pushes_it_and_is_recorded(run, tmp_path):
     score(run, low=-0.01)
     record = blessing(push_run(run, tmp_path / "models/first", samples=1, force=True).version)
@@ -75,10 +82,12 @@ def test_force_pushes_it_and_is_recorded(run, tmp_path):
     assert [check["name"] for check in record["checks"] if not check["passed"]] == ["above copy"]
 
 
+@pytest.mark.usefixtures("without_server")
 def test_a_blessed_run_is_not_recorded_as_forced(run, tmp_path):
     assert not blessing(push_run(run, tmp_path / "models/first", samples=1, force=True).version)["forced"]
 
 
+@pytest.mark.usefixtures("without_server")
 def test_a_run_worse_than_the_version_served_now_is_not_pushed(run, tmp_path):
     served = push_run(run, tmp_path / "models/first", samples=1).version
     score(run, value=0.47)
@@ -104,6 +113,7 @@ def test_a_model_that_fails_on_a_server_is_not_pushed_even_by_force(run, tmp_pat
     assert not list((tmp_path / "models/first").glob(".staging-*"))
 
 
+@pytest.mark.usefixtures("without_server")
 def test_a_run_that_was_not_scored_is_scored(run, tmp_path, monkeypatch):
     (run / "metrics.json").unlink()
     # The samples that the run was trained on are not those that its configuration names.
