@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
 
 from tfdrift.cohort.digits import digit_samples
 from tfdrift.cohort.phantom import phantom_samples
-from tfdrift.cohort.prepared import Description, read_description, read_parts
+from tfdrift.cohort.prepared import read_description, read_parts
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError, ResourceError, UsageError
 
@@ -22,13 +23,14 @@ def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, m
     """Return the samples that `--data` names.
 
     Args:
-        data: `phantom` or `mnist`.
+        data: `phantom`, `mnist`, or the folder of a cohort.
         image_size: side S of the crops in pixels.
         mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
         mnist_change: `mix`, `grow` or `shrink`.
 
     Raises:
-        DataError: the name is none of these, or the data cannot be had.
+        DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
+        UsageError: the cohort has crops of another size; the message names it.
     """
     if data == "phantom":
         return phantom_samples(image_size=image_size)
@@ -133,16 +135,32 @@ def _read_cohort(folder: Path, image_size: int) -> Samples:
 
 
 def _read_splits(folder: Path) -> Mapping[str, tfds.core.SplitInfo]:
-    return tfds.builder_from_directory(folder).info.splits
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing; copy the whole cohort, or import it again")
+    try:
+        return tfds.builder_from_directory(folder).info.splits
+    except (OSError, ValueError, TypeError, ParseError) as error:  # what damaged JSON has been seen to raise
+        raise DataError(
+            f"the metadata in {folder} cannot be read ({type(error).__name__}); copy the cohort again or import again"
+        ) from None
 
 
 def _read_shard(file: Path, length: int, features: tfds.features.FeaturesDict) -> dict[str, np.ndarray]:
     """Return the columns of a shard, which must hold `length` records."""
+    # A file that ends between two records reads without an error, so one record more is asked for and all are counted.
+    records = tf.data.TFRecordDataset(str(file)).map(features.deserialize_example).batch(length + 1)
     try:
-        records = tf.data.TFRecordDataset(str(file)).map(features.deserialize_example_np)
+        batches = list(records.as_numpy_iterator())
     except tf.errors.OpError as error:
-        raise DataError(f"{file}") from error
-    return {}
+        what = "is missing" if isinstance(error, tf.errors.NotFoundError) else "is cut or damaged"
+        raise DataError(f"{file} {what}; copy the cohort again or import again") from None
+    found = len(batches[0]["pre"]) if len(batches) == 1 else "no" if not batches else f"more than {length}"
+    if found != length:
+        raise DataError(f"{file} holds {found} slices instead of {length}; copy the cohort again or import again")
+    return {
+        name: np.array([text.decode() for text in values]) if values.dtype.kind == "O" else values
+        for name, values in batches[0].items()
+    }
 
 
 def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

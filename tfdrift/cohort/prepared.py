@@ -98,9 +98,7 @@ def read_description(folder: Path) -> Description:
         stored = json.loads(file.read_text(encoding="utf-8"))
         description = Description(**{field.name: stored[field.name] for field in dataclasses.fields(Description)})
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"{folder} holds no import.json; give a folder that `tfdrift cohort import` wrote"
-        ) from None
+        raise DataError(f"{folder} holds no import.json; give a folder that `tfdrift cohort import` wrote") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError) as error:
