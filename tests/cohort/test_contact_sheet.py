@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgba_array
 from matplotlib.patches import Rectangle
 
 from tests.random_samples import make_samples
@@ -93,10 +93,8 @@ def test_a_card_shows_the_slice_with_the_largest_gtvs_and_outlines_both():
     pre, post, drift = [axes for axes in draw_contact_sheet(samples, [row()]).axes if axes.images]
     for axes, image in ((pre, samples.pre), (post, samples.post), (drift, samples.drift)):
         np.testing.assert_array_equal(axes.images[0].get_array(), image[1, ..., 0])
-    outlines = [collection.get_edgecolor() for collection in pre.collections]
-    assert [same_color(found, colour) for found, colour in zip(outlines, (PRE_COLOUR, POST_COLOUR), strict=True)] == [
-        True
-    ] * 2
+    outlines = np.concatenate([np.asarray(collection.get_edgecolor()) for collection in pre.collections])
+    np.testing.assert_array_equal(outlines, to_rgba_array([PRE_COLOUR, POST_COLOUR]))
 
 
 @pytest.mark.parametrize(
