@@ -57,7 +57,9 @@ WARNINGS = "pre: contour 3 of 7 lies on no slice and was moved to the nearest on
 
 
 @pytest.mark.parametrize("count", [1, 3, 11])
-@pytest.mark.parametrize("changed", [{}, {"warnings": WARNINGS, "patient": "p" + 12 * "w", "pre_mm3": "37607.6"}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"warnings": WARNINGS, "patient": 2 * "p6e130f8ecd5b8484", "pre_mm3": "37607.6"}]
+)
 def test_nothing_is_cut_off_or_written_into_the_next_card(count, changed):
     figure = draw_contact_sheet(make_samples(), [row(number, **changed) for number in range(count)])
     figure.canvas.draw()
