@@ -138,9 +138,18 @@ def _look(models: Iterable[VersionedModel], *, at_once: bool) -> None:
 
 def _listener(host: str, port: int) -> socket.socket:
     try:
+        # asyncio sends small answers at once only on sockets that say they are TCP; they would wait 40 ms otherwise.
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
+        raise _cannot_listen(host, port, error.strerror or str(error)) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+        return listener
+    except OSError as error:
+        listener.close()
         raise _cannot_listen(host, port, error.strerror or str(error)) from None
 
 
