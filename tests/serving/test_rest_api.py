@@ -2,6 +2,7 @@ import gzip
 import http.client
 import json
 import socket
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -182,13 +183,13 @@ def test_one_connection_carries_many_requests_and_errors_do_not_close_it(connect
 
 
 def test_small_answers_are_sent_at_once(connection):
-    """A kernel that gathers small packets waits 40 ms for each; the quickest of 20 shows that it does not."""
+    """A kernel that gathers small packets waits 40 ms for each, after the first ones of a connection."""
     seconds = []
-    for _ in range(20):
+    for _ in range(40):
         start = time.perf_counter()
         ask(connection, f"{HALF}:predict", ROW)
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.03
+    assert statistics.median(seconds) < 0.03
 
 
 @pytest.mark.parametrize(
