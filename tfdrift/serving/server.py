@@ -90,7 +90,8 @@ async def _serve(
     ready: Future,
 ) -> None:
     """Listen, load, answer, and drain when the function given to `ready` is called from another thread."""
-    monitoring, stop = Monitoring(), asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    monitoring = Monitoring()
     inference = Inference(models, monitoring)
     with ThreadPoolExecutor(THREADS, "answer") as threads, _listener(host, rest_port) as listener:
         grpc_server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -114,7 +115,6 @@ async def _serve(
         )
         rest = asyncio.create_task(rest_server.serve(sockets=[listener]))
         ready.set_result((server, lambda: loop.call_soon_threadsafe(stop.set)))
-        loop = asyncio.get_running_loop()
         await _watch(models, poll_seconds, stop)
         await healthy.enter_graceful_shutdown()
         rest_server.should_exit = True
