@@ -25,7 +25,7 @@ def channel(tmp_path_factory):
     """A plain gRPC channel to a server with three models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
-    save_half_plus_tf1(base / "of_tf1" / "1", plus=3)
+    save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
     with (
         embedded_server({folder.name: folder for folder in base.iterdir()}) as server,

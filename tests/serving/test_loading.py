@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow.core.framework.types_pb2 import DataType
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tests.serving.tiny_models import floats, save_half_plus, save_half_plus_tf1, save_many
 from tfdrift.serving.loading import LoadedModel, array_of
@@ -47,6 +49,13 @@ def test_strings_and_scalars_come_out_as_arrays(many):
     assert outputs["tag_bytes"].tolist() == [b"a\xff", b""]
     assert outputs["total"].tolist() == [3, 3]
     assert run(many, "scalar", {"x": floats(1, 2)})["total"] == np.float32(3)
+
+
+def test_an_input_with_a_default_may_be_left_out(many):
+    signature = SignatureDef.FromString(many.signatures["scalar"].SerializeToString())
+    signature.defaults["x"].CopyFrom(tf.make_tensor_proto(floats(1, 2)))
+    assert many.run(signature, {})["total"] == 3
+    assert many.run(signature, {"x": floats(5)})["total"] == 5
 
 
 def test_only_the_outputs_asked_for_come(many):
@@ -112,9 +121,10 @@ def test_a_tensor_comes_over_the_wire_as_it_was(value):
     np.testing.assert_array_equal(received, value)
 
 
-def test_one_number_cannot_claim_the_memory_of_a_large_tensor():
-    bomb = tf.make_tensor_proto(1.0, shape=[1])
-    bomb.tensor_shape.dim[0].size = 2**24 + 1
+@pytest.mark.parametrize(("value", "count"), [(1.0, 2**24 + 1), (b"a", 2**23 + 1)])
+def test_one_value_cannot_claim_the_memory_of_a_large_tensor(value, count):
+    bomb = tf.make_tensor_proto(value, shape=[1])
+    bomb.tensor_shape.dim[0].size = count
     with pytest.raises(Refusal, match="64 MiB"):
         array_of("x", bomb)
 
@@ -133,6 +143,7 @@ def test_content_that_does_not_fill_the_shape_is_refused():
         array_of("x", tensor)
 
 
-def test_a_dtype_that_does_not_exist_is_refused():
+@pytest.mark.parametrize("dtype", [999, DataType.DT_INVALID, DataType.DT_RESOURCE, DataType.DT_FLOAT_REF])
+def test_a_dtype_that_is_none_of_a_value_is_refused(dtype):
     with pytest.raises(Refusal, match="not a tensor"):
-        array_of("x", TensorProto(dtype=999))  # pyright: ignore[reportArgumentType]
+        array_of("x", TensorProto(dtype=dtype))

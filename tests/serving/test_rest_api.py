@@ -2,6 +2,8 @@ import gzip
 import http.client
 import json
 import socket
+import statistics
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +22,7 @@ def port(tmp_path_factory):
     """The REST port of a server with three models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
-    save_half_plus_tf1(base / "of_tf1" / "1", plus=3)
+    save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
     with embedded_server({folder.name: folder for folder in base.iterdir()}) as server:
         yield server.rest_port
@@ -178,6 +180,16 @@ def test_one_connection_carries_many_requests_and_errors_do_not_close_it(connect
     for body, status in ((ROW, 200), ({}, 400), (ROW, 200)):
         assert ask(connection, f"{HALF}:predict", body)[0] == status
         assert connection.sock.getsockname() == local
+
+
+def test_small_answers_are_sent_at_once(connection):
+    """A kernel that gathers small packets waits 40 ms for each, after the first ones of a connection."""
+    seconds = []
+    for _ in range(40):
+        start = time.perf_counter()
+        ask(connection, f"{HALF}:predict", ROW)
+        seconds.append(time.perf_counter() - start)
+    assert statistics.median(seconds) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,13 @@ def test_a_model_of_ours_answers_as_it_does_in_process(exported):
     assert outputs.keys() == {"post", "drift"}
     for name, value in outputs.items():
         np.testing.assert_array_equal(value, expected[name])
+
+
+def test_a_client_that_hangs_does_not_hold_up_the_end_for_longer_than_the_drain(base):
+    with socket.socket() as stuck:
+        with embedded_server({"m": base}, drain_seconds=1) as server:
+            stuck.connect(("127.0.0.1", server.rest_port))
+            stuck.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+            time.sleep(0.1)
+            start = time.monotonic()
+        assert 1 <= time.monotonic() - start < 10

@@ -20,6 +20,7 @@ CALLABLE = (
 )
 """What a signature may say it is; others are the format's own, such as the one that initialises the model."""
 LARGEST_INPUT_BYTES = 64 * 2**20
+STRING_BYTES = 8  # the pointer to it; TensorFlow says 0
 
 
 class LoadedModel:
@@ -44,7 +45,7 @@ class LoadedModel:
 
         Args:
             signature: one of `signatures`.
-            inputs: each input by name; strings are object arrays of bytes.
+            inputs: each input by name; strings are object arrays of bytes. Those with a default may be left out.
             output_filter: names of the outputs wanted; all if empty.
 
         Returns:
@@ -59,6 +60,7 @@ class LoadedModel:
                 grpc.StatusCode.INTERNAL,
                 f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",
             )
+        inputs = {name: array_of(name, value) for name, value in signature.defaults.items()} | dict(inputs)
         _check_names(signature, inputs, output_filter)
         for name, value in inputs.items():
             _check_tensor(name, value, signature.inputs[name])
@@ -91,10 +93,10 @@ def array_of(name: str, tensor: TensorProto) -> np.ndarray:
         raise invalid(f"input {name}: the shape is not known")
     try:
         dtype = tf.as_dtype(tensor.dtype)
-        if math.prod(sizes) * dtype.size > LARGEST_INPUT_BYTES:
+        if math.prod(sizes) * (dtype.size or STRING_BYTES) > LARGEST_INPUT_BYTES:
             raise invalid(f"input {name}: {math.prod(sizes)} values are more than {LARGEST_INPUT_BYTES >> 20} MiB")
         return tf.make_ndarray(tensor)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise invalid(f"input {name}: not a tensor: {error}") from None
 
 

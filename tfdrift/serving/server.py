@@ -90,7 +90,8 @@ async def _serve(
     ready: Future,
 ) -> None:
     """Listen, load, answer, and drain when the function given to `ready` is called from another thread."""
-    monitoring, stop = Monitoring(), asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    monitoring = Monitoring()
     inference = Inference(models, monitoring)
     with ThreadPoolExecutor(THREADS, "answer") as threads, _listener(host, rest_port) as listener:
         grpc_server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -114,7 +115,6 @@ async def _serve(
         )
         rest = asyncio.create_task(rest_server.serve(sockets=[listener]))
         ready.set_result((server, lambda: loop.call_soon_threadsafe(stop.set)))
-        loop = asyncio.get_running_loop()
         await _watch(models, poll_seconds, stop)
         await healthy.enter_graceful_shutdown()
         rest_server.should_exit = True
@@ -138,9 +138,18 @@ def _look(models: Iterable[VersionedModel], *, at_once: bool) -> None:
 
 def _listener(host: str, port: int) -> socket.socket:
     try:
+        # asyncio sends small answers at once only on sockets that say they are TCP; they would wait 40 ms otherwise.
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
+        raise _cannot_listen(host, port, error.strerror or str(error)) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+        return listener
+    except OSError as error:
+        listener.close()
         raise _cannot_listen(host, port, error.strerror or str(error)) from None
 
 
