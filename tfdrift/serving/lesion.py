@@ -167,14 +167,13 @@ def sample_seeds(seed: int, structure: int, samples: int, slices: list[int]) -> 
 
 
 def predict_lesion(
-    model: LocalModel | ServedModel, image: np.ndarray, gtv: np.ndarray, crops: Crops, seeds: np.ndarray
+    model: LocalModel | ServedModel, gtv: np.ndarray, crops: Crops, seeds: np.ndarray
 ) -> LesionPrediction:
     """Return K samples of a lesion's second MRI and what they say.
 
     Args:
         model: answers.
-        image: float32 [slices, rows, columns], scanner units.
-        gtv: bool, the same grid.
+        gtv: bool [slices, rows, columns].
         crops: of this lesion.
         seeds: int64 [K, n, 2], from `sample_seeds`.
 
@@ -187,7 +186,7 @@ def predict_lesion(
     answer = predict_batches(model, np.tile(crops.image, (samples, 1, 1, 1)), seeds.reshape(-1, 2))
     post, drift = (answer[name].reshape(samples, count, side, side) for name in ("post", "drift"))
 
-    window, box = _window(crops, image.shape[1:])
+    window, box = _window(crops, gtv.shape[1:])
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
 
     def on_grid(images: np.ndarray) -> np.ndarray:
@@ -216,7 +215,7 @@ def predict_lesion(
     )
 
 
-def _window(crops: Crops, shape: tuple[int, int]) -> tuple[tuple[slice, slice], Box]:
+def _window(crops: Crops, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Box]:
     """Return the part of a slice that holds the box, and the box in it: pasting needs no more."""
     ranges = []
     places = ((crops.box.center_row, crops.spacing_mm[1]), (crops.box.center_column, crops.spacing_mm[2]))

@@ -125,9 +125,7 @@ class ServedModel:
         except BaseException:
             self.close()
             raise
-        self.about = About(
-            name=name, version=self._version, image_size=image_size, sha256=None, facts={}, card=None
-        )
+        self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts={}, card=None)
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         """As `LocalModel.predict`.
@@ -203,12 +201,15 @@ def predict_batches(model: "LocalModel | ServedModel", image: np.ndarray, seed: 
         DataError: the model answers in another shape or with a value that is not finite.
     """
     parts = [
-        model.predict(image[start : start + BATCH], seed[start : start + BATCH]) for start in range(0, len(image), BATCH)
+        model.predict(image[start : start + BATCH], seed[start : start + BATCH])
+        for start in range(0, len(image), BATCH)
     ]
     answer = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
     for name, values in answer.items():
         if values.shape != image.shape or not np.isfinite(values).all():
-            raise DataError(f"the model's {name} is not an image of finite numbers for each crop; train or export again")
+            raise DataError(
+                f"the model's {name} is not an image of finite numbers for each crop; train or export again"
+            )
     return answer
 
 

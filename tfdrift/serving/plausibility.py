@@ -12,9 +12,10 @@ MAX_SLICE_SPACING_MM = 3.0
 """Coarser voxels show a metastasis of 5 mm in two slices or less; radiosurgery plans on 1 to 1.5 mm."""
 
 FEW_SLICES = 3
+ROUNDING = 1e-5  # of the largest signal: what batches of different sizes may differ by
 
 
-def doubts(prediction: LesionPrediction, image_shape: tuple[int, int], facts: Mapping[str, Any]) -> list[str]:
+def doubts(prediction: LesionPrediction, image_shape: tuple[int, ...], facts: Mapping[str, Any]) -> list[str]:
     """Return what speaks against trusting the prediction of a lesion, a sentence each, without identity.
 
     Args:
@@ -27,13 +28,15 @@ def doubts(prediction: LesionPrediction, image_shape: tuple[int, int], facts: Ma
     if ranges:
         found += _beyond_training(prediction.crops, ranges)
     else:
-        found.append("what the model was trained on is not known here, so size and signal could not be compared with it")
-    if prediction.sample_volumes_mm3.size and np.all(prediction.post == prediction.post[0]):
+        found.append(
+            "what the model was trained on is not known here, so size and signal could not be compared with it"
+        )
+    if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
         found.append("all samples are the same: the model draws no noise, so the interval says nothing")
     return found
 
 
-def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, int]) -> list[str]:
+def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) -> list[str]:
     found, crops = [], prediction.crops
     if prediction.touches_edge > 0:
         found.append(
