@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from tfdrift import __version__
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.dicom import parsing, read_header, value_of
+from tfdrift.imaging.dicom_writing import Object, find_source, write_parametric_map, write_segmentation
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
@@ -37,6 +38,11 @@ from tfdrift.serving.plausibility import doubts
 MAX_SAMPLES = 1000
 MAX_SEED = 2**31 - 1
 DISCLAIMER = "research use, not a medical device"
+FIRST_SERIES_NUMBER = 9100  # above the scanner's own series, so that a viewer lists them last
+_MAPS = {
+    "drift_mean": "tfdrift: predicted drift, mean, research use",
+    "drift_std": "tfdrift: predicted drift, std, research use",
+}
 _IDENTITY = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
 _SHORTEST_WORD = 3
 
@@ -102,6 +108,7 @@ def predict_patient(
     document = describe(lesions, skipped, series, model.about, samples=samples, seed=seed)
     with staged(out) as folder:
         write_volumes(folder / "nifti", image, lesions)
+        write_dicom(folder / "dicom", headers, series, lesions, model.about)
         (folder / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
 
@@ -200,15 +207,61 @@ def describe(
 def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
     """Write mean post, mean drift and standard deviation of the drift as NIfTI on the grid of the MRI, float32."""
     folder.mkdir()
-    for name, of_lesion in _VOLUMES.items():
-        volume = np.zeros(image.GetSize()[::-1], np.float32)
-        for lesion in lesions:
-            volume[(lesion.prediction.crops.slices, *lesion.prediction.window)] += of_lesion(lesion.prediction)
-        if name == "drift_std":
-            np.sqrt(volume, out=volume)
-        written = sitk.GetImageFromArray(volume)
+    for name in ("post_mean", "drift_mean", "drift_std"):
+        written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
         written.CopyInformation(image)
         write_nifti(written, folder / f"{name}.nii.gz")
+
+
+def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: list[Lesion], about: About) -> None:
+    """Write the maps of the drift and the predicted GTVs as DICOM objects on the slices that a lesion is on."""
+    folder.mkdir()
+    slices = sorted({k for lesion in lesions for k in lesion.prediction.crops.slices})
+    source = find_source(headers, series, slices)
+    columns, rows, _ = series.grid.size
+    made_by = {
+        "model": f"{about.name} version {about.version}",
+        "model_id": (about.sha256 or "served")[:16],
+    }
+    for number, (name, text) in enumerate(_MAPS.items(), start=1):
+        write_parametric_map(
+            folder / f"{name}.dcm",
+            source,
+            on_slices(name, lesions, slices, (rows, columns)),
+            Object(description=text, label=name.upper(), series_number=FIRST_SERIES_NUMBER + number, **made_by),
+            signed=name == "drift_mean",
+        )
+    masks = np.zeros((len(slices), rows, columns, len(lesions)), bool)
+    for segment, lesion in enumerate(lesions):
+        places = [slices.index(k) for k in lesion.prediction.crops.slices]
+        masks[(places, *lesion.prediction.window, segment)] = lesion.prediction.predicted_gtv
+    about_gtv = Object(
+        description="tfdrift: predicted GTV, research use",
+        label="PREDICTED_GTV",
+        series_number=FIRST_SERIES_NUMBER,
+        **made_by,
+    )
+    write_segmentation(folder / "predicted_gtv.dcm", source, masks, [lesion.roi.name for lesion in lesions], about_gtv)
+
+
+def on_slices(name: str, lesions: list[Lesion], slices: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Return one of `post_mean`, `drift_mean` and `drift_std` on some slices of the grid, 0 outside all crops.
+
+    Args:
+        name: of the map.
+        lesions: which may overlap.
+        slices: indices in the series, every slice of the lesions among them.
+        shape: rows and columns of a slice.
+
+    Returns:
+        float32 [len(slices), rows, columns], scanner units.
+    """
+    volume = np.zeros((len(slices), *shape), np.float32)
+    place = {k: i for i, k in enumerate(slices)}
+    for lesion in lesions:
+        where = ([place[k] for k in lesion.prediction.crops.slices], *lesion.prediction.window)
+        volume[where] += lesion.prediction.drift_variance if name == "drift_std" else getattr(lesion.prediction, name)
+    return np.sqrt(volume) if name == "drift_std" else volume
 
 
 def refuse_used(out: Path) -> None:
@@ -272,10 +325,3 @@ def _describe_lesion(lesion: Lesion) -> dict[str, Any]:
         "crop_mm": prediction.crops.box.side_mm,
         "warnings": lesion.warnings,
     }
-
-
-_VOLUMES: dict[str, Callable[[LesionPrediction], np.ndarray]] = {
-    "post_mean": lambda prediction: prediction.post_mean,
-    "drift_mean": lambda prediction: prediction.drift_mean,
-    "drift_std": lambda prediction: prediction.drift_variance,  # the root is taken of the sum
-}
