@@ -140,6 +140,7 @@ def write_parametric_map(path: Path, source: Source, values: np.ndarray, about: 
             **_placed(source),
             **_named(about),
         )
+        written.Laterality = ""  # must be there, and is empty where a body part is not one of a pair
     written.save_as(path, enforce_file_format=True)
 
 
