@@ -99,9 +99,7 @@ def test_nifti_post_is_the_mri_on_the_side_that_is_left(written):
     points, post = read_nifti(out / "nifti/post_mean.nii.gz")
     left_mm = (points - middle_mm(patient.grid)) @ LEFT
     interior = (np.linalg.norm(points - middle_mm(patient.grid), axis=1) < 3.5) & (np.abs(left_mm) > 1.5)
-    np.testing.assert_allclose(
-        post[interior], np.where(left_mm > 0, MIDDLE + PER_MM * left_mm, 0)[interior], atol=0.51
-    )
+    np.testing.assert_allclose(post[interior], np.where(left_mm > 0, MIDDLE + PER_MM * left_mm, 0)[interior], atol=0.51)
 
 
 def test_segmentation_lies_on_the_patients_side_it_is_on(written):
