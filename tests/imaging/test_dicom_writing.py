@@ -101,7 +101,7 @@ def test_objects_stand_in_the_study_of_the_series_with_its_patient(written, name
 
 @pytest.mark.parametrize("name", ["map", "masks"])
 def test_each_frame_refers_to_the_slice_it_lies_on(written, name):
-    folder, series, _, _ = written
+    folder = written[0]
     dataset = pydicom.dcmread(folder / f"{name}.dcm")
     position_of = {}
     for file in files_of(folder / "MR"):
@@ -144,7 +144,7 @@ def test_a_name_that_dicom_does_not_allow_is_kept_and_nowhere_printed(tmp_path, 
     name = "Secret Person Without Any Caret"
 
     def rename(dataset, _k):
-        dataset.PatientName, dataset.PatientSex = name, "unknown"
+        dataset.PatientName, dataset.PatientSex, dataset.PatientAge = name, "unknown", "Secret age"
 
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -6,6 +6,7 @@ slices. Nothing of that is logged: messages of the library that writes them are 
 
 import contextlib
 import copy
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -141,7 +142,8 @@ def write_parametric_map(path: Path, source: Source, values: np.ndarray, about: 
             **_named(about),
         )
         written.Laterality = ""  # must be there, and is empty where a body part is not one of a pair
-    written.save_as(path, enforce_file_format=True)
+        data = _encoded(written)
+    path.write_bytes(data)
 
 
 def write_segmentation(path: Path, source: Source, masks: np.ndarray, labels: Sequence[str], about: Object) -> None:
@@ -181,7 +183,8 @@ def write_segmentation(path: Path, source: Source, masks: np.ndarray, labels: Se
             **_placed(source),
             **_named(about),
         )
-    written.save_as(path, enforce_file_format=True)
+        data = _encoded(written)
+    path.write_bytes(data)
 
 
 def _completed(header: Dataset, plane: Plane, slice_mm: float) -> Dataset:
@@ -229,6 +232,12 @@ def _named(about: Object) -> dict:
         "software_versions": __version__,
         "transfer_syntax_uid": ExplicitVRLittleEndian,
     }
+
+
+def _encoded(dataset: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 @contextlib.contextmanager
