@@ -25,11 +25,15 @@ def read(folder):
     return [read_header(files[one.file], "a file") for one in series.slices], series
 
 
-def write_both(folder, grid, change=None):
-    """Write a series, and a map and overlapping masks on three of its slices; return what was written."""
+def write_mr(folder, grid, change=None):
     columns, rows, slices = grid.size
     write_series(folder / "MR", grid, np.ones((slices, rows, columns), np.uint16), change)
+
+
+def write_both(folder):
+    """Write a map and overlapping masks on three slices of a series; return what was written."""
     headers, series = read(folder / "MR")
+    columns, rows, _ = series.grid.size
     source = find_source(headers, series, SLICES)
     rng = np.random.default_rng(0)
     values, masks = rng.normal(0, 300, (3, rows, columns)), rng.random((3, rows, columns, 2)) > 0.5
@@ -41,7 +45,8 @@ def write_both(folder, grid, change=None):
 @pytest.fixture(scope="module", params=range(3))
 def written(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dicom")
-    return folder, *write_both(folder, random_grid(np.random.default_rng(request.param)))
+    write_mr(folder, random_grid(np.random.default_rng(request.param)))
+    return folder, *write_both(folder)
 
 
 def frame_slices(dataset, series) -> list[int]:
@@ -123,8 +128,7 @@ def test_an_independent_checker_finds_no_error(written, name):
 
 
 def test_a_lesion_that_vanishes_leaves_an_empty_segment(tmp_path):
-    grid = make_grid()
-    write_series(tmp_path / "MR", grid, np.ones(grid.size[::-1], np.uint16))
+    write_mr(tmp_path, make_grid())
     headers, series = read(tmp_path / "MR")
     empty = np.zeros((2, 6, 7, 1), bool)
     write_segmentation(tmp_path / "masks.dcm", find_source(headers, series, [0, 1]), empty, ["GTV"], ABOUT)
@@ -132,8 +136,7 @@ def test_a_lesion_that_vanishes_leaves_an_empty_segment(tmp_path):
 
 
 def test_slices_that_are_far_apart_are_written(tmp_path):
-    grid = make_grid(size=(7, 6, 9))
-    write_series(tmp_path / "MR", grid, np.ones(grid.size[::-1], np.uint16))
+    write_mr(tmp_path, make_grid(size=(7, 6, 9)))
     headers, series = read(tmp_path / "MR")
     source = find_source(headers, series, [0, 1, 7])
     write_parametric_map(tmp_path / "map.dcm", source, np.zeros((3, 6, 7)), ABOUT, signed=False)
@@ -146,13 +149,14 @@ def test_a_name_that_dicom_does_not_allow_is_kept_and_nowhere_printed(tmp_path, 
     def rename(dataset, _k):
         dataset.PatientName, dataset.PatientSex, dataset.PatientAge = name, "unknown", "Secret age"
 
+    write_mr(tmp_path, make_grid(), rename)
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger().addHandler(handler)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            write_both(tmp_path, make_grid(), rename)
+            write_both(tmp_path)
     finally:
         logging.getLogger().removeHandler(handler)
     captured = capsys.readouterr()
@@ -167,11 +171,13 @@ def test_a_series_without_what_may_be_empty_is_no_obstacle(tmp_path):
         for keyword in ("PatientName", "PatientID", "StudyDate", "SliceThickness"):
             del dataset[keyword]
 
-    write_both(tmp_path, make_grid(), strip)
+    write_mr(tmp_path, make_grid(), strip)
+    write_both(tmp_path)
     assert pydicom.dcmread(tmp_path / "masks.dcm").PatientName == ""
 
 
 @pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID"])
 def test_a_series_that_nothing_can_refer_to_is_refused(tmp_path, keyword):
+    write_mr(tmp_path, make_grid(), lambda dataset, _k: dataset.pop(keyword))
     with pytest.raises(DataError, match="no FrameOfReferenceUID or no StudyInstanceUID"):
-        write_both(tmp_path, make_grid(), lambda dataset, _k: dataset.pop(keyword))
+        write_both(tmp_path)

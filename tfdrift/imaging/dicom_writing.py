@@ -91,7 +91,7 @@ def find_source(headers: Sequence[Dataset], series: Series, slices: Sequence[int
         )
     planes = [series.slices[k].plane for k in slices]
     chosen = {series.slices[k].file: headers[k] for k in slices}
-    with parsing("the series"):
+    with _making():
         images = [_completed(header, planes[0], series.grid.spacing_mm[2]) for header in chosen.values()]
     return Source(
         images=images,
@@ -242,12 +242,14 @@ def _encoded(dataset: Dataset) -> bytes:
 
 @contextlib.contextmanager
 def _making() -> Iterator[None]:
-    """Silence the library, whose messages can quote the patient's name, and turn what it refuses into one line."""
-    logger = logging.getLogger("highdicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """Silence the libraries, whose messages can quote the patient's name, and turn what they refuse into one line."""
+    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         with parsing("the series' header"):
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
