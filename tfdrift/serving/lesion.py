@@ -67,7 +67,7 @@ class LesionPrediction:
         predicted_gtv: bool [n, rows, columns], where at least half of the samples show the lesion.
         volume_mm3: of the lesion now.
         sample_volumes_mm3: float64 [K], of the lesion in each sample.
-        touches_edge: share of the samples in which the lesion reaches the edge of its box.
+        sample_masks: bool [K, n, S, S], the lesion in each sample, on the crops.
     """
 
     crops: Crops
@@ -81,7 +81,7 @@ class LesionPrediction:
     predicted_gtv: np.ndarray
     volume_mm3: float
     sample_volumes_mm3: np.ndarray
-    touches_edge: float
+    sample_masks: np.ndarray
 
     @property
     def interval_mm3(self) -> tuple[float, float]:
@@ -93,6 +93,12 @@ class LesionPrediction:
     def good_response_share(self) -> float:
         """Share of the samples whose volume at the second MRI is below 80% of the volume now."""
         return float(np.mean([response_group(self.volume_mm3, v) == "B" for v in self.sample_volumes_mm3]))
+
+    @property
+    def touches_edge(self) -> float:
+        """Share of the samples in which the lesion reaches the edge of its box."""
+        edges = self.sample_masks[:, :, [0, -1], :], self.sample_masks[:, :, :, [0, -1]].swapaxes(2, 3)
+        return float(np.concatenate(edges, axis=2).any(axis=(1, 2, 3)).mean())
 
     def drift_statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest of the mean drift over the voxels of the GTV, and the mean spread there."""
@@ -193,8 +199,6 @@ def predict_lesion(
         return np.stack([paste_slice(one, box, crops.spacing_mm, shape) for one in images])
 
     masks = np.stack([predicted_mask(on_grid(sample), crops.scale) for sample in post])
-    reaches = np.stack([predicted_mask(sample, crops.scale) for sample in post])
-    at_edge = reaches[:, :, [0, -1], :].any(axis=(1, 2, 3)) | reaches[:, :, :, [0, -1]].any(axis=(1, 2, 3))
     voxel_mm3 = math.prod(crops.spacing_mm)
     # Pasting is linear, so the mean is pasted instead of every sample; the variance needs each of them.
     drift_mean = on_grid(drift.mean(axis=0))
@@ -211,7 +215,7 @@ def predict_lesion(
         predicted_gtv=masks.mean(axis=0) >= 0.5,
         volume_mm3=float(gtv.sum() * voxel_mm3),
         sample_volumes_mm3=masks.sum(axis=(1, 2, 3)) * voxel_mm3,
-        touches_edge=float(at_edge.mean()),
+        sample_masks=np.stack([predicted_mask(sample, crops.scale) for sample in post]),
     )
 
 

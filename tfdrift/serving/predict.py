@@ -34,6 +34,7 @@ from tfdrift.imaging.writing import write_nifti
 from tfdrift.serving.lesion import LesionPrediction, crop_gtv, predict_lesion, sample_seeds
 from tfdrift.serving.models import About, LocalModel, ServedModel
 from tfdrift.serving.plausibility import doubts
+from tfdrift.serving.report import build_report
 
 MAX_SAMPLES = 1000
 MAX_SEED = 2**31 - 1
@@ -109,6 +110,8 @@ def predict_patient(
     with staged(out) as folder:
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
+        report = build_report(document, [lesion.prediction for lesion in lesions], model.about.card)
+        (folder / "report.html").write_text(report, encoding="utf-8")
         (folder / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
 
