@@ -94,7 +94,7 @@ def draw_panels(
         raise DataError("there is no panel to draw; give at least one")
     if row_titles is not None and len(row_titles) != len(rows):
         raise DataError(f"{len(row_titles)} row titles for {len(rows)} rows; give one for each row")
-    scales = _colour_scales(panels, image_range, drift_limit)
+    scales = colour_scales(panels, image_range, drift_limit)
 
     num_columns = max(len(row) for row in rows)
     width = float(np.clip(12 / num_columns, 1.2, 2.2))
@@ -128,7 +128,7 @@ def draw_panels(
             figure.text(place, middle, labels[number], rotation=90, ha="center", va="center", fontsize=_FONT_PT)
         for column, panel in enumerate(row):
             axes = add_axes(left + column * (width + _GAP_INCH), y, width, height)
-            _draw_panel(axes, panel, titles[number][column], scales[panel.kind])
+            draw_panel(axes, panel, titles[number][column], scales[panel.kind])
         y += height + _GAP_INCH
 
     bar_height = min(y - _GAP_INCH - top - title_heights[0], 3.0)
@@ -138,6 +138,42 @@ def draw_panels(
         bar.ax.tick_params(labelsize=0.85 * _FONT_PT, length=2, pad=1.5)
         bar.set_label(_wrap(f"{kind if kind != 'image' else 'signal'}, {unit}", bar_height), fontsize=0.85 * _FONT_PT)
     return figure
+
+
+def colour_scales(
+    panels: list[Panel], image_range: tuple[float, float], drift_limit: float | None
+) -> dict[str, ScalarMappable]:
+    """Return the colours of each kind of panel that occurs; the arguments are those of `draw_panels`."""
+    scales = {}
+    for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
+        values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
+        if kind == "image":
+            low, high = image_range
+        elif kind == "drift":
+            high = drift_limit or robust_limit(values)
+            low = -high
+        else:
+            low, high = 0.0, robust_limit(values)
+        colours = colormaps[_COLOURS[kind]].with_extremes(bad="limegreen")
+        scales[kind] = ScalarMappable(Normalize(low, high), colours)
+    return scales
+
+
+def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
+    """Draw a panel and its contours in axes of its own, with a title in place of the panel's."""
+    low, high = colours.get_clim()
+    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
+    limits = axes.get_xlim(), axes.get_ylim()
+    for mask, colour in panel.contours:
+        if np.any(mask):
+            # One pixel of background all around closes the outline of a mask that touches the border.
+            padded = np.pad(np.asarray(mask, np.float64), 1)
+            columns, rows = np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1
+            axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.0)
+    axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.5, color="0.6")
+    axes.set_title(title, fontsize=_FONT_PT, pad=2)
 
 
 def robust_limit(images: Sequence[np.ndarray]) -> float:
@@ -181,40 +217,6 @@ def write_png(figure: Figure, path: Path) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise ResourceError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
-
-
-def _colour_scales(
-    panels: list[Panel], image_range: tuple[float, float], drift_limit: float | None
-) -> dict[str, ScalarMappable]:
-    scales = {}
-    for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
-        values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
-        if kind == "image":
-            low, high = image_range
-        elif kind == "drift":
-            high = drift_limit or robust_limit(values)
-            low = -high
-        else:
-            low, high = 0.0, robust_limit(values)
-        colours = colormaps[_COLOURS[kind]].with_extremes(bad="limegreen")
-        scales[kind] = ScalarMappable(Normalize(low, high), colours)
-    return scales
-
-
-def _draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
-    low, high = colours.get_clim()
-    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
-    limits = axes.get_xlim(), axes.get_ylim()
-    for mask, colour in panel.contours:
-        if np.any(mask):
-            # One pixel of background all around closes the outline of a mask that touches the border.
-            padded = np.pad(np.asarray(mask, np.float64), 1)
-            columns, rows = np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1
-            axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.0)
-    axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.5, color="0.6")
-    axes.set_title(title, fontsize=_FONT_PT, pad=2)
 
 
 def _wrap(text: str, width_inch: float) -> str:

@@ -110,7 +110,12 @@ def predict_patient(
     with staged(out) as folder:
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
-        report = build_report(document, [lesion.prediction for lesion in lesions], model.about.card)
+        report = build_report(
+            document,
+            [lesion.prediction for lesion in lesions],
+            direction=series.grid.direction,
+            card=model.about.card,
+        )
         (folder / "report.html").write_text(report, encoding="utf-8")
         (folder / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
@@ -200,7 +205,7 @@ def describe(
         "samples": samples,
         "seed": seed,
         "seeds": "numpy.random.SeedSequence([seed, structure, sample, slice]).generate_state(2)",
-        "interval": "5% to 95% quantile of the samples; a spread over samples is no calibrated uncertainty",
+        "interval": "5% and 95% quantile of the samples; their spread is no calibrated uncertainty and far too narrow",
         "probability_of_good_response": "share of the samples whose volume at the second MRI is below 80% of now",
         "skipped": skipped,
         "lesions": [_describe_lesion(lesion) for lesion in lesions],

@@ -13,12 +13,19 @@ from tfdrift.serving.lesion import LesionPrediction
 from tfdrift.serving.pictures import draw_samples, draw_slices, draw_volumes
 
 
-def build_report(document: Mapping[str, Any], predictions: Sequence[LesionPrediction], card: str | None) -> str:
+def build_report(
+    document: Mapping[str, Any],
+    predictions: Sequence[LesionPrediction],
+    *,
+    direction: Sequence[float],
+    card: str | None,
+) -> str:
     """Return the page.
 
     Args:
         document: the content of `prediction.json`.
         predictions: of its lesions, in its order.
+        direction: of the series' grid, 3 x 3 row by row.
         card: the model card, Markdown; None where there is none.
 
     Returns:
@@ -33,7 +40,7 @@ def build_report(document: Mapping[str, Any], predictions: Sequence[LesionPredic
         facts=_facts(model, series, document),
         rows="".join(_row(lesion) for lesion in lesions),
         skipped=_warnings([f"not predicted: {sentence}" for sentence in document["skipped"]]),
-        lesions="".join(_lesion(lesion, one) for lesion, one in zip(lesions, predictions, strict=True)),
+        lesions="".join(_lesion(lesion, one, direction) for lesion, one in zip(lesions, predictions, strict=True)),
         card=f"<pre>{escape(card)}</pre>" if card else f"<p>{_NO_CARD}</p>",
         version=escape(document["tfdrift"]),
     )
@@ -68,7 +75,7 @@ def _row(lesion: Mapping[str, Any]) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _lesion(lesion: Mapping[str, Any], prediction: LesionPrediction) -> str:
+def _lesion(lesion: Mapping[str, Any], prediction: LesionPrediction, direction: Sequence[float]) -> str:
     drift = lesion["drift_in_gtv_scanner_units"]
     predicted = lesion["volume_predicted_mm3"]
     summary = (
@@ -84,7 +91,9 @@ def _lesion(lesion: Mapping[str, Any], prediction: LesionPrediction) -> str:
         summary=escape(summary),
         warnings=_warnings(lesion["warnings"]),
         volumes=_picture(draw_volumes(prediction), "Volumes of the samples beside the volume now"),
-        slices=_picture(draw_slices(prediction), "MRI, predicted MRI, drift and its spread on up to three slices"),
+        slices=_picture(
+            draw_slices(prediction, direction), "MRI, predicted MRI, drift and its spread on up to three slices"
+        ),
         samples=_picture(draw_samples(prediction), "Samples of the largest slice"),
     )
 
@@ -112,7 +121,8 @@ _PAGE = Template("""<!doctype html>
 <style>$style</style>
 </head>
 <body>
-<p class="banner"><b>Research use, not a medical device.</b> A model's guess; no decision about a patient may rest on it.</p>
+<p class="banner"><b>Research use, not a medical device.</b> A model's guess: no decision about a patient may rest on
+it.</p>
 <main>
 <header>
 <p class="maker">tfdrift</p>
@@ -127,9 +137,11 @@ _PAGE = Template("""<!doctype html>
 <tbody>$rows</tbody>
 </table>
 $skipped
-<p class="note">The second MRI is predicted, not the follow-up. <i>Volume below 80% of now</i> is the share of samples in
-which the lesion of the second MRI has less than 80% of its volume now; the response group of the literature compares the
-follow-up instead. The interval is the spread of the samples, which is no calibrated uncertainty.</p>
+<p class="note">The second MRI is predicted, not the follow-up. <i>Volume below 80% of now</i> is the share of samples
+in which the lesion of the second MRI has less than 80% of its volume now; the response group of the literature compares
+the follow-up instead. The interval is the spread of the samples. It holds the noise
+of the method alone and nothing of what the model does not know, so the truth lies outside far more often than in 10% of
+cases.</p>
 </section>
 $lesions
 <section>
@@ -190,7 +202,7 @@ a { color: inherit; text-decoration-color: var(--line); }
 .doubts { margin: .8rem 0; padding: .6rem .9rem .6rem 2rem; background: #fff7e0; border-left: 4px solid #e0b024;
   font-size: 14px; }
 figure { margin: .8rem 0 0; }
-img { max-width: 100%; height: auto; display: block; }
+img { width: 100%; height: auto; display: block; }
 .now { color: var(--gold); font-weight: 600; }
 .then { color: var(--blue); font-weight: 600; }
 pre { white-space: pre-wrap; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; background: #f6f8fa;
