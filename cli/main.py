@@ -48,8 +48,9 @@ def cli() -> None:
       tfdrift train method1 --out runs/first
       tfdrift export runs/first
 
-    Exit codes: 0 done, 2 usage, 3 bad input data, 4 environment (unwritable folder, missing program, port taken), 5
-    training diverged, 130 and 143 stopped by a signal after a checkpoint. Research use, not a medical device.
+    Exit codes: 0 done, 1 model not good enough to be served, 2 usage, 3 bad input data, 4 environment (unwritable
+    folder, missing program, port taken), 5 training diverged, 130 and 143 stopped by a signal after a checkpoint.
+    Research use, not a medical device.
     """
 
 

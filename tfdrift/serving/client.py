@@ -7,7 +7,6 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
 from tensorflow_serving.apis.model_pb2 import ModelSpec
@@ -19,7 +18,11 @@ from tfdrift.errors import DataError, ResourceError
 
 DEADLINE_SECONDS = 60.0
 UNLIMITED_MESSAGES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-BAD_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
+BAD_REQUEST = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,  # TF Serving's answer to a signature that the model does not have
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # gRPC's to a message that is larger than the server takes
+)
 
 
 class TensorInfo(NamedTuple):
@@ -175,7 +178,7 @@ def _spec(name: str, version: int | None, signature: str = "") -> ModelSpec:
 def _tensors(definitions: Mapping[str, Any]) -> dict[str, TensorInfo]:
     return {
         key: TensorInfo(
-            DataType.Name(info.dtype).removeprefix("DT_").lower(),
+            tf.as_dtype(info.dtype).name,
             None
             if info.tensor_shape.unknown_rank
             else tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim),
