@@ -127,6 +127,7 @@ class Client:
         return {
             key: Signature(_tensors(definition.inputs), _tensors(definition.outputs))
             for key, definition in signatures.items()
+            if definition.method_name  # the format's own have none
         }
 
     def status(self, name: str, *, version: int | None = None) -> list[VersionStatus]:

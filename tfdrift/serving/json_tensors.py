@@ -18,6 +18,8 @@ from tfdrift.serving.loading import DEFAULT_SIGNATURE
 from tfdrift.serving.refusal import invalid, unimplemented
 
 BYTES_SUFFIX = "_bytes"
+FLOAT_DIGITS = {tf.float16: 11, tf.float32: 24, tf.float64: 53}
+"""Binary digits of the floats that JSON can hold: an integer of more digits would not come through as it is."""
 
 
 class PredictBody(NamedTuple):
@@ -163,7 +165,7 @@ def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
         accepted = {bool}
     elif dtype.is_integer and not dtype.is_quantized:
         accepted = {int}
-    elif dtype in (tf.float16, tf.float32, tf.float64):
+    elif dtype in FLOAT_DIGITS:
         accepted = {int, float}
     else:
         raise unimplemented(f"input {name}: JSON cannot hold {dtype.name}; use gRPC")
@@ -180,9 +182,8 @@ def _exact(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
             array = np.array(leaves, dtype.as_numpy_dtype)
     except OverflowError:
         raise invalid(f"input {name}: a number is out of the range of {dtype.name}") from None
-    if dtype.is_floating:
-        largest_integer = 2 ** (np.finfo(array.dtype).nmant + 1)
-        lost = any(type(leaf) is int and abs(leaf) >= largest_integer for leaf in leaves)
+    if dtype in FLOAT_DIGITS:
+        lost = any(type(leaf) is int and abs(leaf) >= 2 ** FLOAT_DIGITS[dtype] for leaf in leaves)
         if lost or not np.array_equal(np.isfinite(array), np.isfinite(np.array(leaves, np.float64))):
             raise invalid(f"input {name}: Cannot convert JSON value to {dtype.name} without loss of precision.")
     return array

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -12,6 +13,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 from tfdrift.serving.refusal import Refusal, code_of, invalid
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+CALLABLE = (
+    tf.saved_model.PREDICT_METHOD_NAME,
+    tf.saved_model.CLASSIFY_METHOD_NAME,
+    tf.saved_model.REGRESS_METHOD_NAME,
+)
+"""What a signature may say it is; others are the format's own, such as the one that initialises the model."""
 LARGEST_INPUT_BYTES = 64 * 2**20
 
 
@@ -44,18 +51,25 @@ class LoadedModel:
             Each output by name.
 
         Raises:
-            Refusal: names, dtypes or shapes are not the signature's, or an op of the graph fails.
+            Refusal: the signature is none that answers, names, dtypes or shapes are not its own, or an op fails.
         """
+        if signature.method_name not in CALLABLE:
+            expected = ", ".join(CALLABLE)
+            raise Refusal(
+                grpc.StatusCode.INTERNAL,
+                f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",
+            )
         _check_names(signature, inputs, output_filter)
         for name, value in inputs.items():
             _check_tensor(name, value, signature.inputs[name])
-        fetches = {name: signature.outputs[name].name for name in output_filter or signature.outputs}
+        fetches = {name: signature.outputs[name].name for name in sorted(output_filter or signature.outputs)}
         feeds = {signature.inputs[name].name: value for name, value in inputs.items()}
         try:
             outputs = self._session.run(fetches, feeds)
         except tf.errors.OpError as error:
-            # What follows the first line tells where the graph was built.
-            raise Refusal(code_of(error.error_code), error.message.split("\n")[0]) from None
+            # The session wraps what an op said into a tale of where the graph was built.
+            said = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+            raise Refusal(code_of(error.error_code), said.message.split("\n")[0]) from None
         return {
             name: np.asarray(value, object if isinstance(value, bytes) else None) for name, value in outputs.items()
         }

@@ -29,8 +29,8 @@ from tfdrift.serving.versions import LARGEST_VERSION
 LARGEST_BODY_BYTES = 64 * 2**20
 METRICS_PATH = "/monitoring/prometheus/metrics"
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_ASKING = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.IGNORECASE)
-_LOOKING = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
+_ASKING = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
+_LOOKING = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
 
 
 def rest_app(inference: Inference, monitoring: Monitoring, threads: Executor) -> Starlette:
@@ -76,7 +76,7 @@ class _RestApi:
             return refusal.http_status, json.dumps({"error": refusal.message}).encode()
 
     def _ask(self, asked: re.Match, body: bytes) -> bytes:
-        method, spec = asked["method"].lower(), _spec(asked)
+        method, spec = asked["method"], _spec(asked)
         if method != "predict":
             raise unimplemented(f"{method} is not supported; ask the same signature by predict")
         with self._inference.counted(spec.name, "REST"):

@@ -88,6 +88,7 @@ class VersionedModel:
         else:
             wanted = list(folders)  # what answers was deleted, so the newest of the others takes over
         files = {version: _files(folders[version]) for version in wanted}
+        self._failed = {version: seen for version, seen in self._failed.items() if version in folders}
         kept = {*folders, serving.version} if serving else set(folders)
         self.states = {version: state for version, state in self.states.items() if version in kept}
         for version in sorted(wanted, reverse=True):
