@@ -86,8 +86,9 @@ def write_formula(
     module = tf.Module()
     image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
     seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
-    signature = tf.function(formula, input_signature=[image, seed]).get_concrete_function()
-    tf.saved_model.save(module, str(versions / "7"), signatures={"serving_default": signature})
+    module.ones = tf.Variable(tf.ones(1000))  # so that there are files of variables, as in every trained model
+    answer = tf.function(lambda image, seed: formula(module.ones[0] * image, seed), input_signature=[image, seed])
+    tf.saved_model.save(module, str(versions / "7"), signatures={"serving_default": answer.get_concrete_function()})
     (versions / "7/assets").mkdir(exist_ok=True)
     document = {"step": 3, "train": {"image_size": size, "method": "method1", "data": "phantom"}, **facts}
     (versions / "7/assets/config.json").write_text(json.dumps(document))

@@ -12,10 +12,11 @@ from google.protobuf.message import DecodeError
 
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.serving.client import Client, Signature, TensorInfo
-from tfdrift.serving.export import versions
+from tfdrift.serving.model_folder import CONFIG_FILE, versions
 
 SIGNATURE = "serving_default"
-BATCH = 64  # crops a request: 256 kB of 32 x 32 pixels
+BATCH = 64
+BATCH_PIXELS = 2**22  # 16 MB a request, of the 64 that the embedded server takes at most
 
 
 class About(NamedTuple):
@@ -49,10 +50,10 @@ class LocalModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder = newest_version(folder)
+        folder = version_folder(folder)
         where = f"the model version {folder.name}"
         try:
-            facts = json.loads((folder / "assets/config.json").read_text(encoding="utf-8"))
+            facts = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
             trained_size = facts["train"]["image_size"]
             # Kept, because the signature does not keep the weights alive.
             self._model = tf.saved_model.load(str(folder))
@@ -141,7 +142,7 @@ class ServedModel:
         self._client.close()
 
 
-def newest_version(folder: Path) -> Path:
+def version_folder(folder: Path) -> Path:
     """Return the folder itself if it holds a SavedModel, or the newest version in it.
 
     Raises:
@@ -190,7 +191,7 @@ def image_size_of(signature: Signature, where: str) -> int:
 
 
 def predict_batches(model: "LocalModel | ServedModel", image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `post` and `drift` of any number of crops, asked for `BATCH` at a time.
+    """Return `post` and `drift` of any number of crops, asked for in batches.
 
     Args:
         model: answers.
@@ -200,10 +201,9 @@ def predict_batches(model: "LocalModel | ServedModel", image: np.ndarray, seed: 
     Raises:
         DataError: the model answers in another shape or with a value that is not finite.
     """
-    parts = [
-        model.predict(image[start : start + BATCH], seed[start : start + BATCH])
-        for start in range(0, len(image), BATCH)
-    ]
+    batch = max(1, min(BATCH, BATCH_PIXELS // image[0].size))
+    starts = range(0, len(image), batch)
+    parts = [model.predict(image[start : start + batch], seed[start : start + batch]) for start in starts]
     answer = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
     for name, values in answer.items():
         if values.shape != image.shape or not np.isfinite(values).all():
