@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, to_mm, write, write_series
 from tfdrift.imaging.geometry import Grid
+from tfdrift.serving.models import About
 
 SIZE = 16
 LEFT = np.array([1.0, 0.0, 0.0])
@@ -93,6 +94,33 @@ def write_formula(
     document = {"step": 3, "train": {"image_size": size, "method": "method1", "data": "phantom"}, **facts}
     (versions / "7/assets/config.json").write_text(json.dumps(document))
     return versions / "7"
+
+
+class PythonModel:
+    """A model whose `post` and `drift` are a NumPy formula of image and seed, for what needs no TensorFlow."""
+
+    def __init__(self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], **facts) -> None:
+        self._formula = formula
+        self.about = About(name="formula", version=None, image_size=SIZE, sha256=None, facts=facts, card=None)
+
+    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+        return self._formula(image, seed)
+
+
+def same(image: np.ndarray, _seed: np.ndarray) -> dict[str, np.ndarray]:
+    """Nothing changes."""
+    return {"post": image, "drift": np.zeros_like(image)}
+
+
+def factor_of(seed: np.ndarray) -> np.ndarray:
+    """A number from 0.5 to 1.5 for each seed."""
+    return (0.5 + seed[..., 0] / 2**32).astype(np.float32)
+
+
+def scaled(image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+    """Each image becomes brighter or darker, as its seed says."""
+    post = image * factor_of(seed)[:, None, None, None]
+    return {"post": post, "drift": post - image}
 
 
 def brighter_than_middle(image: tf.Tensor, _seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -12,7 +12,7 @@ from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
 from tfdrift.cohort.pairing import response_group
 from tfdrift.errors import DataError
 from tfdrift.evaluation.volumes import predicted_mask
-from tfdrift.serving.models import LocalModel, ServedModel, predict_batches
+from tfdrift.serving.models import Model, predict_batches
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the samples' volumes between which 90% of them lie."""
@@ -172,9 +172,7 @@ def sample_seeds(seed: int, structure: int, samples: int, slices: list[int]) -> 
     return np.array(words, np.int64)
 
 
-def predict_lesion(
-    model: LocalModel | ServedModel, gtv: np.ndarray, crops: Crops, seeds: np.ndarray
-) -> LesionPrediction:
+def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
     """Return K samples of a lesion's second MRI and what they say.
 
     Args:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +37,21 @@ class About(NamedTuple):
     sha256: str | None
     facts: Mapping[str, Any]
     card: str | None
+
+
+class Model(Protocol):
+    """What answers, wherever it is."""
+
+    about: About
+
+    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
+
+        Args:
+            image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
+            seed: int64 [N, 2].
+        """
+        ...
 
 
 class LocalModel:
@@ -84,12 +99,7 @@ class LocalModel:
         )
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
-
-        Args:
-            image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
-            seed: int64 [N, 2].
-        """
+        """As `Model.predict`."""
         answer = self._function(image=tf.constant(image), seed=tf.constant(seed))
         return {name: answer[name].numpy() for name in ("post", "drift")}
 
@@ -129,7 +139,7 @@ class ServedModel:
         self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts={}, card=None)
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-        """As `LocalModel.predict`.
+        """As `Model.predict`.
 
         Raises:
             DataError: the server refuses the request.
@@ -190,7 +200,7 @@ def image_size_of(signature: Signature, where: str) -> int:
     return side
 
 
-def predict_batches(model: "LocalModel | ServedModel", image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
     """Return `post` and `drift` of any number of crops, asked for in batches.
 
     Args:

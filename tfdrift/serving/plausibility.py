@@ -50,7 +50,7 @@ def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) ->
     if crops.left_out:
         found.append(f"{crops.left_out} slices of the lesion are too small for a crop pixel and left out")
     if len(crops.slices) < FEW_SLICES:
-        found.append(f"the lesion is on {len(crops.slices)} slices only")
+        found.append(f"the lesion is on {len(crops.slices)} slice{'s' * (len(crops.slices) > 1)} only")
     slice_mm, *plane_mm = crops.spacing_mm
     if max(plane_mm) > MAX_PLANE_SPACING_MM or slice_mm > MAX_SLICE_SPACING_MM:
         found.append(

@@ -32,7 +32,7 @@ from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.imaging.writing import write_nifti
 from tfdrift.serving.lesion import LesionPrediction, crop_gtv, predict_lesion, sample_seeds
-from tfdrift.serving.models import About, LocalModel, ServedModel
+from tfdrift.serving.models import About, Model
 from tfdrift.serving.plausibility import doubts
 from tfdrift.serving.report import build_report
 
@@ -65,7 +65,7 @@ class Lesion(NamedTuple):
 
 
 def predict_patient(
-    model: LocalModel | ServedModel,
+    model: Model,
     *,
     series_dir: Path,
     rtstruct: Path,
@@ -302,9 +302,7 @@ def staged(out: Path) -> Iterator[Path]:
         raise ResourceError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
 
 
-def _predict(
-    model: LocalModel | ServedModel, image: sitk.Image, roi: Roi, label: str, *, samples: int, seed: int
-) -> Lesion:
+def _predict(model: Model, image: sitk.Image, roi: Roi, label: str, *, samples: int, seed: int) -> Lesion:
     mask, warnings = rasterise(roi, image)
     voxels, gtv = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(mask).astype(bool)
     column_mm, row_mm, slice_mm = image.GetSpacing()
