@@ -99,9 +99,9 @@ def write_formula(
 class PythonModel:
     """A model whose `post` and `drift` are a NumPy formula of image and seed, for what needs no TensorFlow."""
 
-    def __init__(self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], **facts) -> None:
+    def __init__(self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE) -> None:
         self._formula = formula
-        self.about = About(name="formula", version=None, image_size=SIZE, sha256=None, facts=facts, card=None)
+        self.about = About(name="formula", version=None, image_size=size, sha256=None, facts={}, card=None)
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         return self._formula(image, seed)

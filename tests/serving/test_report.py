@@ -7,6 +7,7 @@ import pytest
 
 from tests.imaging.mock_dicom import make_grid
 from tests.serving.patients import ORIENTATIONS, SIZE, PythonModel, ball, scaled
+from tfdrift.serving import report
 from tfdrift.serving.lesion import crop_gtv, predict_lesion, sample_seeds
 from tfdrift.serving.report import build_report
 
@@ -50,6 +51,17 @@ def build(prediction, document, card=None) -> str:
     return build_report(document, [prediction], direction=ORIENTATIONS["axial"], card=card)
 
 
+@pytest.fixture(scope="module")
+def page(prediction):
+    return Page(build(prediction, make_document()))
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Leave out what takes most of the time and does not depend on the document."""
+    monkeypatch.setattr(report, "_picture", lambda *_: "")
+
+
 class Page(html.parser.HTMLParser):
     """The text of a page, its tags, and what it would load."""
 
@@ -71,8 +83,7 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(prediction):
-    page = Page(build(prediction, make_document()))
+def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page):
     assert page.open == []
     assert page.loads
     assert all(load.startswith("data:image/png;base64,") for load in page.loads)
@@ -89,14 +100,15 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(prediction):
         "not predicted: GTV 5 has no closed contours",
     ],
 )  # fmt: skip
-def test_the_page_says(prediction, said):
-    assert said in Page(build(prediction, make_document())).text
+def test_the_page_says(page, said):
+    assert said in page.text
 
 
-def test_three_pictures_for_a_lesion(prediction):
-    assert Page(build(prediction, make_document())).tags.count("img") == 3
+def test_three_pictures_for_a_lesion(page):
+    assert page.tags.count("img") == 3
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_card_is_shown_as_it_is(prediction):
     card = "# Card\n\n- " + HOSTILE
     page = Page(build(prediction, make_document(), card))
@@ -104,10 +116,11 @@ def test_the_card_is_shown_as_it_is(prediction):
     assert "script" not in page.tags
 
 
-def test_without_a_card_the_page_says_so(prediction):
-    assert "No model card came with the model" in Page(build(prediction, make_document())).text
+def test_without_a_card_the_page_says_so(page):
+    assert "No model card came with the model" in page.text
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_names_and_warnings_cannot_break_the_page(prediction):
     document = json.loads(json.dumps(make_document()))
     document["model"]["name"] = document["lesions"][0]["name"] = HOSTILE
@@ -117,6 +130,7 @@ def test_names_and_warnings_cannot_break_the_page(prediction):
     assert page.text.count(HOSTILE) == 5  # the model, the table, the heading, and two warnings
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_server_that_tells_little_is_named_as_such(prediction):
     model = {"name": "m", "version": 7, "sha256": None, "method": None, "data": None, "step": None}
     text = Page(build(prediction, make_document(model=model))).text

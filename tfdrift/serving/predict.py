@@ -105,6 +105,7 @@ def predict_patient(
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
     headers = read_headers(files_of(series_dir), series)
     rois, skipped = find_lesions(rtstruct, series, roi, headers[0])
+    find_source(headers, series, [0])  # refused before the model is asked
     lesions = [_predict(model, image, one, public_label(one, headers[0]), samples=samples, seed=seed) for one in rois]
     document = describe(lesions, skipped, series, model.about, samples=samples, seed=seed)
     with staged(out) as folder:
@@ -149,7 +150,7 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str, header: Dataset) 
     usable = [one for one in matching if not faults[one.number]]
     if not usable:
         raise DataError(
-            f"no structure that matches --roi can be used; structure {matching[0].number} {faults[matching[0].number]}"
+            f"no structure that matches --roi can be used: structure {matching[0].number} {faults[matching[0].number]}"
         )
     return usable, skipped
 
