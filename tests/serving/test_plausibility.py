@@ -64,8 +64,16 @@ def test_a_crop_beyond_the_image_is_said():
 
 
 def test_few_slices_are_said():
-    (said,) = doubts(predict(gtv=ball(GRID, radius_mm=1.5)), SHAPE, KNOWN)
+    gtv = ball(GRID)
+    gtv[6:] = gtv[:5] = False
+    (said,) = doubts(predict(gtv=gtv), SHAPE, KNOWN)
     assert said == "the lesion is on 1 slice only"
+
+
+def test_few_voxels_are_said():
+    gtv = ball(GRID, radius_mm=3.0)
+    (said,) = doubts(predict(gtv=gtv), SHAPE, KNOWN)
+    assert said == f"the lesion has only {gtv.sum()} voxels, so its volume changes in steps of {100 / gtv.sum():.0f}%"
 
 
 def test_slices_left_out_are_said():

@@ -126,7 +126,7 @@ def draw_volumes(prediction: LesionPrediction) -> Figure:
     axes.plot(volumes, np.zeros(len(volumes)), "|", color=_INK, ms=12, alpha=0.7)
     axes.set(xlim=(0, highest), ylim=(-0.6, 1.7), yticks=[0, 1], xlabel="volume, mm³")
     axes.set_yticklabels(["each sample", "mean and 90%"])
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.tick_params(labelsize=8, colors=_INK, length=3)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.label.set(fontsize=8, color=_INK)

@@ -12,6 +12,7 @@ MAX_SLICE_SPACING_MM = 3.0
 """Coarser voxels show a metastasis of 5 mm in two slices or less; radiosurgery plans on 1 to 1.5 mm."""
 
 FEW_SLICES = 3
+FEW_VOXELS = 100
 ROUNDING = 1e-5  # of the largest signal: what batches of different sizes may differ by
 
 
@@ -51,6 +52,9 @@ def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) ->
         found.append(f"{crops.left_out} slices of the lesion are too small for a crop pixel and left out")
     if len(crops.slices) < FEW_SLICES:
         found.append(f"the lesion is on {len(crops.slices)} slice{'s' * (len(crops.slices) > 1)} only")
+    voxels = int(prediction.gtv.sum())
+    if voxels < FEW_VOXELS:
+        found.append(f"the lesion has only {voxels} voxels, so its volume changes in steps of {100 / voxels:.0f}%")
     slice_mm, *plane_mm = crops.spacing_mm
     if max(plane_mm) > MAX_PLANE_SPACING_MM or slice_mm > MAX_SLICE_SPACING_MM:
         found.append(
