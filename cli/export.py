@@ -25,7 +25,7 @@ def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, f
 
     The graph holds the normalisation and the whole sampler; whoever loads it needs nothing of tfdrift. The version
     shows only when it is blessed, better than predicting no change and no worse than the version served now on
-    held-out patients, and when a server has answered every signature as the network does. Otherwise nothing is
+    held-out patients, and when a server has answered every signature as the network does. Otherwise no version is
     written and the exit code is 1.
 
     \b
@@ -43,8 +43,9 @@ def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, f
     from tfdrift.serving.push import push_run
 
     pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force)
+    click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
     for check in pushed.checks:
-        click.echo(f"{'blessed' if check.passed else 'FORCED':<17}{check.said}")
+        click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")
     click.echo(f"SavedModel       {pushed.version}")
     click.echo(f"look inside      saved_model_cli show --dir {pushed.version} --all")
 

@@ -29,7 +29,8 @@ def test_a_run_becomes_a_version_and_is_listed(run, tmp_path, capsys, monkeypatc
     (version,) = [folder for folder in (tmp_path / "saved_models/first").iterdir() if folder.name.isdigit()]
     output = capsys.readouterr().out
     assert f"SavedModel       {version.relative_to(tmp_path)}" in output
-    assert "blessed          skill over copy 0.500 [0.250, 0.750]" in output
+    assert "blessing         BLESSED" in output
+    assert "passed           skill over copy 0.500 [0.250, 0.750]" in output
     assert (version / "saved_model.pb").is_file()
     tables = []
     for arguments in ([], [str(run)], ["--to", "saved_models/first"]):
@@ -44,9 +45,11 @@ def test_a_run_that_is_not_blessed_ends_with_1_and_names_the_threshold(run, tmp_
     assert exit_code(["export", str(run), "--to", str(tmp_path / "models/first")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("Error: NOT_BLESSED")
-    assert "the lower end of its interval above 0" in error
+    assert "the lower end of its interval must be above 0" in error
     assert exit_code(["export", str(run), "--to", str(tmp_path / "models/first"), "--force"]) == 0
-    assert "FORCED           skill over copy" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "blessing         FORCED" in output
+    assert "not passed       skill over copy 0.500 [-0.250, 0.750]" in output
 
 
 def test_neither_run_nor_list_ends_with_2(capsys):

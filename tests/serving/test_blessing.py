@@ -58,9 +58,9 @@ def test_scores_that_cannot_be_compared_do_not_bless(other):
 def test_the_sentences_name_value_and_threshold():
     said = [check.said for check in bless(scores(0.31, -0.02), "ours", served(0.4))]
     assert said == [
-        "8 held-out patients (at least 2)",
-        "skill over copy 0.310 [-0.020, 0.510] (the lower end of its interval above 0)",
-        "skill 0.310 (at least 0.380: version 1700000000, served now, less 0.02)",
+        "8 held-out patients (must be at least 2)",
+        "skill over copy 0.310 [-0.020, 0.510] (the lower end of its interval must be above 0)",
+        "skill 0.310 (must be at least 0.380: that of version 1700000000, less 0.02)",
     ]
 
 

@@ -140,42 +140,6 @@ def draw_panels(
     return figure
 
 
-def colour_scales(
-    panels: list[Panel], image_range: tuple[float, float], drift_limit: float | None
-) -> dict[str, ScalarMappable]:
-    """Return the colours of each kind of panel that occurs; the arguments are those of `draw_panels`."""
-    scales = {}
-    for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
-        values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
-        if kind == "image":
-            low, high = image_range
-        elif kind == "drift":
-            high = drift_limit or robust_limit(values)
-            low = -high
-        else:
-            low, high = 0.0, robust_limit(values)
-        colours = colormaps[_COLOURS[kind]].with_extremes(bad="limegreen")
-        scales[kind] = ScalarMappable(Normalize(low, high), colours)
-    return scales
-
-
-def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
-    """Draw a panel and its contours in axes of its own, with a title in place of the panel's."""
-    low, high = colours.get_clim()
-    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
-    limits = axes.get_xlim(), axes.get_ylim()
-    for mask, colour in panel.contours:
-        if np.any(mask):
-            # One pixel of background all around closes the outline of a mask that touches the border.
-            padded = np.pad(np.asarray(mask, np.float64), 1)
-            columns, rows = np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1
-            axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.0)
-    axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.5, color="0.6")
-    axes.set_title(title, fontsize=_FONT_PT, pad=2)
-
-
 def robust_limit(images: Sequence[np.ndarray]) -> float:
     """Return the 99.5th percentile of the absolute values that are neither zero nor infinite, or 1 if there is none.
 
@@ -217,6 +181,42 @@ def write_png(figure: Figure, path: Path) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise ResourceError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+
+
+def colour_scales(
+    panels: Sequence[Panel], image_range: tuple[float, float] = (0.0, 1.0), drift_limit: float | None = None
+) -> dict[str, ScalarMappable]:
+    """Return the colours of each kind of panel that occurs; the arguments are those of `draw_panels`."""
+    scales = {}
+    for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
+        values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
+        if kind == "image":
+            low, high = image_range
+        elif kind == "drift":
+            high = drift_limit or robust_limit(values)
+            low = -high
+        else:
+            low, high = 0.0, robust_limit(values)
+        colours = colormaps[_COLOURS[kind]].with_extremes(bad="limegreen")
+        scales[kind] = ScalarMappable(Normalize(low, high), colours)
+    return scales
+
+
+def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
+    """Draw a panel into axes, with a title already wrapped and one of `colour_scales`."""
+    low, high = colours.get_clim()
+    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
+    limits = axes.get_xlim(), axes.get_ylim()
+    for mask, colour in panel.contours:
+        if np.any(mask):
+            # One pixel of background all around closes the outline of a mask that touches the border.
+            padded = np.pad(np.asarray(mask, np.float64), 1)
+            columns, rows = np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1
+            axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.0)
+    axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.5, color="0.6")
+    axes.set_title(title, fontsize=_FONT_PT, pad=2)
 
 
 def _wrap(text: str, width_inch: float) -> str:

@@ -46,12 +46,12 @@ def bless(
         Check(
             "patients",
             metrics["patients"] >= MIN_PATIENTS,
-            f"{metrics['patients']} held-out patients (at least {MIN_PATIENTS})",
+            f"{metrics['patients']} held-out patients (must be at least {MIN_PATIENTS})",
         ),
         Check(
             "above copy",
             skill["low"] > 0,
-            f"skill over copy {interval(skill)} (the lower end of its interval above 0)",
+            f"skill over copy {interval(skill)} (the lower end of its interval must be above 0)",
         ),
         _no_worse(metrics, fingerprint, served, tolerance),
     ]
@@ -67,7 +67,7 @@ def _no_worse(metrics: dict[str, Any], fingerprint: str, served: Version | None,
     if (served.config["data"]["fingerprint"], theirs["fold"]) != (fingerprint, metrics["fold"]):
         return Check(name, False, f"version {served.number}, served now, was scored on other patients or images")
     mine, threshold = metrics["skill"]["value"], theirs["skill"]["value"] - tolerance
-    said = f"skill {mine:.3f} (at least {threshold:.3f}: version {served.number}, served now, less {tolerance:g})"
+    said = f"skill {mine:.3f} (must be at least {threshold:.3f}: that of version {served.number}, less {tolerance:g})"
     return Check(name, mine >= threshold, said)
 
 

@@ -55,8 +55,16 @@ class Client:
         deadline_seconds: how long one request may take.
 
     Example:
-        >>> with Client("localhost:8500") as client:  # doctest: +SKIP
-        ...     answer = client.predict("method1", {"image": image, "seed": seed})
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tfdrift.serving.server import embedded_server
+        >>> double = tf.function(lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tf.saved_model.save(tf.Module(), f"{folder}/1", signatures=double)
+        ...     with embedded_server({"double": Path(folder)}) as server:
+        ...         with Client(f"127.0.0.1:{server.grpc_port}") as client:
+        ...             client.predict("double", {"x": np.array([1.5], np.float32)})
+        {'y': array([3.], dtype=float32)}
     """
 
     def __init__(self, target: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:

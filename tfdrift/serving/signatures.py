@@ -138,7 +138,7 @@ class ServingModule(tf.Module):
                 "seed": tf.io.FixedLenFeature([2], tf.int64, default_value=[0, 0]),
             },
         )
-        return self.predict(parsed["image"], parsed["seed"])
+        return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
 
 
 def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
@@ -175,7 +175,7 @@ def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
         2.5
     """
     ordered = tf.sort(samples, axis=0)
-    position = q * (samples.shape[0] - 1)
+    position = q * (samples.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
     below, above = math.floor(position), math.ceil(position)
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
