@@ -408,8 +408,9 @@ needs_data = pytest.mark.skipif(not (DATA / "ibsi_sts").is_dir(), reason="the IB
 def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
     """Through crop, model, paste and DICOM: the independent NIfTI mask that comes with the data is found again."""
     folder = DATA / "ibsi_sts/STS_002"
-    source = {"series_dir": folder / "MR_T1/image", "rtstruct": folder / "MR_T1/mask/RS.dcm"}
-    predict_patient(PythonModel(same, size=128), out=tmp_path / "out", samples=2, **source)
+    series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
+    model = PythonModel(same, size=128)
+    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
     points, inside = read_frames(tmp_path / "out/dicom/predicted_gtv.dcm")
     mask = sitk.ReadImage(str(folder / "MR_T1_mask.nii.gz"))
     found = np.zeros(mask.GetSize()[::-1], bool)
@@ -425,9 +426,9 @@ def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
 @pytest.mark.usefixtures("without_report")
 def test_an_independent_checker_finds_no_error_but_those_of_the_series_in_a_real_patients_objects(tmp_path):
     folder = DATA / "ibsi_sts/STS_008"
-    source = {"series_dir": folder / "MR_T1/image", "rtstruct": folder / "MR_T1/mask/RS.dcm"}
-    predict_patient(PythonModel(scaled), out=tmp_path / "out", samples=2, **source)
-    copied = find_errors(next(source["series_dir"].iterdir()))  # such as a StudyID that is too long
+    series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
+    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    copied = find_errors(next(series.iterdir()))  # such as a StudyID that is too long
     for file in (tmp_path / "out/dicom").iterdir():
         assert find_errors(file) - copied == set()
 

@@ -72,7 +72,8 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        loads = [value or "" for name, value in attrs if name in ("src", "href")]
+        self.loads += [value for value in loads if not value.startswith("#")]
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
