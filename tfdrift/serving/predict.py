@@ -9,59 +9,33 @@ Voxels outside all crops are 0. Where the crops of two lesions overlap their pre
 lesions are independent, so their variances are added too.
 """
 
-import contextlib
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset
 
 from tfdrift import __version__
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
-from tfdrift.errors import DataError, ResourceError, UsageError
+from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.dicom import parsing, read_header, value_of
-from tfdrift.imaging.dicom_writing import Object, find_source, write_parametric_map, write_segmentation
+from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
-from tfdrift.imaging.writing import write_nifti
-from tfdrift.serving.lesion import LesionPrediction, crop_gtv, predict_lesion, sample_seeds
+from tfdrift.serving.lesion import crop_gtv, predict_lesion, sample_seeds
 from tfdrift.serving.models import About, Model
+from tfdrift.serving.output import Lesion, refuse_used, staged, write_dicom, write_volumes
 from tfdrift.serving.plausibility import doubts
 from tfdrift.serving.report import build_report
 
 MAX_SAMPLES = 1000
 MAX_SEED = 2**31 - 1
 DISCLAIMER = "research use, not a medical device"
-FIRST_SERIES_NUMBER = 9100  # above the scanner's own series, so that a viewer lists them last
-_MAPS = {
-    "drift_mean": "tfdrift: predicted drift, mean, research use",
-    "drift_std": "tfdrift: predicted drift, std, research use",
-}
 _IDENTITY = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
 _SHORTEST_WORD = 3
-
-
-class Lesion(NamedTuple):
-    """A lesion and what a model says of it.
-
-    Args:
-        roi: as it was drawn.
-        label: what it is called in files that may leave the clinic, see `public_label`.
-        prediction: on the series' grid.
-        warnings: sentences that speak against trusting it.
-    """
-
-    roi: Roi
-    label: str
-    prediction: LesionPrediction
-    warnings: list[str]
 
 
 def predict_patient(
@@ -103,10 +77,25 @@ def predict_patient(
     image, series = read_series(series_dir)
     if series.modality != "MR":
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
+    voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
     headers = read_headers(files_of(series_dir), series)
-    rois, skipped = find_lesions(rtstruct, series, roi, headers[0])
+    rois = find_lesions(rtstruct, series, roi)
     find_source(headers, series, [0])  # refused before the model is asked
-    lesions = [_predict(model, image, one, public_label(one, headers[0]), samples=samples, seed=seed) for one in rois]
+    lesions, skipped = [], []
+    for one in rois:
+        label = public_label(one, headers[0])
+        try:
+            mask, warnings = rasterise(one, image)
+            gtv = sitk.GetArrayViewFromImage(mask).astype(bool)
+            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size)
+        except DataError as error:
+            skipped.append(f"{label}: {error}")
+            continue
+        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, crops.slices))
+        found = doubts(prediction, voxels.shape[1:], model.about.facts)
+        lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
+    if not lesions:
+        raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     document = describe(lesions, skipped, series, model.about, samples=samples, seed=seed)
     with staged(out) as folder:
         write_volumes(folder / "nifti", image, lesions)
@@ -128,12 +117,12 @@ def read_headers(files: list[Path], series: Series) -> list[Dataset]:
     return [once[one.file] for one in series.slices]
 
 
-def find_lesions(rtstruct: Path, series: Series, pattern: str, header: Dataset) -> tuple[list[Roi], list[str]]:
-    """Return the structures that match and can be used, and a sentence for each that matches and cannot.
+def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
+    """Return the structures whose names match.
 
     Raises:
         UsageError: the pattern is not a regular expression.
-        DataError: the structure set cannot be read or belongs to another series, or no structure is left.
+        DataError: the structure set cannot be read or belongs to another series, or no structure matches.
     """
     structures = read_structures(rtstruct)
     reason = fits(structures, series)
@@ -145,14 +134,7 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str, header: Dataset) 
             f"none of the {len(structures.rois)} structures has a name that matches --roi {pattern!r}; "
             "`tfdrift cohort scan` lists the names"
         )
-    faults = {one.number: one.fault or ("" if one.contours_mm else "has no closed contours") for one in matching}
-    skipped = [f"{public_label(one, header)} {faults[one.number]}" for one in matching if faults[one.number]]
-    usable = [one for one in matching if not faults[one.number]]
-    if not usable:
-        raise DataError(
-            f"no structure that matches --roi can be used: structure {matching[0].number} {faults[matching[0].number]}"
-        )
-    return usable, skipped
+    return matching
 
 
 def public_label(roi: Roi, header: Dataset) -> str:
@@ -211,106 +193,6 @@ def describe(
         "skipped": skipped,
         "lesions": [_describe_lesion(lesion) for lesion in lesions],
     }
-
-
-def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write mean post, mean drift and standard deviation of the drift as NIfTI on the grid of the MRI, float32."""
-    folder.mkdir()
-    for name in ("post_mean", "drift_mean", "drift_std"):
-        written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
-        written.CopyInformation(image)
-        write_nifti(written, folder / f"{name}.nii.gz")
-
-
-def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: list[Lesion], about: About) -> None:
-    """Write the maps of the drift and the predicted GTVs as DICOM objects on the slices that a lesion is on."""
-    folder.mkdir()
-    slices = sorted({k for lesion in lesions for k in lesion.prediction.crops.slices})
-    source = find_source(headers, series, slices)
-    columns, rows, _ = series.grid.size
-    made_by = {
-        "model": f"{about.name} version {about.version}",
-        "model_id": (about.sha256 or "served")[:16],
-    }
-    for number, (name, text) in enumerate(_MAPS.items(), start=1):
-        write_parametric_map(
-            folder / f"{name}.dcm",
-            source,
-            on_slices(name, lesions, slices, (rows, columns)),
-            Object(description=text, label=name.upper(), series_number=FIRST_SERIES_NUMBER + number, **made_by),
-            signed=name == "drift_mean",
-        )
-    masks = np.zeros((len(slices), rows, columns, len(lesions)), bool)
-    for segment, lesion in enumerate(lesions):
-        places = [slices.index(k) for k in lesion.prediction.crops.slices]
-        masks[(places, *lesion.prediction.window, segment)] = lesion.prediction.predicted_gtv
-    about_gtv = Object(
-        description="tfdrift: predicted GTV, research use",
-        label="PREDICTED_GTV",
-        series_number=FIRST_SERIES_NUMBER,
-        **made_by,
-    )
-    write_segmentation(folder / "predicted_gtv.dcm", source, masks, [lesion.roi.name for lesion in lesions], about_gtv)
-
-
-def on_slices(name: str, lesions: list[Lesion], slices: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-    """Return one of `post_mean`, `drift_mean` and `drift_std` on some slices of the grid, 0 outside all crops.
-
-    Args:
-        name: of the map.
-        lesions: which may overlap.
-        slices: indices in the series, every slice of the lesions among them.
-        shape: rows and columns of a slice.
-
-    Returns:
-        float32 [len(slices), rows, columns], scanner units.
-    """
-    volume = np.zeros((len(slices), *shape), np.float32)
-    place = {k: i for i, k in enumerate(slices)}
-    for lesion in lesions:
-        where = ([place[k] for k in lesion.prediction.crops.slices], *lesion.prediction.window)
-        volume[where] += lesion.prediction.drift_variance if name == "drift_std" else getattr(lesion.prediction, name)
-    return np.sqrt(volume) if name == "drift_std" else volume
-
-
-def refuse_used(out: Path) -> None:
-    """Refuse an output folder that is a file or holds something.
-
-    Raises:
-        UsageError: it is.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out} is not an empty folder; give one that does not exist yet")
-
-
-@contextlib.contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `out` that becomes `out` at the end of the block, or goes away if it fails.
-
-    Raises:
-        ResourceError: the folder cannot be made, filled or renamed.
-    """
-    out = out.absolute()
-    staging = out.with_name(f".{out.name}.staging-{os.getpid()}")
-    try:
-        staging.mkdir(parents=True)
-        try:
-            yield staging
-            staging.rename(out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise ResourceError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
-
-
-def _predict(model: Model, image: sitk.Image, roi: Roi, label: str, *, samples: int, seed: int) -> Lesion:
-    mask, warnings = rasterise(roi, image)
-    voxels, gtv = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(mask).astype(bool)
-    column_mm, row_mm, slice_mm = image.GetSpacing()
-    crops = crop_gtv(voxels, gtv, (slice_mm, row_mm, column_mm), model.about.image_size)
-    seeds = sample_seeds(seed, roi.number, samples, crops.slices)
-    prediction = predict_lesion(model, gtv, crops, seeds)
-    return Lesion(roi, label, prediction, [*warnings, *doubts(prediction, voxels.shape[1:], model.about.facts)])
 
 
 def _describe_lesion(lesion: Lesion) -> dict[str, Any]:
