@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from tfdrift.cohort.crop import choose_slices
@@ -77,8 +78,8 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
                 grid[row, column].set_title(panel.title, fontsize=9, color=_INK)
         for edge, text in side_letters(direction).items():
             x, y = _EDGES[edge]
-            transform = grid[row, 0].transAxes
-            grid[row, 0].text(x, y, text, color="white", fontsize=8, ha="center", va="center", transform=transform)
+            label = grid[row, 0].text(x, y, text, color="white", fontsize=8, ha="center", va="center")
+            label.set(transform=grid[row, 0].transAxes, path_effects=[withStroke(linewidth=2, foreground="black")])
         grid[row, 0].set_ylabel(f"slice {crops.slices[chosen[row]] + 1}", fontsize=9, color=_INK)
     columns_of = {"image": [0, 1], "drift": [2], "uncertainty": [3]}
     for kind, columns in columns_of.items():
