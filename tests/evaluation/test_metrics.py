@@ -17,7 +17,7 @@ from tfdrift.training.losses import ssim as ssim_of_the_loss
 
 
 def make_images():
-    """Return two random images each of prediction and truth, and a mask: 3 x 3 pixels of the first, none of the second."""
+    """Return two random images each of prediction and truth, and a mask of 3 x 3 pixels of the first alone."""
     predicted, target = np.random.default_rng(6).standard_normal((2, 2, 8, 8, 1))
     inside = np.zeros(predicted.shape, bool)
     inside[0, 2:5, 2:5] = True
