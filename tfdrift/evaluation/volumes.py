@@ -1,35 +1,41 @@
-"""From a predicted second image to the GTV that it shows."""
+"""Where a predicted image shows a lesion, and so how large the lesion is."""
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes
+from scipy import ndimage
 
-EDGE_FRACTION = 0.3
-"""Share of the lesion's own signal above which a pixel belongs to the predicted GTV. A second image is zero outside its
-GTV, so that on a true one nearly any share gives the GTV back; a predicted one falls off over the pixels where the edge
-may lie, in a lesion that has faded by a fifth on average: half of what is left is about 0.4, and the dark core lies
-lower than the rim. Of 0.1 to 0.5 this share made the smallest error of volumes on the phantom's training patients."""
+BACKGROUND_FRACTION = 0.1
+"""Of the first MRI's largest signal; a predicted signal below it is background. On the phantom every voxel of a true
+lesion is above 0.13, and 99.9% are above 0.19; what a network leaves outside is a few hundredths."""
+
+EDGE_FRACTION = 0.5
+"""Of the lesion's own median signal: the edge of a blurred object lies where it has half its height."""
 
 
-def predicted_mask(post: np.ndarray, pre: np.ndarray, pre_mask: np.ndarray) -> np.ndarray:
-    """Return the GTV of a predicted second image: pixels with enough signal, and whatever they enclose.
+def predicted_mask(post: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return where predicted images of the second MRI show the lesion, holes filled.
+
+    Posts are zero outside the GTV of the second MRI, so the lesion is where there is signal. The edge is drawn for each
+    image at half the median of its signals above the background, and never below the background. A dark core is part
+    of a lesion, so holes are filled.
 
     Args:
-        post: float [..., n, S, S, 1], predicted; in any unit, the same as `pre`.
-        pre: float [n, S, S, 1], the first image.
-        pre_mask: bool [n, S, S, 1], its GTV.
+        post: real [n, rows, columns], predicted signals.
+        scale: real [n], largest signal of each image's first MRI inside the GTV, in the same units.
 
     Returns:
-        bool, the shape of `post`; empty in slices whose first GTV is empty.
+        bool [n, rows, columns]; all False in an image without signal.
 
     Example:
-        >>> ring = np.ones((1, 5, 5, 1))
-        >>> ring[0, 1:4, 1:4] = 0
-        >>> bool(predicted_mask(0.5 * ring, np.ones_like(ring), ring > -1).all())
-        True
+        >>> post = np.zeros((1, 5, 5))
+        >>> post[0, 1:4, 1:4] = 600.0
+        >>> post[0, 2, 2] = 50.0  # the core
+        >>> int(predicted_mask(post, np.array([1000.0])).sum())
+        9
     """
-    signal = np.array(
-        [np.median(image[mask]) if mask.any() else np.inf for image, mask in zip(pre, pre_mask, strict=True)]
-    )
-    bright = post > EDGE_FRACTION * signal[:, None, None, None]
-    filled = [binary_fill_holes(plane) for plane in bright[..., 0].reshape(-1, *bright.shape[-3:-1])]
-    return np.stack(filled).reshape(bright.shape)
+    masks = np.zeros(post.shape, bool)
+    for mask, image, largest in zip(masks, post, scale, strict=True):
+        signal = image[image > BACKGROUND_FRACTION * largest]
+        if signal.size:
+            edge = max(EDGE_FRACTION * np.median(signal), BACKGROUND_FRACTION * largest)
+            ndimage.binary_fill_holes(image > edge, output=mask)
+    return masks
