@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdrift.cohort.dataset import example_seeds
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.config import TrainConfig, differences
+from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.conformal import patient_groups
@@ -29,13 +29,14 @@ class Answers:
     Args:
         label: what reports call the method.
         config: of the run, the first one where there are several.
+        step: steps that it was trained for.
         fingerprint: of the whole data set, so that only answers about the same data are compared.
         held_out: n slices.
         group: int [n], the patients that are left out together when an interval is calibrated.
         post: float32 [N, n, S, S, 1], outcomes; the first one is what a single request would be answered.
         drift: float32 [N, n, S, S, 1].
         levels: the L levels, the noisiest first; [None] without noise.
-        level_post_errors: float64 [L, n], mean squared error of each slice.
+        level_post_errors: float64 [L, n], mean squared error of each slice; of an ensemble its members' mean.
         level_drift_errors: float64 [L, n].
         shown: float32 [L, S, S], drift at each level of the slice with the most change.
         shown_row: which slice that is.
@@ -46,6 +47,7 @@ class Answers:
 
     label: str
     config: TrainConfig
+    step: int
     fingerprint: str
     held_out: Samples
     group: np.ndarray
@@ -61,46 +63,62 @@ class Answers:
     cut: np.ndarray
 
 
-def answer(folders: Sequence[Path], *, count: int, samples: Samples | None = None) -> tuple[Answers, dict]:
+def load_shared_samples(folders: Sequence[Path], samples: Samples | None = None) -> Samples:
+    """Return the data that runs were trained on, if it is the same for all and they hold out the same patients.
+
+    Args:
+        folders: run folders.
+        samples: the data, if they are at hand.
+
+    Raises:
+        DataError: no run, other data than another one's or than there are now, or a run was trained on patients that
+            another one holds out.
+    """
+    read = [read_config(folder / "config.json") for folder in folders]
+    config, facts = read[0]
+    for folder, (theirs, their_facts) in zip(folders[1:], read[1:], strict=True):
+        if their_facts["data"]["fingerprint"] != facts["data"]["fingerprint"]:
+            raise DataError(f"{folder} was trained on other data or with another --image-size than {folders[0]}")
+        if theirs.fold != config.fold:
+            raise DataError(
+                f"{folder} holds out fold {theirs.fold} and was trained on patients of fold {config.fold}, which "
+                f"{folders[0]} holds out; give runs of the same --fold"
+            )
+    return load_run_samples(config, facts, samples)
+
+
+def answer(folders: Sequence[Path], samples: Samples, *, count: int) -> Answers:
     """Ask a run, or an ensemble of runs, about its held-out fold.
 
     The members of an ensemble share the outcomes evenly; each gives at least one. A method without noise gives one.
 
     Args:
         folders: the run folders; several make an ensemble.
+        samples: of `load_shared_samples`.
         count: N, the outcomes of each slice, all seeds in one batch.
-        samples: the runs' data, if they are at hand.
-
-    Returns:
-        The answers, and the facts of the first run's `config.json` with its `step`.
 
     Raises:
-        DataError: no run, no checkpoint, other data, or a member was trained on patients that another one held out.
+        DataError: no checkpoint.
         UsageError: members of different methods or levels, or the same run twice.
     """
-    members = [_ask(folder, count=-(-count // len(folders)), samples=samples) for folder in folders]
-    first, facts = members[0]
-    for folder, (member, _) in zip(folders[1:], members[1:], strict=True):
-        _refuse_unlike(folder, member, first)
-    seen: list[TrainConfig] = []
-    for folder, (member, _) in zip(folders, members, strict=True):
-        if any(not differences(member.config, other) for other in seen):
+    parts = [_ask(folder, samples, count=-(-count // len(folders))) for folder in folders]
+    first = parts[0]
+    for number, (folder, part) in enumerate(zip(folders, parts, strict=True)):
+        if (part.config.method, part.levels) != (first.config.method, first.levels):
+            raise UsageError(f"{folder} is of another method or levels; an ensemble's runs differ in their --seed")
+        if any(not differences(part.config, other.config) for other in parts[:number]):
             raise UsageError(f"{folder} has the settings and the seed of another member; give runs of other --seed")
-        seen.append(member.config)
-    if len(members) == 1:
-        return first, facts
-    parts = [member for member, _ in members]
-    return (
-        dataclasses.replace(
-            first,
-            label=f"{first.label}, {len(parts)} runs",
-            post=np.concatenate([part.post for part in parts]),
-            drift=np.concatenate([part.drift for part in parts]),
-            level_post_errors=np.mean([part.level_post_errors for part in parts], axis=0),
-            level_drift_errors=np.mean([part.level_drift_errors for part in parts], axis=0),
-            shown=np.mean([part.shown for part in parts], axis=0),
-        ),
-        facts,
+    if len(parts) == 1:
+        return first
+
+    def mean(name: str) -> np.ndarray:
+        return np.mean([getattr(part, name) for part in parts], axis=0)
+
+    return dataclasses.replace(
+        first,
+        label=f"{first.label}, {len(parts)} runs",
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
+        **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
     )
 
 
@@ -174,9 +192,9 @@ def draw_levels(predictor: Predictor, pre: np.ndarray, *, seed: int) -> dict[str
 METHOD_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "direct"}
 
 
-def _ask(folder: Path, *, count: int, samples: Samples | None) -> tuple[Answers, dict]:
+def _ask(folder: Path, samples: Samples, *, count: int) -> Answers:
     config, facts, predictor = load_predictor(folder)
-    samples = load_run_samples(config, facts, samples)
+    load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
     outcomes = draw_outcomes(predictor, held_out.pre, count=1 if config.method == "direct" else count, seed=config.seed)
     at_levels = draw_levels(predictor, held_out.pre, seed=config.seed)
@@ -184,6 +202,7 @@ def _ask(folder: Path, *, count: int, samples: Samples | None) -> tuple[Answers,
     answers = Answers(
         label=METHOD_NAMES[config.method],
         config=config,
+        step=facts["step"],
         fingerprint=facts["data"]["fingerprint"],
         held_out=held_out,
         group=patient_groups(held_out.patient),
@@ -199,29 +218,4 @@ def _ask(folder: Path, *, count: int, samples: Samples | None) -> tuple[Answers,
         cut=np.full(len(held_out), fit_cut(training)),
     )
     keras.backend.clear_session()  # the next run's graph would be added to this one's
-    return answers, facts
-
-
-def refuse_other_patients(folder: Path, theirs: Answers, ours: Answers) -> None:
-    """Refuse to compare or join runs that do not hold out the same patients of the same data.
-
-    Raises:
-        DataError: the data are others, or the run was trained on patients that are tested here.
-    """
-    if theirs.fingerprint != ours.fingerprint:
-        raise DataError(
-            f"{folder} was trained on other data or another --image-size; only runs on the same data compare"
-        )
-    if theirs.config.fold != ours.config.fold:
-        raise DataError(
-            f"{folder} holds out fold {theirs.config.fold} and was trained on the patients of fold {ours.config.fold} "
-            "that are tested here; give a run of the same fold"
-        )
-
-
-def _refuse_unlike(folder: Path, member: Answers, first: Answers) -> None:
-    refuse_other_patients(folder, member, first)
-    if (member.config.method, member.levels) != (first.config.method, first.levels):
-        raise UsageError(
-            f"{folder} is of another method or other levels; an ensemble is made of runs that differ in --seed"
-        )
+    return answers
