@@ -75,7 +75,7 @@ def load_shared_samples(folders: Sequence[Path], samples: Samples | None = None)
             another one holds out.
     """
     read = [read_config(folder / "config.json") for folder in folders]
-    config, facts = read[0]
+    config, facts, _ = load_predictor(folders[0])
     for folder, (theirs, their_facts) in zip(folders[1:], read[1:], strict=True):
         if their_facts["data"]["fingerprint"] != facts["data"]["fingerprint"]:
             raise DataError(f"{folder} was trained on other data or with another --image-size than {folders[0]}")

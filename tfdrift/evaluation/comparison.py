@@ -1,6 +1,7 @@
 """Which of two methods predicts the same patients better, in numbers and in a sentence."""
 
 import csv
+import itertools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,16 +88,20 @@ class Results(NamedTuple):
     """What an evaluation wrote into its folder.
 
     Args:
+        label: of its method.
         metrics: the document `metrics.json`.
-        patient: str [n].
+        patient: str [n], of each slice.
         lesion: str [n].
-        mse: for each method, float64 [n], squared errors of each slice in the order of `patient`.
+        mse: float64 [n], squared errors of the method.
+        copy_mse: float64 [n], those of post = pre.
     """
 
+    label: str
     metrics: dict[str, Any]
     patient: np.ndarray
     lesion: np.ndarray
-    mse: dict[str, np.ndarray]
+    mse: np.ndarray
+    copy_mse: np.ndarray
 
 
 def read_results(folder: Path) -> Results:
@@ -109,22 +114,17 @@ def read_results(folder: Path) -> Results:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
-        mse: dict[str, list[float]] = {}
-        for row in rows:
-            mse.setdefault(row["method"], []).append(float(row["mse"]))
-        of_copy = [row for row in rows if row["method"] == "copy"]
-        found = Results(
-            metrics,
-            np.array([row["patient"] for row in of_copy]),
-            np.array([row["lesion"] for row in of_copy]),
-            {name: np.array(values) for name, values in mse.items()},
+        label, slices = metrics["label"], metrics["slices"]
+        mse, copy_mse = (
+            np.array([float(row["mse"]) for row in rows if row["method"] == name]) for name in (label, "copy")
         )
-        complete = metrics["slices"] == len(of_copy) and {len(values) for values in mse.values()} == {len(of_copy)}
+        of_copy = [row for row in rows if row["method"] == "copy"]
+        patient, lesion = (np.array([row[name] for row in of_copy]) for name in ("patient", "lesion"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder} holds no evaluation that can be read ({error!r}); evaluate it again") from None
-    if not complete:
+    if not len(mse) == len(copy_mse) == slices:
         raise DataError(f"{folder}: metrics.csv and metrics.json are not of one evaluation; evaluate it again")
-    return found
+    return Results(label, metrics, patient, lesion, mse, copy_mse)
 
 
 def compare_results(results: list[Results]) -> list[Comparison]:
@@ -137,11 +137,9 @@ def compare_results(results: list[Results]) -> list[Comparison]:
         DataError: they do not score the same slices.
     """
     found = []
-    for number, first in enumerate(results):
-        for second in results[number + 1 :]:
-            names = first.metrics["label"], second.metrics["label"]
-            same = np.array_equal(first.lesion, second.lesion) and np.array_equal(first.mse["copy"], second.mse["copy"])
-            if not same:
-                raise DataError(f"the evaluations of {names[0]} and {names[1]} do not score the same slices")
-            found.append(compare(*names, first.mse[names[0]], second.mse[names[1]], first.mse["copy"], first.patient))
+    for first, second in itertools.combinations(results, 2):
+        same = np.array_equal(first.lesion, second.lesion) and np.array_equal(first.copy_mse, second.copy_mse)
+        if not same:
+            raise DataError(f"the evaluations of {first.label} and {second.label} do not score the same slices")
+        found.append(compare(first.label, second.label, first.mse, second.mse, first.copy_mse, first.patient))
     return found

@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from tfdrift.evaluation.assessment import ONE
 from tfdrift.imaging.drawing import Panel, draw_panels
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
@@ -24,8 +26,7 @@ def draw_skills(metrics: dict[str, Any]) -> Figure:
     shown = {name: entry["scores"]["skill"] for name, entry in metrics["methods"].items() if "scores" in entry}
     figure, axes = _figure(6.4, 0.9 + 0.36 * len(shown))
     for place, (name, skill) in enumerate(shown.items()):
-        ours = name.startswith(metrics["label"])
-        colour = BLUE if ours else GREY
+        colour = BLUE if name in (metrics["label"], metrics["label"] + ONE) else GREY
         axes.plot([skill["low"], skill["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round")
         axes.plot(skill["value"], place, "o", color=colour, markersize=6)
     attainable = metrics["attainable"]
@@ -63,6 +64,7 @@ def draw_levels(metrics: dict[str, Any]) -> Figure:
         fontsize=8, ha="center",
     )  # fmt: skip
     axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(ylabel="skill over copy")
     axes.set_xlabel(
         "noise level (0 is the cleanest)" if metrics["method"] == "method1" else "level, along the sampling"
