@@ -1,5 +1,6 @@
 """`tfdrift evaluate`: all scores of a run, and a report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--samples", default=16, show_default=True, type=click.IntRange(1, 1000), help="Outcomes of each slice.")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
-    run: tuple[Path, ...], ensemble: bool, against: tuple[Path, ...], out: Path | None, samples: int, as_json: bool
+    run: Sequence[Path], ensemble: bool, against: Sequence[Path], out: Path | None, samples: int, as_json: bool
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
 

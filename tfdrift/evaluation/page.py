@@ -271,6 +271,7 @@ h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.
 h1 + p { color: #59636e; margin-top: 0; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: 1.1rem; border-top: 1px solid #d8dee4; }
 p, li { max-width: 46rem; }
+p:has(img) { max-width: none; }
 img { max-width: 100%; display: block; margin: 1rem auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .8rem; font-variant-numeric: tabular-nums;
   display: block; overflow-x: auto; }

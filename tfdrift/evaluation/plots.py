@@ -82,7 +82,7 @@ def draw_error_by_spread(metrics: dict[str, Any]) -> Figure:
     Args:
         metrics: the document of an evaluation with several outcomes.
     """
-    figure, axes = _figure(4.6, 3.8)
+    figure, axes = _figure(6.4, 3.4)
     colours = iter((BLUE, ORANGE, GREEN, GREY, "black"))
     largest = 0.0
     for name, entry in _with_several_outcomes(metrics).items():
