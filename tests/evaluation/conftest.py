@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tfdrift.cohort.phantom import phantom_samples
-from tfdrift.config import train_config
+from tfdrift.config import train_config, write_config
 from tfdrift.evaluation.answers import Answers
+from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.metrics import squared_errors
-from tfdrift.training.run import train
+from tfdrift.training.checkpoint import Checkpoints
+from tfdrift.training.run import build_network
 
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
 
@@ -22,14 +24,16 @@ def phantom():
 
 @pytest.fixture(scope="session")
 def tiny_run(phantom, tmp_path_factory):
-    """A function that returns the folder of a run with these settings; each is made once a session."""
+    """A function that returns a run folder with these settings and first weights, untrained; each is made once."""
     made = {}
 
     def make(method: str, **given):
         key = (method, *sorted(given.items()))
         if key not in made:
             made[key] = tmp_path_factory.mktemp(method)
-            train(train_config(method, **{**TINY, **given}), made[key], echo=lambda _line: None, samples=phantom)
+            config = train_config(method, **{**TINY, **given})
+            Checkpoints(made[key] / "checkpoints", network=build_network(config)).save(config.steps)
+            write_config(made[key] / "config.json", config, data={"fingerprint": phantom.fingerprint()})
         return made[key]
 
     return make
@@ -68,3 +72,10 @@ def make_answers(phantom):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def assessed(make_answers):
+    """Method 1 beside `direct`, which knows less of the drift here."""
+    attainable = {"skill": 0.9, "standard_error": 0.01}
+    return assess(make_answers(), [make_answers("direct", shrink=0.7, count=1)], attainable=attainable)

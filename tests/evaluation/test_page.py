@@ -10,8 +10,8 @@ PICTURES = ("skills", "reliability", "lesions", "levels", "snapshots", "spread")
 
 
 @pytest.fixture(scope="module")
-def metrics(make_answers):
-    return assess(make_answers(), [make_answers("direct", shrink=0.7, count=1)]).metrics
+def metrics(assessed):
+    return assessed.metrics
 
 
 class Tags(HTMLParser):

@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 
 from tfdrift.evaluation import plots
-from tfdrift.evaluation.assessment import assess
 
 
 @pytest.fixture(scope="module")
-def metrics(make_answers):
-    attainable = {"skill": 0.9, "standard_error": 0.01}
-    return assess(make_answers(), [make_answers("direct", count=1)], attainable=attainable).metrics
+def metrics(assessed):
+    return assessed.metrics
 
 
 def lines(figure, axes=0):

@@ -6,7 +6,6 @@ import pytest
 from skimage.io import imread
 
 from tfdrift.errors import DataError, ResourceError
-from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.evaluation.report import evaluate, write_report
 
@@ -64,16 +63,14 @@ def test_a_run_of_another_fold_cannot_be_compared(tiny_run, phantom, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_evaluation_writes_the_same_bytes(make_answers, tmp_path):
-    answers = make_answers()
+def test_the_same_evaluation_writes_the_same_bytes(assessed, make_answers, tmp_path):
     for name in ("one", "two"):
-        write_report(tmp_path / name, assess(answers), answers)
+        write_report(tmp_path / name, assessed, make_answers())
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(make_answers, tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused(assessed, make_answers, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    answers = make_answers("direct", count=1)
     with pytest.raises(ResourceError, match="cannot write to"):
-        write_report(tmp_path / "file" / "report", assess(answers), answers)
+        write_report(tmp_path / "file" / "report", assessed, make_answers())

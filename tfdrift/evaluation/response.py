@@ -12,7 +12,6 @@ training patients, the lesion is expected to be in group A.
 import dataclasses
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tfdrift.cohort.phantom import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples
@@ -122,8 +121,8 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
         >>> auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
         0.875
     """
-    positives = int(positive.sum())
-    negatives = len(positive) - positives
-    if positives == 0 or negatives == 0:
+    of_positive, of_negative = score[positive], np.sort(score[~positive])
+    if len(of_positive) == 0 or len(of_negative) == 0:
         return float("nan")
-    return float((rankdata(score)[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    lower, not_higher = (np.searchsorted(of_negative, of_positive, side=side) for side in ("left", "right"))
+    return float(np.mean(lower + not_higher) / (2 * len(of_negative)))
