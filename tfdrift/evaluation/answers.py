@@ -1,7 +1,7 @@
 """What runs answer about patients that they were not trained on, and what their training patients teach beside it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -160,7 +160,7 @@ def draw_outcomes(predictor: Predictor, pre: np.ndarray, *, count: int, seed: in
     Returns:
         `post` and `drift` float32 [N, n, S, S, 1].
     """
-    ask = tf.function(predictor.__call__, reduce_retracing=True)
+    ask = _compile(predictor.__call__, pre.shape[1:])
     seeds = example_seeds(count * len(pre), seed)
     parts = []
     for start in range(0, len(seeds), BATCH):
@@ -182,7 +182,7 @@ def draw_levels(predictor: Predictor, pre: np.ndarray, *, seed: int) -> dict[str
     Returns:
         `post` and `drift` float32 [L, n, S, S, 1].
     """
-    ask = tf.function(predictor.at_levels, reduce_retracing=True)
+    ask = _compile(predictor.at_levels, pre.shape[1:])
     seeds = example_seeds(len(pre), seed)
     rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
     parts = [ask(tf.constant(pre[row]), seeds[row]) for row in rows]
@@ -190,6 +190,14 @@ def draw_levels(predictor: Predictor, pre: np.ndarray, *, seed: int) -> dict[str
 
 
 METHOD_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "direct"}
+
+
+def _compile(
+    ask: Callable[..., dict[str, tf.Tensor]], image_shape: tuple[int, ...]
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Return a graph for any number of images; unlike a `tf.function` it does not warn when many runs make one each."""
+    image = tf.TensorSpec([None, *image_shape], tf.float32)
+    return tf.function(ask).get_concrete_function(image, tf.TensorSpec([None, 2], tf.int64))
 
 
 def _ask(folder: Path, samples: Samples, *, count: int) -> Answers:
