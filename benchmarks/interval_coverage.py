@@ -18,7 +18,8 @@ SIZES = (8, 16, 39, 100)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="How often the interval of a skill covers the truth")
     parser.add_argument("folder", type=Path, help="an evaluation or a cross-validation")
     parser.add_argument("--cohorts", type=int, default=2000, help="cohorts of each size")
     options = parser.parse_args()
