@@ -1,14 +1,14 @@
 """The page of an evaluation: Markdown to keep with the numbers, and the same in one HTML file."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import markdown
 
 
-def compose(metrics: dict[str, Any], pictures: Mapping[str, object]) -> str:
+def compose(metrics: dict[str, Any], pictures: Collection[str]) -> str:
     """Return the page as Markdown.
 
     Args:
