@@ -70,7 +70,7 @@ def _head(metrics: dict[str, Any]) -> str:
         f"Held out: {where}; {metrics['patients']} patients, {metrics['lesions']} lesions, {metrics['slices']} slices. "
         f"Trained for {metrics['step']} steps; {_count(metrics['outcomes'], 'outcome')} of each slice. "
         f"tfdrift {metrics['tfdrift']}.",
-        f'**Skill over "no change": {_interval(skill)}**' + _of_attainable(metrics),
+        f'**Skill over "no change": {_interval(skill)}.**' + _of_attainable(metrics),
     ]
     lines.append("\n".join(f"- {entry['sentence']}" for entry in metrics["comparisons"]))
     if metrics["patients"] < 20:
@@ -160,7 +160,10 @@ def _uncertainty(metrics: dict[str, Any], several: bool) -> str:
     ours = methods[metrics["label"]]
     parts = ["## How sure is it?"]
     if several:
-        parts += [_agreement(ours["drift"]["spread_error"]), "![Error against spread](spread.png)"]
+        parts += [
+            _agreement(ours["drift"]["spread_error"]) + _between(ours),
+            "![Error against spread](spread.png)",
+        ]
     else:
         parts.append("One outcome has no spread; its interval is made by calibration alone.")
     rows = []
@@ -204,6 +207,17 @@ def _agreement(correlation: dict[str, Any]) -> str:
             f"Where the outcomes disagree the error is smaller, so agreement must not be read as confidence: {numbers}."
         )
     return f"That the error is larger where the outcomes disagree is not shown: {numbers}."
+
+
+def _between(ours: dict[str, Any]) -> str:
+    """Return whether the spread tells which slices and which lesions are predicted worse, a sentence for each."""
+    words = []
+    for kind, what in (("drift", "slice is predicted worse"), ("volume", "lesion's volume is predicted worse")):
+        found = ours[kind]["spread_error_between"]
+        if found["value"] is not None:
+            tells = "tells" if found["low"] > 0 else "does not tell"
+            words.append(f" Which {what} the spread {tells}: {_interval(found)}.")
+    return "".join(words)
 
 
 def _calibration(found: dict[str, Any]) -> str:
@@ -254,9 +268,10 @@ def _number(value: float | None, digits: int) -> str:
 def _interval(estimate: dict[str, Any] | None) -> str:
     if estimate is None or estimate["value"] is None:
         return "–"
-    if estimate["low"] is None:
-        return f"{estimate['value']:.3f}"
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    # z: no minus before a rounded zero. Of two patients an AUC may have a value and no interval.
+    ends = [estimate["low"], estimate["high"]]
+    interval = "" if None in ends else " [{:z.3f}, {:z.3f}]".format(*ends)
+    return f"{estimate['value']:z.3f}{interval}"
 
 
 def _count(number: int, noun: str) -> str:
