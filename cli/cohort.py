@@ -1,8 +1,18 @@
 """`tfdrift cohort`: from DICOM folders to a cohort."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
+
+from .quiet import start_tensorflow
+
+
+def _progress(done: Iterable, total: int, unit: str) -> Iterable:
+    from tqdm import tqdm
+
+    return tqdm(done, total=total, unit=unit, disable=None)  # None: a bar on a terminal only
 
 
 @click.group()
@@ -96,3 +106,55 @@ def phantom(out: Path, patients: int, seed: int) -> None:
     from tfdrift.cohort.phantom_dicom import write_phantom
 
     write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))
+
+
+@cohort.command("import")
+@click.argument("dicom_dir", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--roi", metavar="REGEX", help="Names of structures that are lesions.  [default: GTV, Met, BM, Lesion ...]"
+)
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), help="CSV of pairs: patient, pre_roi, post_roi, follow_up_roi."
+)
+@click.option(
+    "--box", type=click.Choice(["pre", "union"]), default="pre", show_default=True, help="What the crop is made of."
+)
+@click.option(
+    "--slices", type=click.Choice(["three", "all"]), default="three", show_default=True, help="Slices a lesion."
+)
+@click.option(
+    "--register", "mode", type=click.Choice(["auto", "rigid", "identity"]), default="auto", show_default=True,
+    help="How the second MRI comes onto the first.",
+)  # fmt: skip
+@click.option("--folds", default=5, show_default=True, help="Groups of patients, one held out at a time.")
+@click.option("--image-size", default=32, show_default=True, help="Side of the crops in pixels.")
+@click.option("--seed", default=0, show_default=True, help="Of the folds and of the registration.")
+@click.option(
+    "--key", "key_file", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]"
+)
+@click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
+@click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
+def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None:
+    """Make a cohort of the patients in a DICOM export: MR series and RTSTRUCT files of two visits, or three.
+
+    OUT gets lesions.csv, exclusions.csv (everything left out, and why), import.json, contact_sheet.png and the slices.
+    It holds no name, ID or date: patients have pseudonyms made with OUT.key, which you keep apart. OUT appears when all
+    is done; after a crash, run the same command again.
+
+    Example:
+
+      tfdrift cohort import clinic cohort
+    """
+    from tfdrift.cohort.importing import import_cohort
+    from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN
+
+    def write(*arguments: Any) -> None:
+        start_tensorflow()
+        from tfdrift.cohort.dataset import write_slices
+
+        write_slices(*arguments)
+
+    roi = DEFAULT_ROI_PATTERN if roi is None else roi
+    document = import_cohort(dicom_dir, out, write_slices=write, roi=roi, progress=_progress, **options)
+    click.echo(document)

@@ -33,13 +33,11 @@ class ImportedPatient:
         lesions: in the order of the first structure set, or of the pairs given.
         exclusions: everything else.
         acquisitions: allowed facts about the sequences of the first and the second MRI; empty without lesions.
-        fingerprint: of the slices; empty without lesions.
     """
 
     lesions: tuple[LesionRow, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     acquisitions: tuple[dict[str, float | str], ...] = ()
-    fingerprint: str = ""
 
 
 def import_patient(
@@ -99,13 +97,11 @@ def import_patient(
     exclusions += spoilt
     if not cut_out:
         return ImportedPatient(exclusions=tuple(exclusions))
-    samples = _samples(pseudonym(key, "patient", patient.patient_id), cut_out)
-    save_samples(part, samples)
+    save_samples(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
     return ImportedPatient(
         lesions=tuple(row for row, _ in cut_out),
         exclusions=tuple(exclusions),
         acquisitions=tuple(session.visit.series.acquisition for session in sessions[:2]),
-        fingerprint=samples.fingerprint(),
     )
 
 

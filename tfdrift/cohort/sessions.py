@@ -98,9 +98,7 @@ def bring_onto(
         mode=mode,
         seed=seed,
     )
-    masks = {
-        number: resample_mask(mask, fixed.image, registration.transform) for number, mask in session.masks.items()
-    }
+    masks = {number: resample_mask(mask, fixed.image, registration.transform) for number, mask in session.masks.items()}
     return dataclasses.replace(session, masks=masks, registration=registration)
 
 

@@ -138,9 +138,7 @@ def _match(patient: FoundPatient, exclusions: list[Exclusion]) -> dict[str, list
     return drawn
 
 
-def _series_of(
-    found: FoundStructures, series: dict[str, tuple[str, FoundSeries]]
-) -> tuple[Series | None, str, bool]:
+def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]]) -> tuple[Series | None, str, bool]:
     """Return the MR series a structure set was drawn on; or None, why there is none, and whether data are broken."""
     if found.structures is None:
         return None, f"cannot be read: {found.fault}", True

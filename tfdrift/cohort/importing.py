@@ -1,0 +1,232 @@
+"""A clinic's DICOM export to a cohort for training: everything in one folder, which appears whole or not at all.
+
+    OUT/lesions.csv        a row for each lesion
+    OUT/exclusions.csv     a row for everything that is not in the cohort, with the reason
+    OUT/import.json        version, options, counts, facts about the sequences, and what `Description` says
+    OUT/lesion_slices/     the slices as a TFDS dataset, a split for each fold
+
+No name, date, ID or UID of the export gets into it: patients and lesions are keyed pseudonyms, dates are intervals,
+structures are ROINumbers, and of all DICOM attributes only those in `imaging.slices.ACQUISITION_NUMBERS` and
+`ACQUISITION_CODES` are passed on.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk  # noqa: N813
+
+from tfdrift import __version__
+from tfdrift.cohort.catalogue import Catalogue, FoundPatient, scan
+from tfdrift.cohort.lesion_rows import LesionRow
+from tfdrift.cohort.pairing import read_pairs
+from tfdrift.cohort.patient_import import ImportedPatient, import_patient
+from tfdrift.cohort.prepared import describe
+from tfdrift.cohort.pseudonyms import pseudonym, read_or_make_key
+from tfdrift.cohort.samples import assign_folds
+from tfdrift.cohort.staging import staged
+from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
+from tfdrift.cohort.visits import Exclusion
+from tfdrift.cohort.workers import run_each
+from tfdrift.errors import DataError, UsageError
+
+TIME_LIMIT_SECONDS = 3600.0
+"""What a patient may take. Two rigid registrations of large heads take minutes."""
+
+WriteSlices = Callable[[Path, Sequence[Path], Mapping[str, int]], None]
+
+
+def import_cohort(
+    dicom_dir: Path,
+    out: Path,
+    *,
+    write_slices: WriteSlices,
+    roi: str = DEFAULT_ROI_PATTERN,
+    pairs: Path | None = None,
+    box: str = "pre",
+    slices: str = "three",
+    mode: str = "auto",
+    folds: int = 5,
+    image_size: int = 32,
+    seed: int = 0,
+    key_file: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+    time_limit_seconds: float = TIME_LIMIT_SECONDS,
+    progress: Callable[[Iterable, int, str], Iterable] = lambda done, _total, _unit: done,
+) -> dict[str, Any]:
+    """Import every patient below a folder.
+
+    Each patient has a process of its own; one that fails is a row of `exclusions.csv`. The same files, options and key
+    give the same bytes.
+
+    Args:
+        dicom_dir: any layout.
+        out: a folder that does not exist or is empty.
+        write_slices: `tfdrift.cohort.dataset.write_slices`, which needs TensorFlow.
+        roi: which structures are lesions, see `is_target`.
+        pairs: table for `read_pairs`; it decides for the patients it names.
+        box: see `crop_lesion`.
+        slices: see `crop_lesion`.
+        mode: of the registration, see `register`.
+        folds: number of folds, at least 2.
+        image_size: S.
+        seed: of the folds and the registration.
+        key_file: of the pseudonyms; made where there is none. By default `<out>.key` beside `out`.
+        workers: processes; by default one for each processor.
+        strict: refuse, and write nothing, where something is broken.
+        time_limit_seconds: for a patient.
+        progress: wraps the iteration over files and patients; called with it, its length and its unit.
+
+    Returns:
+        What is in `import.json`.
+
+    Raises:
+        UsageError: an option is none of its values, or `out` is taken.
+        DataError: the folder or the pairs cannot be read, no lesion or fewer patients than folds are left, or `strict`.
+        ResourceError: the key or `out` cannot be written.
+    """
+    is_target("", roi)
+    if folds < 2 or image_size < 8 or seed < 0 or (workers is not None and workers < 1):
+        raise UsageError("--folds must be at least 2, --image-size 8, --seed 0 and --workers 1")
+    key_file = key_file or out.resolve().with_name(out.resolve().name + ".key")
+    if key_file.resolve().is_relative_to(out.resolve()):
+        raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
+    given = read_pairs(pairs) if pairs else {}
+    with staged(out) as (whole, scratch):
+        key = read_or_make_key(key_file)
+        catalogue = scan(dicom_dir, lambda files: progress(files, len(files), "file"))
+        names = [pseudonym(key, "patient", patient.patient_id) for patient in catalogue.patients]
+        options = {"box": box, "slices": slices, "mode": mode, "image_size": image_size, "seed": seed}
+        tasks = [
+            (patient, scratch / f"{name}.npz", key, roi, given.get(patient.patient_id), options)
+            for patient, name in zip(catalogue.patients, names, strict=True)
+        ]
+        outcomes = run_each(
+            _import_one, tasks, workers=workers or os.cpu_count() or 1, time_limit_seconds=time_limit_seconds
+        )
+        imported: dict[str, ImportedPatient] = {}
+        for outcome in progress(outcomes, len(tasks), "patient"):
+            failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
+            imported[names[outcome.task]] = outcome.value or ImportedPatient(exclusions=(failed,))
+        exclusions = _exclusions(catalogue, imported, [pseudonym(key, "patient", one) for one in given])
+        if strict:
+            _refuse_broken([exclusion for _, exclusion in exclusions])
+        kept = {name: imported[name] for name in sorted(imported) if imported[name].lesions}
+        if not kept:
+            counts = Counter(exclusion.reason for _, exclusion in exclusions)
+            raise DataError(
+                "no lesion can be imported: " + "; ".join(f"{n} x {why}" for why, n in counts.most_common(5))
+            )
+        of_patient = assign_folds(
+            list(kept), [_poor_share(one.lesions) for one in kept.values()], num_folds=folds, seed=seed
+        )
+        parts = [scratch / f"{name}.npz" for name in kept]
+        write_slices(whole, parts, of_patient)
+        document = {
+            "version": __version__,
+            **dataclasses.asdict(describe(parts, of_patient)),
+            # A pattern or a table that was given may hold a name, so it is only said that there was one.
+            "options": {**options, "roi": "default" if roi == DEFAULT_ROI_PATTERN else "given", "pairs": bool(pairs)},
+            "patients": len(kept),
+            "patients_found": len(imported),
+            "lesions": sum(len(one.lesions) for one in kept.values()),
+            "lesions_to_look_at": sum(bool(row.warnings) for one in kept.values() for row in one.lesions),
+            "lesions_outgrown": sum(row.outgrown > 0 for one in kept.values() for row in one.lesions),
+            "response_groups": dict(
+                sorted(Counter(row.response_group or "unknown" for one in kept.values() for row in one.lesions).items())
+            ),
+            "excluded": dict(sorted(Counter(exclusion.reason for _, exclusion in exclusions).items())),
+            "broken": sum(exclusion.broken for _, exclusion in exclusions),
+            "sequences": _sequences(kept.values()),
+        }
+        _write_tables(whole, kept, of_patient, exclusions)
+        (whole / "import.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return document
+
+
+def _import_one(
+    patient: FoundPatient,
+    part: Path,
+    key: bytes,
+    pattern: str,
+    given: list[tuple[str, str, str | None]] | None,
+    options: dict[str, Any],
+) -> ImportedPatient:
+    # Processors are shared by patient, and the bits do not depend on how many there are.
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    return import_patient(patient, part, key=key, pattern=pattern, given=given, **options)
+
+
+def _exclusions(
+    catalogue: Catalogue, imported: dict[str, ImportedPatient], in_table: list[str]
+) -> list[tuple[str, Exclusion]]:
+    """Return every exclusion with the pseudonym of its patient, which is empty for files that cannot be read."""
+    rows = [(name, exclusion) for name in sorted(imported) for exclusion in imported[name].exclusions]
+    absent = Exclusion(visit="", structure=None, reason="in the pairs table, and not among the files", broken=True)
+    rows += [(name, absent) for name in sorted(set(in_table) - set(imported))]
+    for reason, count in sorted(Counter(reason for _, reason in catalogue.refused).items()):
+        broken = not reason.endswith("is not a DICOM file")
+        reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
+        rows.append(("", Exclusion(visit="", structure=None, reason=reason, broken=broken)))
+    return rows
+
+
+def _refuse_broken(exclusions: list[Exclusion]) -> None:
+    broken = Counter(exclusion.reason for exclusion in exclusions if exclusion.broken)
+    if broken:
+        told = "; ".join(f"{count} x {reason}" for reason, count in broken.most_common(5))
+        raise DataError(f"{broken.total()} exclusions because something is broken ({told}); nothing was written")
+
+
+def _poor_share(lesions: Sequence[LesionRow]) -> float:
+    known = [lesion.response_group for lesion in lesions if lesion.response_group]
+    return known.count("A") / len(known) if known else 0.5
+
+
+def _sequences(patients: Iterable[ImportedPatient]) -> dict[str, dict[str, int]]:
+    """Return for each allowed attribute how many series have which value."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for patient in patients:
+        for acquisition in patient.acquisitions:
+            for keyword, value in acquisition.items():
+                counts[keyword][value if isinstance(value, str) else f"{value:g}"] += 1
+    return {keyword: dict(sorted(counts[keyword].items())) for keyword in sorted(counts)}
+
+
+def _write_tables(
+    folder: Path,
+    patients: dict[str, ImportedPatient],
+    folds: Mapping[str, int],
+    exclusions: list[tuple[str, Exclusion]],
+) -> None:
+    lesions = [
+        {
+            "patient": name,
+            "lesion": "",
+            "fold": folds[name],
+            **{key: _cell(value) for key, value in dataclasses.asdict(row).items()},
+        }
+        for name, one in patients.items()
+        for row in one.lesions
+    ]
+    left_out = [
+        {"patient": name, "visit": one.visit, "structure": one.structure, "reason": one.reason}
+        for name, one in exclusions
+    ]
+    for file, rows in (("lesions.csv", lesions), ("exclusions.csv", left_out)):
+        with (folder / file).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(
+                stream, list(rows[0]) if rows else ["patient", "visit", "structure", "reason"], lineterminator="\n"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value
