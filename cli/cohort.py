@@ -8,6 +8,8 @@ import click
 
 from .quiet import start_tensorflow
 
+_REASONS_SHOWN = 8
+
 
 def _progress(done: Iterable, total: int, unit: str) -> Iterable:
     from tqdm import tqdm
@@ -157,4 +159,25 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
 
     roi = DEFAULT_ROI_PATTERN if roi is None else roi
     document = import_cohort(dicom_dir, out, write_slices=write, roi=roi, progress=_progress, **options)
-    click.echo(document)
+    click.echo(_summary(document, out))
+
+
+def _summary(document: dict[str, Any], out: Path) -> str:
+    left_out = sorted(document["excluded"].items(), key=lambda item: (-item[1], item[0]))
+    groups = ", ".join(f"{group} {count}" for group, count in document["response_groups"].items())
+    lines = [
+        f"imported    {document['patients']} of {document['patients_found']} patients, {document['lesions']} lesions, "
+        f"{document['slices']} slices, {document['folds']} folds; response {groups}",
+        f"left out    {sum(document['excluded'].values())}, see {out / 'exclusions.csv'}",
+        *(f"    {count:6d}  {reason}" for reason, count in left_out[:_REASONS_SHOWN]),
+    ]
+    if len(left_out) > _REASONS_SHOWN:
+        lines.append(f"            and {len(left_out) - _REASONS_SHOWN} other reasons")
+    if document["broken"]:
+        lines.append(f"broken      {document['broken']} of these, which a new export may mend")
+    if document["lesions_with_warnings"]:
+        lines.append(f"look at     {document['lesions_with_warnings']} lesions with a warning in {out / 'lesions.csv'}")
+    if document["lesions_outgrown"]:
+        lines.append(f"outgrown    {document['lesions_outgrown']} lesions leave their box; --box union makes room")
+    lines.append(f"next        tfdrift train method1 --data {out}")
+    return "\n".join(lines)

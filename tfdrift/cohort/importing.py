@@ -10,7 +10,6 @@ structures are ROINumbers, and of all DICOM attributes only those in `imaging.sl
 `ACQUISITION_CODES` are passed on.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -30,6 +29,7 @@ from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.pseudonyms import pseudonym, read_or_make_key
 from tfdrift.cohort.samples import assign_folds
 from tfdrift.cohort.staging import staged
+from tfdrift.cohort.tables import write_exclusions, write_lesions
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.cohort.visits import Exclusion
 from tfdrift.cohort.workers import run_each
@@ -99,8 +99,10 @@ def import_cohort(
         raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
     given = read_pairs(pairs) if pairs else {}
     with staged(out) as (whole, scratch):
-        key = read_or_make_key(key_file)
         catalogue = scan(dicom_dir, lambda files: progress(files, len(files), "file"))
+        if len(catalogue.patients) < folds:
+            raise DataError(f"{len(catalogue.patients)} patients in the folder cannot be dealt to {folds} folds")
+        key = read_or_make_key(key_file)
         names = [pseudonym(key, "patient", patient.patient_id) for patient in catalogue.patients]
         options = {"box": box, "slices": slices, "mode": mode, "image_size": image_size, "seed": seed}
         tasks = [
@@ -110,42 +112,31 @@ def import_cohort(
         outcomes = run_each(
             _import_one, tasks, workers=workers or os.cpu_count() or 1, time_limit_seconds=time_limit_seconds
         )
-        imported: dict[str, ImportedPatient] = {}
+        imported = {}
         for outcome in progress(outcomes, len(tasks), "patient"):
             failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
             imported[names[outcome.task]] = outcome.value or ImportedPatient(exclusions=(failed,))
         exclusions = _exclusions(catalogue, imported, [pseudonym(key, "patient", one) for one in given])
-        if strict:
-            _refuse_broken([exclusion for _, exclusion in exclusions])
+        if strict and any(one.broken for _, one in exclusions):
+            raise DataError(f"something is broken ({_most_common(exclusions, broken=True)}); nothing was written")
         kept = {name: imported[name] for name in sorted(imported) if imported[name].lesions}
         if not kept:
-            counts = Counter(exclusion.reason for _, exclusion in exclusions)
-            raise DataError(
-                "no lesion can be imported: " + "; ".join(f"{n} x {why}" for why, n in counts.most_common(5))
-            )
-        of_patient = assign_folds(
-            list(kept), [_poor_share(one.lesions) for one in kept.values()], num_folds=folds, seed=seed
-        )
+            raise DataError(f"no lesion can be imported ({_most_common(exclusions)})")
+        poor = [_poor_share(one.lesions) for one in kept.values()]
+        fold_of = assign_folds(list(kept), poor, num_folds=folds, seed=seed)
         parts = [scratch / f"{name}.npz" for name in kept]
-        write_slices(whole, parts, of_patient)
+        write_slices(whole, parts, fold_of)
+        lesions = [(name, row) for name, one in kept.items() for row in one.lesions]
+        write_lesions(whole / "lesions.csv", lesions, fold_of)
+        write_exclusions(whole / "exclusions.csv", exclusions)
         document = {
             "version": __version__,
-            **dataclasses.asdict(describe(parts, of_patient)),
+            **dataclasses.asdict(describe(parts, fold_of)),
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
             "options": {**options, "roi": "default" if roi == DEFAULT_ROI_PATTERN else "given", "pairs": bool(pairs)},
-            "patients": len(kept),
-            "patients_found": len(imported),
-            "lesions": sum(len(one.lesions) for one in kept.values()),
-            "lesions_to_look_at": sum(bool(row.warnings) for one in kept.values() for row in one.lesions),
-            "lesions_outgrown": sum(row.outgrown > 0 for one in kept.values() for row in one.lesions),
-            "response_groups": dict(
-                sorted(Counter(row.response_group or "unknown" for one in kept.values() for row in one.lesions).items())
-            ),
-            "excluded": dict(sorted(Counter(exclusion.reason for _, exclusion in exclusions).items())),
-            "broken": sum(exclusion.broken for _, exclusion in exclusions),
+            **_counts(imported, [row for _, row in lesions], [one for _, one in exclusions]),
             "sequences": _sequences(kept.values()),
         }
-        _write_tables(whole, kept, of_patient, exclusions)
         (whole / "import.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return document
 
@@ -177,11 +168,24 @@ def _exclusions(
     return rows
 
 
-def _refuse_broken(exclusions: list[Exclusion]) -> None:
-    broken = Counter(exclusion.reason for exclusion in exclusions if exclusion.broken)
-    if broken:
-        told = "; ".join(f"{count} x {reason}" for reason, count in broken.most_common(5))
-        raise DataError(f"{broken.total()} exclusions because something is broken ({told}); nothing was written")
+def _most_common(exclusions: list[tuple[str, Exclusion]], *, broken: bool = False) -> str:
+    counts = Counter(one.reason for _, one in exclusions if one.broken or not broken)
+    return "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(3))
+
+
+def _counts(
+    imported: Mapping[str, ImportedPatient], lesions: list[LesionRow], exclusions: list[Exclusion]
+) -> dict[str, Any]:
+    return {
+        "patients": sum(bool(one.lesions) for one in imported.values()),
+        "patients_found": len(imported),
+        "lesions": len(lesions),
+        "lesions_with_warnings": sum(bool(row.warnings) for row in lesions),
+        "lesions_outgrown": sum(row.outgrown > 0 for row in lesions),
+        "response_groups": _sorted(Counter(row.response_group or "unknown" for row in lesions)),
+        "excluded": _sorted(Counter(one.reason for one in exclusions)),
+        "broken": sum(one.broken for one in exclusions),
+    }
 
 
 def _poor_share(lesions: Sequence[LesionRow]) -> float:
@@ -196,37 +200,8 @@ def _sequences(patients: Iterable[ImportedPatient]) -> dict[str, dict[str, int]]
         for acquisition in patient.acquisitions:
             for keyword, value in acquisition.items():
                 counts[keyword][value if isinstance(value, str) else f"{value:g}"] += 1
-    return {keyword: dict(sorted(counts[keyword].items())) for keyword in sorted(counts)}
+    return {keyword: _sorted(counts[keyword]) for keyword in sorted(counts)}
 
 
-def _write_tables(
-    folder: Path,
-    patients: dict[str, ImportedPatient],
-    folds: Mapping[str, int],
-    exclusions: list[tuple[str, Exclusion]],
-) -> None:
-    lesions = [
-        {
-            "patient": name,
-            "lesion": "",
-            "fold": folds[name],
-            **{key: _cell(value) for key, value in dataclasses.asdict(row).items()},
-        }
-        for name, one in patients.items()
-        for row in one.lesions
-    ]
-    left_out = [
-        {"patient": name, "visit": one.visit, "structure": one.structure, "reason": one.reason}
-        for name, one in exclusions
-    ]
-    for file, rows in (("lesions.csv", lesions), ("exclusions.csv", left_out)):
-        with (folder / file).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(
-                stream, list(rows[0]) if rows else ["patient", "visit", "structure", "reason"], lineterminator="\n"
-            )
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def _cell(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

@@ -27,7 +27,7 @@ def pseudonym(key: bytes, kind: str, *identity: str) -> str:
     Example:
         >>> key = bytes(32)
         >>> pseudonym(key, "patient", "481000"), pseudonym(key, "lesion", "481000", "3")
-        ('p9372b51c1a4b5a4b', 'l0')
+        ('p30627069b1891af5', 'l1073333f9734c016')
     """
     # Each part with its length before it, so that no two lists of parts make one text.
     message = "".join(f"{len(part)}:{part}" for part in (kind, *identity))

@@ -47,7 +47,7 @@ def staged(out: Path) -> Iterator[tuple[Path, Path]]:
             finally:
                 shutil.rmtree(work)
                 lock.unlink()
-        staging.rmdir()
+                staging.rmdir()
     except Timeout:
         raise ResourceError(f"another import into {out} is running; wait for it or choose another folder") from None
     except OSError as error:
