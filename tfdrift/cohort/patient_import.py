@@ -83,6 +83,9 @@ def import_patient(
     for visit in visits:
         unwanted = [roi.number for roi in visit.rois if not is_wanted(roi)]
         exclusions += [Exclusion(visit=visit.name, structure=number, reason=why) for number in unwanted]
+        if len(unwanted) == len(visit.rois):
+            reason = "no structure has the name of a lesion"
+            exclusions.append(Exclusion(visit=visit.name, structure=None, reason=reason))
     sessions = _read_sessions(patient, visits, is_wanted, exclusions, mode=mode, seed=seed)
     if len(sessions) < 2:
         return ImportedPatient(exclusions=tuple(exclusions))
