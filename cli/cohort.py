@@ -162,6 +162,35 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
     click.echo(_summary(document, out))
 
 
+@cohort.command()
+@click.argument("folder", metavar="COHORT", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="PNG file.  [default: COHORT/contact_sheet.png]")
+def show(folder: Path, out: Path | None) -> None:
+    """Show what is in a cohort: a table of its folds, and every lesion on one contact sheet.
+
+    Reads and checks every slice. On the sheet each lesion has its images before and after treatment, their difference,
+    both contours and its figures; what a person should look at is framed in red.
+
+    Example:
+
+      tfdrift cohort show mycohort
+    """
+    from tfdrift.cohort.overview import EXCLUSION_COLUMNS, LESION_COLUMNS, describe_folds, read_table
+    from tfdrift.cohort.prepared import read_description
+
+    description = read_description(folder)
+    lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
+    click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
+    start_tensorflow()
+    from tfdrift.cohort.contact_sheet import draw_contact_sheet
+    from tfdrift.cohort.dataset import load_samples
+    from tfdrift.imaging.drawing import write_png
+
+    picture = out or folder / "contact_sheet.png"
+    write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)
+    click.echo(f"\npicture: {picture}")
+
+
 def _summary(document: dict[str, Any], out: Path) -> str:
     left_out = sorted(document["excluded"].items(), key=lambda item: (-item[1], item[0]))
     groups = ", ".join(f"{group} {count}" for group, count in document["response_groups"].items())

@@ -38,10 +38,10 @@ def plant_names(folder: Path) -> None:
         dataset.PatientID = f"{CANARY} 7"
         dataset.PatientAge, dataset.PatientWeight = "073Y", "73.519264"
         for keyword in _PUBLIC:
-            setattr(dataset, keyword, CANARY)
+            setattr(dataset, keyword, CANARY.upper())
         private = dataset.private_block(0x0009, CANARY, create=True)
         for offset, vr in enumerate(_TEXT_VRS + _BYTE_VRS):
-            private.add_new(offset, vr, CANARY.encode() + b" " if vr in _BYTE_VRS else CANARY)
+            private.add_new(offset, vr, CANARY.encode() + b" " if vr in _BYTE_VRS else CANARY.upper())
         inner, outer = Dataset(), Dataset()
         inner.PersonName = inner.CodeMeaning = CANARY
         outer.PersonIdentificationCodeSequence = [inner]

@@ -2,6 +2,7 @@
 
     OUT/lesions.csv        a row for each lesion
     OUT/exclusions.csv     a row for everything that is not in the cohort, with the reason
+    OUT/contact_sheet.png  the lesions, drawn
     OUT/import.json        version, options, counts, facts about the sequences, and what `Description` says
     OUT/lesion_slices/     the slices as a TFDS dataset, a split for each fold
 
@@ -18,25 +19,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk  # noqa: N813
+import numpy as np
 
 from tfdrift import __version__
-from tfdrift.cohort.catalogue import Catalogue, FoundPatient, scan
+from tfdrift.cohort.catalogue import Catalogue, scan
+from tfdrift.cohort.contact_sheet import draw_contact_sheet
 from tfdrift.cohort.lesion_rows import LesionRow
+from tfdrift.cohort.overview import LESION_COLUMNS, read_table
 from tfdrift.cohort.pairing import read_pairs
-from tfdrift.cohort.patient_import import ImportedPatient, import_patient
+from tfdrift.cohort.patient_import import ImportedPatient, import_alone
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.pseudonyms import pseudonym, read_or_make_key
-from tfdrift.cohort.samples import assign_folds
+from tfdrift.cohort.samples import Samples, assign_folds, read_samples
 from tfdrift.cohort.staging import staged
 from tfdrift.cohort.tables import write_exclusions, write_lesions
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.cohort.visits import Exclusion
 from tfdrift.cohort.workers import run_each
 from tfdrift.errors import DataError, UsageError
+from tfdrift.imaging.drawing import write_png
 
 TIME_LIMIT_SECONDS = 3600.0
 """What a patient may take. Two rigid registrations of large heads take minutes."""
+
+LESIONS_ON_SHEET = 400
+"""How many lesions the contact sheet shows, so that it stays a picture; `tfdrift cohort show` draws them all."""
 
 WriteSlices = Callable[[Path, Sequence[Path], Mapping[str, int]], None]
 
@@ -110,7 +117,7 @@ def import_cohort(
             for patient, name in zip(catalogue.patients, names, strict=True)
         ]
         outcomes = run_each(
-            _import_one, tasks, workers=workers or os.cpu_count() or 1, time_limit_seconds=time_limit_seconds
+            import_alone, tasks, workers=workers or os.cpu_count() or 1, time_limit_seconds=time_limit_seconds
         )
         imported = {}
         for outcome in progress(outcomes, len(tasks), "patient"):
@@ -138,20 +145,9 @@ def import_cohort(
             "sequences": _sequences(kept.values()),
         }
         (whole / "import.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        rows = read_table(whole / "lesions.csv", LESION_COLUMNS)
+        write_png(draw_contact_sheet(_one_slice_each(parts), rows[:LESIONS_ON_SHEET]), whole / "contact_sheet.png")
     return document
-
-
-def _import_one(
-    patient: FoundPatient,
-    part: Path,
-    key: bytes,
-    pattern: str,
-    given: list[tuple[str, str, str | None]] | None,
-    options: dict[str, Any],
-) -> ImportedPatient:
-    # Processors are shared by patient, and the bits do not depend on how many there are.
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return import_patient(patient, part, key=key, pattern=pattern, given=given, **options)
 
 
 def _exclusions(
@@ -186,6 +182,26 @@ def _counts(
         "excluded": _sorted(Counter(one.reason for one in exclusions)),
         "broken": sum(one.broken for one in exclusions),
     }
+
+
+def _one_slice_each(parts: Sequence[Path]) -> Samples:
+    """Return the slice of each lesion in which its GTVs are largest, up to `LESIONS_ON_SHEET` lesions."""
+    shown: list[Samples] = []
+    for part in parts:
+        samples = read_samples(part)
+        areas = (samples.pre_mask | samples.post_mask).sum(axis=(1, 2, 3))
+        best = {}
+        for row in np.argsort(areas, kind="stable"):
+            best[samples.lesion[row]] = row
+        shown.append(samples.take(np.array(sorted(best.values()))))
+        if sum(map(len, shown)) >= LESIONS_ON_SHEET:
+            break
+    return Samples(
+        **{
+            field.name: np.concatenate([getattr(one, field.name) for one in shown])
+            for field in dataclasses.fields(Samples)
+        }
+    )
 
 
 def _poor_share(lesions: Sequence[LesionRow]) -> float:

@@ -164,7 +164,7 @@ def _row(
         background_drift=drift,
         pixel_mm=crops.pixel_mm,
         outgrown=crops.outgrown,
-        warnings="; ".join(warnings),
+        warnings="; ".join(text.replace(";", ",") for text in warnings),
     )
 
 

@@ -6,6 +6,7 @@ Nothing of what it returns or writes identifies: IDs are pseudonyms, dates are i
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
@@ -38,6 +39,17 @@ class ImportedPatient:
     lesions: tuple[LesionRow, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     acquisitions: tuple[dict[str, float | str], ...] = ()
+
+
+def import_alone(
+    patient: FoundPatient, part: Path, key: bytes, pattern: str, given: GivenPairs | None, options: dict[str, Any]
+) -> ImportedPatient:
+    """Call `import_patient` in a process that works for this patient alone, on one thread.
+
+    Processors are shared out by patient, and the bits must not depend on how many there are.
+    """
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    return import_patient(patient, part, key=key, pattern=pattern, given=given, **options)
 
 
 def import_patient(
