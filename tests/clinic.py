@@ -16,7 +16,7 @@ def write_clinic(folder: Path, numbers: list[int], *, spacing_mm: float) -> list
     cohort = make_cohort(max(numbers) + 1)
     chosen = [cohort[number] for number in numbers]
     with mock.patch.object(phantom_dicom, "make_cohort", return_value=chosen):
-        phantom_dicom.write_phantom(folder, spacing_mm=(spacing_mm,) * 3, workers=1)
+        phantom_dicom.write_phantom(folder, spacing_mm=(spacing_mm, spacing_mm, spacing_mm), workers=1)
     return json.loads((folder / "truth.json").read_text())["patients"]
 
 
@@ -84,6 +84,6 @@ def plant_broken_files(folder: Path, visit: Path) -> None:
         dataset.save_as(spoilt / f"{CANARY}{number}.dcm")
     slices = [file for file in sorted(spoilt.iterdir()) if pydicom.dcmread(file).Modality == "MR"]
     middle = sorted(slices, key=lambda file: pydicom.dcmread(file).InstanceNumber)[len(slices) // 2]
-    middle.with_name(f"{CANARY}.cut").write_bytes(middle.read_bytes()[:600])
+    middle.with_name(f"{CANARY}.cut").write_bytes(middle.read_bytes()[:1001])
     middle.unlink()
     (spoilt / f"{CANARY}.txt").write_text(CANARY)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -14,6 +16,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from tests.clinic import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box
+from tfdrift.cohort.importing import import_cohort
 from tfdrift.cohort.phantom import BIAS_STD, SESSIONS, gtv, make_cohort, tissue_signal
 from tfdrift.cohort.pseudonyms import pseudonym, read_or_make_key
 from tfdrift.cohort.samples import read_samples
@@ -178,8 +181,9 @@ def law_on_the_first_grid(known):
     points = indices @ (np.reshape(pre.GetDirection(), (3, 3)) * pre.GetSpacing()).T + pre.GetOrigin()
     images = [tissue_signal(known.law, session, points) / known.law.gain[session] for session in ("pre", "post")]
     masks = [gtv(known.lesion, session, points) for session in ("pre", "post")]
-    spacing_mm = (SPACING_MM,) * 3
-    return crop_pairs(*images, *masks, make_box(mask, spacing_mm), spacing_mm, image_size=IMAGE_SIZE)
+    spacing_mm = (SPACING_MM, SPACING_MM, SPACING_MM)
+    box = make_box(mask, spacing_mm)
+    return crop_pairs(images[0], images[1], masks[0], masks[1], box, spacing_mm, image_size=IMAGE_SIZE)
 
 
 def test_drift_is_the_known_one(known, samples):
@@ -203,8 +207,17 @@ def test_every_exclusion_has_its_reason(place):
     with (place / "cohort" / "exclusions.csv").open(encoding="utf-8", newline="") as file:
         exclusions = [list(row.values()) for row in csv.DictReader(file) if row["reason"] != "not a target name"]
     spoilt = pseudonym(read_or_make_key(place / "cohort.key"), "patient", f"{CANARY} 8")
+    gap = (
+        "structure set 1 belongs to series 1 of study 1, which cannot be used: slices are missing between file 7 of 50 "
+        "(instance 25) and file 43 of 50 (instance 27): they are 6.000 mm apart and the others 3.000 mm; export the "
+        "whole series"
+    )
+    alone = "0 of the 2 visits that are needed: an MR series and a structure set drawn on it"
     assert exclusions == [
-        [spoilt, "study 1", "", "x"],
+        [spoilt, "study 1", "", gap],
+        [spoilt, "", "", alone],
+        ["", "", "", "1 file: the file is cut off in element (0020,000E); export it again"],
+        ["", "", "", "2 files: the file is not a DICOM file"],
     ]
 
 
@@ -238,3 +251,75 @@ def test_the_description_counts_what_there_is(place, samples):
     assert document["sequences"]["EchoTime"] == {"2.5": 6}
     assert sum(document["response_groups"].values()) == len(LESIONS)
     assert (document["options"]["roi"], document["broken"]) == ("default", 2)
+
+
+ONE_BY_ONE = {"folds": 2, "image_size": 8, "mode": "identity", "workers": 1}
+
+
+def write_list(folder: Path, parts, folds) -> None:
+    """Stand for the dataset, which needs TensorFlow: the slices in a file that says which they are."""
+    folds = {part.stem: folds[part.stem] for part in parts}
+    whole = {part.stem: read_samples(part).fingerprint() for part in parts}
+    (folder / "slices.json").write_text(json.dumps([folds, whole]))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Two patients on a grid that takes a second each, and their cohort."""
+    folder = tmp_path_factory.mktemp("small")
+    write_clinic(folder / "clinic", [2, 4], spacing_mm=6.0)
+    import_cohort(folder / "clinic", folder / "cohort", write_slices=write_list, **ONE_BY_ONE)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small):
+    options = {**ONE_BY_ONE, "workers": 2, "key_file": small / "cohort.key"}
+    import_cohort(small / "clinic", small / "again", write_slices=write_list, **options)
+    assert files_of(small / "again") == files_of(small / "cohort")
+    assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.cohort.test_importing import ONE_BY_ONE, import_cohort, write_list
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def progress(done, total, unit):
+    for number, one in enumerate(done):
+        yield one
+        if unit == moment and number == total // 2:
+            die()
+
+def write(folder, parts, folds):
+    write_list(folder, parts, folds)
+    if moment == "slices":
+        die()
+
+if __name__ == "__main__":
+    clinic, out, key, moment = sys.argv[1:]
+    if moment == "rename":
+        Path.rename = lambda *_: die()
+    options = {**ONE_BY_ONE, "key_file": Path(key)}
+    import_cohort(Path(clinic), Path(out), write_slices=write, progress=progress, **options)
+"""
+
+
+@pytest.mark.parametrize("moment", ["file", "patient", "slices", "rename"])
+def test_a_killed_import_leaves_no_cohort_and_the_same_command_completes(small, tmp_path, moment):
+    (tmp_path / "killed.py").write_text(_KILLED)
+    arguments = [small / "clinic", tmp_path / "cohort", small / "cohort.key", moment]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run([sys.executable, tmp_path / "killed.py", *arguments], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".cohort.importing", "killed.py"]
+    options = {**ONE_BY_ONE, "key_file": small / "cohort.key"}
+    import_cohort(small / "clinic", tmp_path / "cohort", write_slices=write_list, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cohort", "killed.py"]
+    assert files_of(tmp_path / "cohort") == files_of(small / "cohort")
