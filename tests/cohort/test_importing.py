@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -271,7 +270,7 @@ def test_the_description_counts_what_there_is(place, samples):
     assert (document["options"]["roi"], document["broken"]) == ("default", 2)
 
 
-ONE_BY_ONE = {"folds": 2, "image_size": 8, "mode": "identity", "workers": 1}
+QUICK = {"folds": 2, "image_size": 8, "mode": "identity", "workers": 1}
 
 
 def write_list(folder: Path, parts, folds) -> None:
@@ -286,7 +285,7 @@ def small(tmp_path_factory):
     """Two patients on a grid that takes a second each, and their cohort."""
     folder = tmp_path_factory.mktemp("small")
     write_clinic(folder / "clinic", [2, 4], spacing_mm=6.0)
-    import_cohort(folder / "clinic", folder / "cohort", write_slices=write_list, **ONE_BY_ONE)
+    import_cohort(folder / "clinic", folder / "cohort", write_slices=write_list, **QUICK)
     return folder
 
 
@@ -294,46 +293,57 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small):
-    options = {**ONE_BY_ONE, "workers": 2, "key_file": small / "cohort.key"}
-    import_cohort(small / "clinic", small / "again", write_slices=write_list, **options)
-    assert files_of(small / "again") == files_of(small / "cohort")
-    assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
-
-
 _KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
-from tests.cohort.test_importing import ONE_BY_ONE, import_cohort, write_list
+from tfdrift.cohort.importing import import_cohort
 
-def die():
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def progress(done, total, unit):
     for number, one in enumerate(done):
         yield one
-        if unit == moment and number == total // 2:
+        if unit == moment and number == 0:
             die()
 
 if __name__ == "__main__":
-    clinic, out, key, moment = sys.argv[1:]
+    clinic, out, key, moment, options = sys.argv[1:]
     if moment == "rename":
-        Path.rename = lambda *_: die()
-    options = {**ONE_BY_ONE, "key_file": Path(key)}
-    import_cohort(Path(clinic), Path(out), write_slices=write_list, progress=progress, **options)
+        Path.rename = die
+    options = {"key_file": Path(key), "progress": progress, "write_slices": lambda *_: None, **json.loads(options)}
+    import_cohort(Path(clinic), Path(out), **options)
 """
 
 
-def test_a_killed_import_leaves_no_cohort_and_the_same_command_completes(small, tmp_path):
-    """Killed while it reads headers, when half of the patients are done, and when all is there but the name."""
-    (tmp_path / "killed.py").write_text(_KILLED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    for moment in ("file", "patient", "rename"):
-        arguments = [small / "clinic", tmp_path / "cohort", small / "cohort.key", moment]
-        ended = subprocess.run([sys.executable, tmp_path / "killed.py", *arguments], env=environment, check=False)
-        assert ended.returncode == -signal.SIGKILL
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".cohort.importing", "killed.py"]
-    options = {**ONE_BY_ONE, "key_file": small / "cohort.key"}
-    import_cohort(small / "clinic", tmp_path / "cohort", write_slices=write_list, **options)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cohort", "killed.py"]
-    assert files_of(tmp_path / "cohort") == files_of(small / "cohort")
+@pytest.fixture(scope="module")
+def completed(small):
+    """The same again with two workers, after it was killed when the first patient was done, and when all was there but
+    the name; and what lay beside after each of these."""
+    place = small / "again"
+    place.mkdir()
+    (small / "killed.py").write_text(_KILLED)
+    left = []
+    for moment in ("patient", "rename"):
+        arguments = [small / "clinic", place / "cohort", small / "cohort.key", moment, json.dumps(QUICK)]
+        ended = subprocess.run([sys.executable, small / "killed.py", *arguments], check=False)
+        left.append((moment, -ended.returncode, [path.name for path in place.iterdir()]))
+    options = {**QUICK, "workers": 2, "key_file": small / "cohort.key"}
+    import_cohort(small / "clinic", place / "cohort", write_slices=write_list, **options)
+    return place, left
+
+
+def test_a_killed_import_leaves_no_cohort(completed):
+    _, left = completed
+    assert left == [(moment, signal.SIGKILL, [".cohort.importing"]) for moment in ("patient", "rename")]
+
+
+def test_the_same_command_completes_a_killed_import_and_sweeps_what_it_left(completed):
+    place, _ = completed
+    assert [path.name for path in place.iterdir()] == ["cohort"]
+
+
+def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small, completed):
+    place, _ = completed
+    assert files_of(place / "cohort") == files_of(small / "cohort")
+    assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
