@@ -82,35 +82,35 @@ def choose_visits(
     """
     exclusions: list[Exclusion] = []
     drawn = _match(patient, exclusions)
-    visits: list[PatientVisit] = []
+    found: list[tuple[int, datetime.date, tuple[Path, ...], _Drawn]] = []
+
+    def exclude(number: int, reason: str) -> None:
+        exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))
+
     for number, study in enumerate(patient.studies, start=1):
-        here = [one for found in study.series for one in drawn.get(found.uid, [])]
+        here = [(series.files, one) for series in study.series for one in drawn.get(series.uid, [])]
         if len(here) > 1:
-            here = [one for one in here if any(is_wanted(roi) for roi in one.rois)] or here
-        reason = ""
-        if not any(found.series and found.modality == "MR" for found in study.series):
+            here = [(files, one) for files, one in here if any(is_wanted(roi) for roi in one.rois)] or here
+        if not any(series.series and series.modality == "MR" for series in study.series):
             continue
         if not here:
-            reason = "an MR without a structure set that fits it"
+            exclude(number, "an MR without a structure set that fits it")
         elif len(here) > 1:
-            labels = ", ".join(one.label for one in here)
-            reason = f"several structure sets fit ({labels}); leave one and export again"
+            labels = ", ".join(one.label for _, one in here)
+            exclude(number, f"several structure sets fit ({labels}); leave one of them and import again")
         elif study.date is None:
-            reason = "it has no date, so its place among the visits is not known"
-        elif len(visits) == len(VISITS):
-            reason = "a later visit; the first three are used"
-        elif visits and visits[-1].date == study.date:
-            reason = "a second visit on one day; which is the earlier is not known"
+            exclude(number, "it has no date, so its place among the visits is not known")
         else:
-            (chosen,) = here
-            (files,) = (found.files for found in study.series if found.series is chosen.series)
-            visits.append(
-                PatientVisit(
-                    name=VISITS[len(visits)], date=study.date, files=files, series=chosen.series, rois=chosen.rois
-                )
-            )
-            continue
-        exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))
+            found.append((number, study.date, *here[0]))
+    visits: list[PatientVisit] = []
+    for number, date, files, one in found:
+        if sum(other == date for _, other, _, _ in found) > 1:
+            exclude(number, "one of several visits on one day; leave one of them and import again")
+        elif len(visits) == len(VISITS):
+            exclude(number, "a later visit; the first three are used")
+        else:
+            name = VISITS[len(visits)]
+            visits.append(PatientVisit(name=name, date=date, files=files, series=one.series, rois=one.rois))
     if len(visits) < 2:
         reason = f"{len(visits)} of the 2 visits that are needed: an MR series and a structure set drawn on it"
         exclusions.append(Exclusion(visit="", structure=None, reason=reason))
