@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tfdrift.cohort.workers import Outcome, run_each
 from tfdrift.errors import DataError, ResourceError
 
 
-def act(what, value=None):
+def act(what: str, value: Any = None) -> Any:
     """What a task of these tests does, in its own process."""
     if what == "return":
         return value
