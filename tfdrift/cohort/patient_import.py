@@ -20,7 +20,7 @@ from tfdrift.cohort.samples import Samples, save_samples
 from tfdrift.cohort.sessions import Session, bring_onto, read_session, registration_files
 from tfdrift.cohort.target_names import is_target
 from tfdrift.cohort.visits import Exclusion, PatientVisit, choose_visits
-from tfdrift.errors import DataError
+from tfdrift.errors import DataError, ResourceError
 from tfdrift.imaging.structures import Roi
 
 GivenPairs = list[tuple[str, str, str | None]]
@@ -67,6 +67,8 @@ def import_patient(
 ) -> ImportedPatient:
     """Pair a patient's lesions and write their slices.
 
+    Whatever is wrong with the patient's data, or with the pairs given, is an exclusion.
+
     Args:
         patient: from `tfdrift.cohort.catalogue.scan`.
         part: file to write with `save_samples`, all in fold 0; not written where no lesion is left.
@@ -80,8 +82,8 @@ def import_patient(
         seed: of the registration.
 
     Raises:
-        DataError: the pairs given cannot be used, or the two MRIs cannot be brought onto one intensity scale.
         UsageError: an option is none of its values.
+        ResourceError: the part cannot be written.
     """
     names = None if given is None else {name for row in given for name in row}
 
@@ -103,16 +105,22 @@ def import_patient(
         return ImportedPatient(exclusions=tuple(exclusions))
     if given and len(sessions) < len(visits):
         given = [(pre, post, None) for pre, post, _ in given]
-    pairs = _pair(sessions, given, exclusions)
-    if not pairs:
+    try:
+        pairs = _pair(sessions, given, exclusions)
+        if not pairs:
+            return ImportedPatient(exclusions=tuple(exclusions))
+        names_of = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
+        cut_out, spoilt = crop_pairs_of(sessions, pairs, names_of, box=box, slices=slices, image_size=image_size)
+    except DataError as error:
+        exclusions.append(Exclusion(visit="", structure=None, reason=str(error), broken=True))
         return ImportedPatient(exclusions=tuple(exclusions))
-
-    lesion_names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
-    cut_out, spoilt = crop_pairs_of(sessions, pairs, lesion_names, box=box, slices=slices, image_size=image_size)
     exclusions += spoilt
     if not cut_out:
         return ImportedPatient(exclusions=tuple(exclusions))
-    save_samples(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
+    try:
+        save_samples(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
+    except OSError as error:
+        raise ResourceError(f"a patient's slices cannot be written: {error.strerror}; free space") from None
     return ImportedPatient(
         lesions=tuple(row for row, _ in cut_out),
         exclusions=tuple(exclusions),
