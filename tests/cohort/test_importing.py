@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,15 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from tests.clinic import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
+from tfdrift.cohort import importing
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box
 from tfdrift.cohort.importing import import_cohort
+from tfdrift.cohort.patient_import import import_alone
 from tfdrift.cohort.phantom import BIAS_STD, SESSIONS, gtv, make_cohort, tissue_signal
 from tfdrift.cohort.pseudonyms import pseudonym, read_or_make_key
 from tfdrift.cohort.samples import read_samples
+from tfdrift.cohort.workers import Outcome
+from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
 
@@ -281,11 +287,10 @@ def write_list(folder: Path, parts, folds) -> None:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Two patients on a grid that takes a second each, and their cohort."""
+def small(heads, tmp_path_factory):
+    """The folder of a cohort of two patients, made with --strict: truth.json beside them is no DICOM file."""
     folder = tmp_path_factory.mktemp("small")
-    write_clinic(folder / "clinic", [2, 4], spacing_mm=6.0)
-    import_cohort(folder / "clinic", folder / "cohort", write_slices=write_list, **QUICK)
+    import_cohort(heads, folder / "cohort", write_slices=write_list, strict=True, **QUICK)
     return folder
 
 
@@ -317,7 +322,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def completed(small):
+def completed(heads, small):
     """The same again with two workers, after it was killed when the first patient was done, and when all was there but
     the name; and what lay beside after each of these."""
     place = small / "again"
@@ -325,11 +330,11 @@ def completed(small):
     (small / "killed.py").write_text(_KILLED)
     left = []
     for moment in ("patient", "rename"):
-        arguments = [small / "clinic", place / "cohort", small / "cohort.key", moment, json.dumps(QUICK)]
+        arguments = [heads, place / "cohort", small / "cohort.key", moment, json.dumps(QUICK)]
         ended = subprocess.run([sys.executable, small / "killed.py", *arguments], check=False)
         left.append((moment, -ended.returncode, [path.name for path in place.iterdir()]))
     options = {**QUICK, "workers": 2, "key_file": small / "cohort.key"}
-    import_cohort(small / "clinic", place / "cohort", write_slices=write_list, **options)
+    import_cohort(heads, place / "cohort", write_slices=write_list, **options)
     return place, left
 
 
@@ -347,3 +352,112 @@ def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small,
     place, _ = completed
     assert files_of(place / "cohort") == files_of(small / "cohort")
     assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
+
+
+def nothing(*_):
+    raise AssertionError("no slices can be there")
+
+
+def refused(error, clinic, out, **options):
+    """Import and return the message of the refusal, after which nothing new may lie about."""
+    before = sorted(out.parent.rglob("*"))
+    with pytest.raises(error) as raised:
+        import_cohort(clinic, out, write_slices=nothing, **{**QUICK, **options})
+    assert sorted(out.parent.rglob("*")) == before
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"folds": 1}, {"image_size": 7}, {"seed": -1}, {"workers": 0}, {"time_limit_seconds": 0.0}], ids=str
+)
+def test_numbers_out_of_range_are_refused(heads, tmp_path, options):
+    assert "must be at least" in refused(UsageError, heads, tmp_path / "cohort", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roi": "GTV("}, "is not a regular expression"),
+        ({"box": "post"}, "--box post: choose from pre, union"),
+        ({"slices": "two"}, "--slices two: choose from three, all"),
+        ({"mode": "affine"}, "--register affine: choose from auto, rigid, identity"),
+    ],
+)
+def test_values_that_do_not_exist_are_refused_before_any_file_is_read(tmp_path, options, message):
+    assert message in refused(UsageError, tmp_path / "absent", tmp_path / "cohort", **options)
+
+
+def test_a_key_inside_the_cohort_is_refused(heads, tmp_path):
+    out = tmp_path / "cohort"
+    assert "the key must lie outside the cohort" in refused(UsageError, heads, out, key_file=out / "a.key")
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    message = refused(DataError, tmp_path / "absent", tmp_path / "cohort")
+    assert message == "the folder to scan cannot be read: No such file or directory"
+
+
+def test_fewer_patients_than_folds_are_refused_before_the_work(heads, tmp_path):
+    message = refused(DataError, heads, tmp_path / "cohort", folds=3)
+    assert message == "2 patients in the folder cannot be dealt to 3 folds; lower --folds"
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Patients are imported in this process, where no other has to start."""
+
+    def run_here(function, tasks, **_):
+        return (Outcome(task=place, value=function(*task)) for place, task in enumerate(tasks))
+
+    monkeypatch.setattr(importing, "run_each", run_here)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_clinic_without_lesions_is_refused_with_the_reason(heads, small, tmp_path):
+    key_file = small / "cohort.key"
+    message = refused(DataError, heads, tmp_path / "cohort", roi="^nothing$", key_file=key_file)
+    assert message.startswith("no lesion can be imported (")
+    assert "not a target name" in message
+
+
+@pytest.fixture(scope="module")
+def spoilt(heads, tmp_path_factory):
+    """The two patients, and one whose only visit has a series that is cut."""
+    folder = tmp_path_factory.mktemp("spoilt") / "clinic"
+    shutil.copytree(heads, folder)
+    visit = min(path for path in folder.glob("*/*") if path.is_dir())
+    plant_broken_files(folder, visit)
+    return folder
+
+
+@pytest.mark.usefixtures("at_once")
+def test_strict_refuses_what_is_broken_and_says_what(spoilt, small, tmp_path):
+    key_file = small / "cohort.key"
+    message = refused(DataError, spoilt, tmp_path / "cohort", strict=True, key_file=key_file)
+    assert message.startswith("something is broken (")
+    assert "slices are missing" in message
+    assert "nothing was written" in message
+    assert CANARY not in message
+
+
+def crash_or_import(patient, *arguments):
+    """Stand for a patient that makes its process crash."""
+    if patient.patient_id.startswith(CANARY):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return import_alone(patient, *arguments)
+
+
+def test_a_patient_whose_process_is_killed_costs_no_other(spoilt, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "import_alone", crash_or_import)
+    options = {**QUICK, "workers": 3, "key_file": small / "cohort.key", "pairs": tmp_path / "pairs.csv"}
+    (tmp_path / "pairs.csv").write_text(f"patient,pre_roi,post_roi\n{CANARY} 9,a,b\n")
+    document = import_cohort(spoilt, tmp_path / "cohort", write_slices=write_list, **options)
+    killed, absent = (
+        pseudonym(read_or_make_key(small / "cohort.key"), "patient", f"{CANARY} {number}") for number in (8, 9)
+    )
+    with (tmp_path / "cohort" / "exclusions.csv").open(encoding="utf-8", newline="") as file:
+        told = {row["patient"]: row["reason"] for row in csv.DictReader(file)}
+    assert (document["patients"], document["patients_found"], document["broken"]) == (2, 3, 3)
+    assert told[killed] == "its process was killed by signal 9, perhaps for want of memory"
+    assert told[absent] == "in the pairs table, and not among the files"
+    assert files_of(tmp_path / "cohort")["lesions.csv"] == files_of(small / "cohort")["lesions.csv"]

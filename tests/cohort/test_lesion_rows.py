@@ -136,6 +136,8 @@ def test_drift_of_healthy_tissue_is_measured_around_the_lesion(sessions):
     distance = sitk.SignedMaurerDistanceMap(fine[1].masks[3], squaredDistance=False, useImageSpacing=True)
     near = sitk.Resample(sitk.Cast(distance < 25, sitk.sitkFloat32), fine[1].image)
     ((row, _),), _ = crop(change(fine, 1, image=fine[1].image * (1 + 0.3 * near)), [(3, 3)])
+    assert sound.background_drift is not None
+    assert row.background_drift is not None
     assert abs(sound.background_drift) < 5
     assert 25 < row.background_drift - sound.background_drift < 35
     assert f"healthy tissue around it drifts by {row.background_drift:.1f}%" in row.warnings

@@ -38,6 +38,10 @@ from tfdrift.cohort.visits import Exclusion
 from tfdrift.cohort.workers import run_each
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.drawing import write_png
+from tfdrift.imaging.registration import REGISTER_MODES
+
+BOXES = ("pre", "union")
+SLICES = ("three", "all")
 
 TIME_LIMIT_SECONDS = 3600.0
 """What a patient may take. Two rigid registrations of large heads take minutes."""
@@ -98,9 +102,15 @@ def import_cohort(
         DataError: the folder or the pairs cannot be read, no lesion or fewer patients than folds are left, or `strict`.
         ResourceError: the key or `out` cannot be written.
     """
-    is_target("", roi)
-    if folds < 2 or image_size < 8 or seed < 0 or (workers is not None and workers < 1):
-        raise UsageError("--folds must be at least 2, --image-size 8, --seed 0 and --workers 1")
+    is_target("", roi)  # refuses what is no regular expression
+    for option, value, values in (("box", box, BOXES), ("slices", slices, SLICES), ("register", mode, REGISTER_MODES)):
+        if value not in values:
+            raise UsageError(f"--{option} {value}: choose from {', '.join(values)}")
+    workers = os.cpu_count() or 1 if workers is None else workers
+    if folds < 2 or image_size < 8 or seed < 0 or workers < 1 or time_limit_seconds < 1:
+        raise UsageError(
+            "--folds must be at least 2, --image-size 8, --seed 0, --workers 1 and the time limit 1 second"
+        )
     key_file = key_file or out.resolve().with_name(out.resolve().name + ".key")
     if key_file.resolve().is_relative_to(out.resolve()):
         raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
@@ -108,7 +118,9 @@ def import_cohort(
     with staged(out) as (whole, scratch):
         catalogue = scan(dicom_dir, lambda files: progress(files, len(files), "file"))
         if len(catalogue.patients) < folds:
-            raise DataError(f"{len(catalogue.patients)} patients in the folder cannot be dealt to {folds} folds")
+            raise DataError(
+                f"{len(catalogue.patients)} patients in the folder cannot be dealt to {folds} folds; lower --folds"
+            )
         key = read_or_make_key(key_file)
         names = [pseudonym(key, "patient", patient.patient_id) for patient in catalogue.patients]
         options = {"box": box, "slices": slices, "mode": mode, "image_size": image_size, "seed": seed}
@@ -116,9 +128,7 @@ def import_cohort(
             (patient, scratch / f"{name}.npz", key, roi, given.get(patient.patient_id), options)
             for patient, name in zip(catalogue.patients, names, strict=True)
         ]
-        outcomes = run_each(
-            import_alone, tasks, workers=workers or os.cpu_count() or 1, time_limit_seconds=time_limit_seconds
-        )
+        outcomes = run_each(import_alone, tasks, workers=workers, time_limit_seconds=time_limit_seconds)
         imported = {}
         for outcome in progress(outcomes, len(tasks), "patient"):
             failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
