@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from tfdrift.cohort.pairing import MIN_OVERLAP
 from tfdrift.cohort.samples import Samples
@@ -20,13 +21,19 @@ from tfdrift.imaging.registration import POOR_RESIDUAL_PERCENT
 PRE_COLOUR, POST_COLOUR = "gold", "deepskyblue"
 FLAG_COLOUR, FLAG_BACKGROUND = "#b00000", "#fdeeee"
 
+COLUMNS = (
+    "patient", "lesion", "fold", "interval_days", "follow_up_days", "pre_mm3", "post_mm3", "follow_up_mm3",
+    "response_group", "slices", "registration", "residual", "gain", "background_drift", "pixel_mm", "outgrown",
+)  # fmt: skip
+"""What `lesions.csv` must tell; `warnings` is told too where it does."""
+
 _DPI = 120
 _FONT_PT, _LINE_INCH = 7.5, 0.145
 _PANEL_INCH, _GAP_INCH, _PAD_INCH = 1.25, 0.05, 0.1
 _WIDTH_INCH = 3 * _PANEL_INCH + 2 * _GAP_INCH
 _CHARACTERS = int(_WIDTH_INCH / (0.57 * _FONT_PT / 72))  # mean width in DejaVu Sans
-_HEAD_INCH, _TITLE_INCH = 1.05, 0.18
-_COLUMNS = 4
+_HEAD_INCH, _TITLE_INCH = 1.22, 0.18
+_CARDS_A_LINE = 4
 _CARDS_A_COLUMN = 250  # keeps the picture below the 65,536 pixels a side that Agg can draw
 
 
@@ -56,8 +63,11 @@ def draw_contact_sheet(samples: Samples, rows: Sequence[Mapping[str, str]]) -> F
     """
     if not rows:
         raise DataError("there is no lesion to draw")
+    missing = sorted(set(COLUMNS) - set(rows[0]))
+    if missing:
+        raise DataError(f"lesions.csv has no column {missing[0]}; import the cohort again")
     cards = [_make_card(samples, row) for row in rows]
-    columns = max(min(_COLUMNS, len(cards)), math.ceil(len(cards) / _CARDS_A_COLUMN))
+    columns = max(min(_CARDS_A_LINE, len(cards)), math.ceil(len(cards) / _CARDS_A_COLUMN))
     lines = [cards[start : start + columns] for start in range(0, len(cards), columns)]
     heights = [max(card.height_inch for card in line) for line in lines]
     width_inch = columns * (_WIDTH_INCH + 3 * _PAD_INCH) + _PAD_INCH
@@ -82,17 +92,14 @@ def draw_contact_sheet(samples: Samples, rows: Sequence[Mapping[str, str]]) -> F
     patients, flagged = len({row["patient"] for row in rows}), sum(bool(card.flags) for card in cards)
     heading = f"{_count(len(cards), 'lesion')} of {_count(patients, 'patient')}"
     write(left, 0.1, heading, fontsize=12, fontweight="bold")
-    write(left, 0.34, "Outlines: GTV at the first MRI gold, at the second blue", color="0.2")
-    to_look_at = f"{flagged} to look at, framed in red" if flagged else "none stands out"
-    write(left, 0.34 + _LINE_INCH, to_look_at, color=FLAG_COLOUR if flagged else "0.2", fontweight="bold")
-    bar = figure.colorbar(colours["drift"], cax=add_axes(left + 0.05, 0.7, 1.9, 0.1), orientation="horizontal")
+    write(left, 0.34, "Outlines: GTV at the first MRI gold, at the second blue.", color="0.2")
+    write(left, 0.34 + _LINE_INCH, "Drift: red is brighter, blue darker at the second MRI.", color="0.2")
+    to_look_at = f"{flagged} to look at, framed in red" if flagged else "No figure stands out"
+    write(left, 0.34 + 2 * _LINE_INCH, to_look_at, color=FLAG_COLOUR if flagged else "0.2", fontweight="bold")
+    cax = add_axes(left + 0.05, 0.87, 1.6, 0.1)
+    bar = figure.colorbar(colours["drift"], cax=cax, orientation="horizontal", ticks=MaxNLocator(4))
     bar.ax.tick_params(labelsize=_FONT_PT - 1, length=2, pad=1.5)
-    write(
-        left + 2.1,
-        0.67,
-        "drift: red brighter, blue darker at the second MRI; 1 is the pre image's largest signal",
-        color="0.2",
-    )
+    write(left + 1.8, 0.85, "of the pre image's largest signal", color="0.2")
 
     y = _HEAD_INCH + _TITLE_INCH
     for number, line in enumerate(lines):
@@ -178,10 +185,9 @@ def _flags(row: Mapping[str, str], pre_mask: np.ndarray, post_mask: np.ndarray) 
 def _number(row: Mapping[str, str], column: str) -> float:
     """Return a cell as a number, NaN where it is empty."""
     try:
-        return float(row[column]) if row[column] else math.nan
-    except (KeyError, ValueError):
-        cell = row.get(column, "missing")
-        raise DataError(f"lesion {row['lesion']} of lesions.csv: column {column} is {cell}, no number") from None
+        return float(row[column] or math.nan)
+    except ValueError:
+        raise DataError(f"lesions.csv, lesion {row['lesion']}: column {column} is {row[column]}, no number") from None
 
 
 def _mm3(volume_mm3: float) -> str:

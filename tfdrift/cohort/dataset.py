@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def write_slices(folder: Path, parts: Sequence[Path], folds: Mapping[str, int]) 
     """Write the slices of a cohort as a TFDS dataset with a split for each fold: fold0 .. fold<K-1>.
 
     `tfds.load("lesion_slices", data_dir=folder)` reads it without tfdrift. The same parts give the same bytes; one
-    patient is in memory at a time. The metadata come last: a dataset without them is not whole.
+    patient is in memory at a time. The metadata come last: without them a dataset is not whole.
 
     Args:
         folder: takes `lesion_slices/<version>/`, which must not exist.
@@ -58,33 +59,41 @@ def write_slices(folder: Path, parts: Sequence[Path], folds: Mapping[str, int]) 
         ResourceError: the dataset exists already or cannot be written.
     """
     target = folder / NAME / VERSION
-    features, splits = None, []
     try:
         target.mkdir(parents=True)
-        for fold, patients in itertools.groupby(read_parts(parts, folds), key=lambda samples: int(samples.fold[0])):
-            records = num_bytes = 0
-            with tf.io.TFRecordWriter(str(target / f"{NAME}-fold{fold}.tfrecord-00000-of-00001")) as writer:
-                for samples in patients:
-                    features = features or _features(samples.image_size)
-                    for row in range(len(samples)):
-                        record = _record(features, samples, row)
-                        writer.write(record)
-                        records, num_bytes = records + 1, num_bytes + len(record)
-            splits.append(tfds.core.SplitInfo(name=f"fold{fold}", shard_lengths=[records], num_bytes=num_bytes))
-        if features is None:
-            raise DataError("there is no part to write; import at least one patient")
-        tfds.folder_dataset.write_metadata(
-            data_dir=target,
-            features=features,
-            split_infos=splits,
-            version=VERSION,
-            check_data=False,
-            disable_shuffling=True,
-            description="Slices of lesions before and after radiosurgery, a split for each fold.",
-        )
+        try:
+            _write_dataset(target, parts, folds)
+        except BaseException:
+            shutil.rmtree(target)
+            raise
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
         raise ResourceError(f"cannot write {target} ({reason}); choose an empty folder you may write to") from None
+
+
+def _write_dataset(target: Path, parts: Sequence[Path], folds: Mapping[str, int]) -> None:
+    features, splits = None, []
+    for fold, patients in itertools.groupby(read_parts(parts, folds), key=lambda samples: int(samples.fold[0])):
+        records = num_bytes = 0
+        with tf.io.TFRecordWriter(str(target / f"{NAME}-fold{fold}.tfrecord-00000-of-00001")) as writer:
+            for samples in patients:
+                features = features or _features(samples.image_size)
+                for row in range(len(samples)):
+                    record = _record(features, samples, row)
+                    writer.write(record)
+                    records, num_bytes = records + 1, num_bytes + len(record)
+        splits.append(tfds.core.SplitInfo(name=f"fold{fold}", shard_lengths=[records], num_bytes=num_bytes))
+    if features is None:
+        raise DataError("there is no part to write; import at least one patient")
+    tfds.folder_dataset.write_metadata(
+        data_dir=target,
+        features=features,
+        split_infos=splits,
+        version=VERSION,
+        check_data=False,
+        disable_shuffling=True,
+        description="Slices of lesions before and after radiosurgery, a split for each fold.",
+    )
 
 
 def _features(image_size: int) -> tfds.features.FeaturesDict:
