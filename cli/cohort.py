@@ -1,6 +1,7 @@
 """`tfdrift cohort`: from DICOM folders to a cohort."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import click
 from .quiet import start_tensorflow
 
 _REASONS_SHOWN = 8
+_USUAL_SIZE = 32
 
 
-def _progress(done: Iterable, total: int, unit: str) -> Iterable:
+def _progress(done: Iterable, total: int, unit: str) -> Iterator:
+    """A bar on a terminal; elsewhere, such as in the log of a long job, a line for each patient."""
     from tqdm import tqdm
 
-    return tqdm(done, total=total, unit=unit, disable=None)  # None: a bar on a terminal only
+    for number, one in enumerate(tqdm(done, total=total, unit=unit, disable=None), start=1):
+        if unit == "patient" and not sys.stderr.isatty():
+            click.echo(f"patient {number} of {total}", err=True)
+        yield one
 
 
 @click.group()
@@ -130,7 +136,7 @@ def phantom(out: Path, patients: int, seed: int) -> None:
     help="How the second MRI comes onto the first.",
 )  # fmt: skip
 @click.option("--folds", default=5, show_default=True, help="Groups of patients, one held out at a time.")
-@click.option("--image-size", default=32, show_default=True, help="Side of the crops in pixels.")
+@click.option("--image-size", default=_USUAL_SIZE, show_default=True, help="Side of the crops in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Of the folds and of the registration.")
 @click.option(
     "--key", "key_file", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]"
@@ -159,7 +165,7 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
 
     roi = DEFAULT_ROI_PATTERN if roi is None else roi
     document = import_cohort(dicom_dir, out, write_slices=write, roi=roi, progress=_progress, **options)
-    click.echo(_summary(document, out))
+    click.echo(_summary(document, out, options["key_file"] or out.with_name(f"{out.name}.key")))
 
 
 @cohort.command()
@@ -191,7 +197,7 @@ def show(folder: Path, out: Path | None) -> None:
     click.echo(f"\npicture: {picture}")
 
 
-def _summary(document: dict[str, Any], out: Path) -> str:
+def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:
     left_out = sorted(document["excluded"].items(), key=lambda item: (-item[1], item[0]))
     groups = ", ".join(f"{group} {count}" for group, count in document["response_groups"].items())
     lines = [
@@ -204,9 +210,14 @@ def _summary(document: dict[str, Any], out: Path) -> str:
         lines.append(f"            and {len(left_out) - _REASONS_SHOWN} other reasons")
     if document["broken"]:
         lines.append(f"broken      {document['broken']} of these, which a new export may mend")
-    if document["lesions_with_warnings"]:
-        lines.append(f"look at     {document['lesions_with_warnings']} lesions with a warning in {out / 'lesions.csv'}")
+    lines.append(
+        f"look at     {out / 'contact_sheet.png'}; lesions with a warning: {document['lesions_with_warnings']}"
+    )
     if document["lesions_outgrown"]:
         lines.append(f"outgrown    {document['lesions_outgrown']} lesions leave their box; --box union makes room")
-    lines.append(f"next        tfdrift train method1 --data {out}")
+    size = f" --image-size {document['image_size']}" if document["image_size"] != _USUAL_SIZE else ""
+    lines += [
+        f"keep        {key_file}, apart from the cohort: with it the same patients get the same pseudonyms",
+        f"next        tfdrift train method1 --data {out}{size}",
+    ]
     return "\n".join(lines)
