@@ -101,10 +101,10 @@ def test_several_structure_sets_of_one_study_are_named_by_number(tmp_path):
     for number in (1, 2):
         write_structures(tmp_path, 1, DATES[1], number=number, roi=f"GTV Doe {number}")
     visits, exclusions = choose(tmp_path)
-    assert len(visits) == 2
+    assert [day for _, day, _ in visits] == [DAYS[0]]
     labels = "structure set 1 of study 2, structure set 2 of study 2"
     reason = f"several structure sets fit ({labels}); leave one of them and import again"
-    assert reasons(exclusions) == [("study 2", reason, False)]
+    assert reasons(exclusions)[0] == ("study 2", reason, False)
 
 
 def test_of_several_structure_sets_the_one_with_a_lesion_counts(tmp_path):
@@ -137,8 +137,9 @@ def test_a_structure_set_of_a_series_that_is_not_there_fits_none(tmp_path):
     dataset = structures_dataset({"GTV": [points + 0.7 for points in contours_of(MASK, GRID)]})  # between the slices
     dataset.StudyInstanceUID, dataset.StudyDate = uid(1), DATES[1]
     write(dataset, tmp_path / "rs.dcm")
-    _, exclusions = choose(tmp_path)
+    visits, exclusions = choose(tmp_path)
     assert reasons(exclusions) == [("study 2", "structure set 1 fits no series", False)]
+    assert len(visits) == 2
 
 
 def test_a_structure_set_of_a_ct_is_left_out(tmp_path):
@@ -155,7 +156,8 @@ def test_a_series_with_a_gap_is_broken(tmp_path):
     two_visits(tmp_path)
     write_mr(tmp_path, 1, DATES[1], gap=True)
     write_structures(tmp_path, 1, DATES[1])
-    ((visit, reason, broken),) = reasons(choose(tmp_path)[1])
+    _, exclusions = choose(tmp_path)
+    visit, reason, broken = reasons(exclusions)[0]
     assert (visit, broken) == ("study 2", True)
     assert reason.startswith("structure set 1 belongs to series 1 of study 2, which cannot be used: slices are missing")
 
@@ -166,13 +168,8 @@ def test_a_structure_set_that_cannot_be_read_is_broken(tmp_path):
     dataset.StudyInstanceUID, dataset.StudyDate = uid(0), DATES[0]
     write(dataset, tmp_path / "rs.dcm")
     _, exclusions = choose(tmp_path)
-    assert reasons(exclusions) == [
-        (
-            "study 1",
-            "structure set 1 cannot be read: the file has no structures (StructureSetROISequence)",
-            True,
-        )
-    ]
+    reason = "structure set 1 cannot be read: the file has no structures (StructureSetROISequence)"
+    assert reasons(exclusions) == [("study 1", reason, True)]
 
 
 def test_a_visit_without_a_date_is_left_out(tmp_path):
@@ -189,9 +186,27 @@ def test_of_two_visits_on_one_day_neither_is_used(tmp_path):
     write_mr(tmp_path, 1, DATES[0])
     write_structures(tmp_path, 1, DATES[0])
     visits, exclusions = choose(tmp_path)
-    assert [day for _, day, _ in visits] == [DAYS[2]]
+    assert visits == []
     reason = "one of several visits on one day; leave one of them and import again"
     assert reasons(exclusions)[:2] == [("study 1", reason, False), ("study 2", reason, False)]
+
+
+def test_a_follow_up_does_not_take_the_place_of_a_second_mri_that_is_broken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1], gap=True)
+    write_structures(tmp_path, 1, DATES[1])
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0]]
+    reason = "a visit after study 2, which cannot be used; which visit this is cannot be told"
+    assert ("study 3", reason, False) in reasons(exclusions)
+
+
+def test_a_pair_can_do_without_a_follow_up_that_is_broken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 3, DATES[3], gap=True)
+    write_structures(tmp_path, 3, DATES[3])
+    visits, _ = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
 
 
 def test_one_visit_is_not_enough(tmp_path):

@@ -6,7 +6,7 @@ all counted from 1 in the order of `tfdrift cohort scan`: descriptions and file 
 
 import dataclasses
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,13 +65,23 @@ class _Drawn:
     rois: tuple[Roi, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class _NoSeries:
+    """Why a structure set has no MR series: the data are broken, it is one of several, or neither."""
+
+    reason: str
+    broken: bool = False
+    ambiguous: bool = False
+
+
 def choose_visits(
     patient: FoundPatient, is_wanted: Callable[[Roi], bool]
 ) -> tuple[list[PatientVisit], list[Exclusion]]:
     """Return a patient's first three visits.
 
     A study is a visit when exactly one structure set was drawn on one of its MR series. Of several, those without a
-    wanted structure do not count.
+    wanted structure do not count. Where a study should be a visit and cannot be used, no later one is: a follow-up
+    must not take the place of a second MRI that is broken.
 
     Args:
         patient: from `tfdrift.cohort.catalogue.scan`.
@@ -80,68 +90,78 @@ def choose_visits(
     Returns:
         At most three visits by date; and why each other study with an MR series or a structure set is none.
     """
-    exclusions: list[Exclusion] = []
-    drawn = _match(patient, exclusions)
-    found: list[tuple[int, datetime.date, tuple[Path, ...], _Drawn]] = []
-
-    def exclude(number: int, reason: str) -> None:
-        exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))
-
+    drawn, unusable, exclusions = _match(patient)
+    days = Counter(study.date for study in patient.studies if any(series.uid in drawn for series in study.series))
+    visits: list[PatientVisit] = []
+    lost: int | None = None
     for number, study in enumerate(patient.studies, start=1):
         here = [(series.files, one) for series in study.series for one in drawn.get(series.uid, [])]
         if len(here) > 1:
             here = [(files, one) for files, one in here if any(is_wanted(roi) for roi in one.rois)] or here
-        if not any(series.series and series.modality == "MR" for series in study.series):
-            continue
+        reason, spoils = "", True
         if not here:
-            exclude(number, "an MR without a structure set that fits it")
+            if any(series.series and series.modality == "MR" for series in study.series):
+                reason = "an MR without a structure set that fits it"
+            spoils = number in unusable
         elif len(here) > 1:
             labels = ", ".join(one.label for _, one in here)
-            exclude(number, f"several structure sets fit ({labels}); leave one of them and import again")
+            reason = f"several structure sets fit ({labels}); leave one of them and import again"
         elif study.date is None:
-            exclude(number, "it has no date, so its place among the visits is not known")
-        else:
-            found.append((number, study.date, *here[0]))
-    visits: list[PatientVisit] = []
-    for number, date, files, one in found:
-        if sum(other == date for _, other, _, _ in found) > 1:
-            exclude(number, "one of several visits on one day; leave one of them and import again")
+            reason = "it has no date, so its place among the visits is not known"
+        elif days[study.date] > 1:
+            reason = "one of several visits on one day; leave one of them and import again"
+        elif lost is not None:
+            reason = f"a visit after study {lost}, which cannot be used; which visit this is cannot be told"
         elif len(visits) == len(VISITS):
-            exclude(number, "a later visit; the first three are used")
+            reason, spoils = "a later visit; the first three are used", False
         else:
+            ((files, one),) = here
             name = VISITS[len(visits)]
-            visits.append(PatientVisit(name=name, date=date, files=files, series=one.series, rois=one.rois))
+            visits.append(PatientVisit(name=name, date=study.date, files=files, series=one.series, rois=one.rois))
+            continue
+        if reason:
+            exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))
+        if spoils and lost is None:
+            lost = number
     if len(visits) < 2:
         reason = f"{len(visits)} of the 2 visits that are needed: an MR series and a structure set drawn on it"
         exclusions.append(Exclusion(visit="", structure=None, reason=reason))
     return visits, exclusions
 
 
-def _match(patient: FoundPatient, exclusions: list[Exclusion]) -> dict[str, list[_Drawn]]:
-    """Return the structure sets by the UID of the MR series they were drawn on; say of the others why they are none."""
+def _match(patient: FoundPatient) -> tuple[dict[str, list[_Drawn]], set[int], list[Exclusion]]:
+    """Say on which MR series each structure set was drawn.
+
+    Returns:
+        The structure sets by the UID of their series; the studies that have one of which it cannot be told; and why.
+    """
     series = {
         found.uid: (f"series {place} of study {number}", found)
         for number, study in enumerate(patient.studies, start=1)
         for place, found in enumerate(study.series, start=1)
     }
     drawn: dict[str, list[_Drawn]] = defaultdict(list)
+    unusable: set[int] = set()
+    exclusions: list[Exclusion] = []
     for number, study in enumerate(patient.studies, start=1):
         for place, found in enumerate(study.structure_sets, start=1):
             label = f"structure set {place}"
-            on, reason, broken = _series_of(found, series)
-            if on:
+            on = _series_of(found, series)
+            if isinstance(on, Series):
                 one = _Drawn(label=f"{label} of study {number}", series=on, rois=tuple(roi.roi for roi in found.rois))
                 drawn[on.series_uid].append(one)
-            else:
-                reason = f"{label} {reason}"
-                exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason, broken=broken))
-    return drawn
+                continue
+            reason = f"{label} {on.reason}"
+            exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason, broken=on.broken))
+            if on.broken or on.ambiguous:
+                unusable.add(number)
+    return drawn, unusable, exclusions
 
 
-def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]]) -> tuple[Series | None, str, bool]:
-    """Return the MR series a structure set was drawn on; or None, why there is none, and whether data are broken."""
+def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]]) -> Series | _NoSeries:
+    """Return the MR series a structure set was drawn on, or why that cannot be told."""
     if found.structures is None:
-        return None, f"cannot be read: {found.fault}", True
+        return _NoSeries(f"cannot be read: {found.fault}", broken=True)
     volumes = [one.series for _, one in series.values() if one.series]
     try:
         on = match_series(found.structures, volumes)
@@ -149,10 +169,12 @@ def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]
         for uid in sorted(found.structures.series_uids & set(series)):
             label, one = series[uid]
             if one.fault:
-                return None, f"belongs to {label}, which cannot be used: {one.fault}", True
+                return _NoSeries(f"belongs to {label}, which cannot be used: {one.fault}", broken=True)
         reasons = weigh_candidates(found.structures, volumes)
         fitting = [series[one.series_uid][0] for one, reason in zip(volumes, reasons, strict=True) if reason is None]
-        return None, f"fits several series ({', '.join(fitting)})" if fitting else "fits no series", False
+        if fitting:
+            return _NoSeries(f"fits several series ({', '.join(fitting)})", ambiguous=True)
+        return _NoSeries("fits no series")
     if on.modality != "MR":
-        return None, f"was drawn on {series[on.series_uid][0]}, which is {on.modality} and not MR", False
-    return on, "", False
+        return _NoSeries(f"was drawn on {series[on.series_uid][0]}, which is {on.modality} and not MR")
+    return on
