@@ -399,7 +399,10 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 def test_fewer_patients_than_folds_are_refused_before_the_work(heads, tmp_path):
     message = refused(DataError, heads, tmp_path / "cohort", folds=3)
-    assert message == "2 patients in the folder cannot be dealt to 3 folds; lower --folds"
+    expected = (
+        "3 folds need as many patients (--folds), and 2 are in the folder; tfdrift cohort scan lists what is there"
+    )
+    assert message == expected
 
 
 @pytest.fixture
@@ -416,8 +419,8 @@ def at_once(monkeypatch):
 def test_a_clinic_without_lesions_is_refused_with_the_reason(heads, small, tmp_path):
     key_file = small / "cohort.key"
     message = refused(DataError, heads, tmp_path / "cohort", roi="^nothing$", key_file=key_file)
-    assert message.startswith("no lesion can be imported (")
-    assert "not a target name" in message
+    assert message.startswith("2 folds need as many patients (--folds), and 0 have a pair of lesions; left out were ")
+    assert "6 x no structure has the name of a lesion" in message
 
 
 @pytest.fixture(scope="module")

@@ -117,10 +117,7 @@ def import_cohort(
     given = read_pairs(pairs) if pairs else {}
     with staged(out) as (whole, scratch):
         catalogue = scan(dicom_dir, lambda files: progress(files, len(files), "file"))
-        if len(catalogue.patients) < folds:
-            raise DataError(
-                f"{len(catalogue.patients)} patients in the folder cannot be dealt to {folds} folds; lower --folds"
-            )
+        _check_enough(len(catalogue.patients), folds, "are in the folder; tfdrift cohort scan lists what is there")
         key = read_or_make_key(key_file)
         names = [pseudonym(key, "patient", patient.patient_id) for patient in catalogue.patients]
         options = {"box": box, "slices": slices, "mode": mode, "image_size": image_size, "seed": seed}
@@ -137,8 +134,7 @@ def import_cohort(
         if strict and any(one.broken for _, one in exclusions):
             raise DataError(f"something is broken ({_most_common(exclusions, broken=True)}); nothing was written")
         kept = {name: imported[name] for name in sorted(imported) if imported[name].lesions}
-        if not kept:
-            raise DataError(f"no lesion can be imported ({_most_common(exclusions)})")
+        _check_enough(len(kept), folds, f"have a pair of lesions; left out were {_most_common(exclusions)}")
         poor = [_poor_share(one.lesions) for one in kept.values()]
         fold_of = assign_folds(list(kept), poor, num_folds=folds, seed=seed)
         parts = [scratch / f"{name}.npz" for name in kept]
@@ -150,7 +146,14 @@ def import_cohort(
             "version": __version__,
             **dataclasses.asdict(describe(parts, fold_of)),
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
-            "options": {**options, "roi": "default" if roi == DEFAULT_ROI_PATTERN else "given", "pairs": bool(pairs)},
+            "options": {
+                "roi": "default" if roi == DEFAULT_ROI_PATTERN else "given",
+                "pairs": pairs is not None,
+                "box": box,
+                "slices": slices,
+                "register": mode,
+                "seed": seed,
+            },
             **_counts(imported, [row for _, row in lesions], [one for _, one in exclusions]),
             "sequences": _sequences(kept.values()),
         }
@@ -158,6 +161,11 @@ def import_cohort(
         rows = read_table(whole / "lesions.csv", LESION_COLUMNS)
         write_png(draw_contact_sheet(_one_slice_each(parts), rows[:LESIONS_ON_SHEET]), whole / "contact_sheet.png")
     return document
+
+
+def _check_enough(patients: int, folds: int, why: str) -> None:
+    if patients < folds:
+        raise DataError(f"{folds} folds need as many patients (--folds), and {patients} {why}")
 
 
 def _exclusions(
@@ -176,7 +184,7 @@ def _exclusions(
 
 def _most_common(exclusions: list[tuple[str, Exclusion]], *, broken: bool = False) -> str:
     counts = Counter(one.reason for _, one in exclusions if one.broken or not broken)
-    return "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(3))
+    return "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
 
 
 def _counts(
