@@ -25,6 +25,9 @@ def act(what: str, value: Any = None) -> Any:
         os._exit(value)
     if what == "signal":
         os.kill(os.getpid(), value)
+    if what == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+        return "still here"
     if what == "print":
         os.write(1, value)
         os.write(2, value)
@@ -65,6 +68,11 @@ def test_one_that_hangs_is_stopped():
 def test_a_full_disk_ends_all():
     with pytest.raises(ResourceError, match="No space left"):
         outcomes(("disk", "No space left on device"), ("return", 1), workers=1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signal masks are those of POSIX")
+def test_a_task_does_not_heed_ctrl_c_which_is_the_parents():
+    assert outcomes(("interrupt",)) == [Outcome(task=0, value="still here")]
 
 
 def test_what_a_task_prints_is_dropped(capfd):

@@ -4,6 +4,7 @@ A pool of long-lived processes breaks as a whole when one of them is killed, and
 here take many seconds, beside which the one that a process takes to start counts little.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -89,13 +91,28 @@ def _start(function: Callable[..., Any], arguments: tuple) -> tuple[Connection, 
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(there, function, arguments), daemon=True)
-    process.start()
+    with _no_interrupt():
+        process.start()
     there.close()  # now its end is seen when the process dies
     return here, process
 
 
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Put Ctrl-C off while a process starts, which inherits that it does not heed it; the parent is the one to stop."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it takes the mask away again when it starts, which is with the first process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run(connection: Connection, function: Callable[..., Any], arguments: tuple) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, see `_no_interrupt`
     threading.Thread(target=_end_with_parent, daemon=True).start()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
