@@ -38,6 +38,7 @@ setup(
         "click>=8.1",
         "tqdm>=4.66",
         "matplotlib>=3.9",
+        "markdown>=3.5",  # the HTML of reports
         "filelock>=3.16",
         "tensorflow-serving-api>=2.19",
         "grpcio>=1.68",
@@ -47,7 +48,14 @@ setup(
         "prometheus_client>=0.21",
     ],
     extras_require={
-        "dev": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.8", "pyright>=1.1.390", "hypothesis>=6.100"],
+        "dev": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.8",
+            "pyright>=1.1.390",
+            "hypothesis>=6.100",
+            "psutil>=5.9",
+        ],
         "bench": ["torch>=2.5", "openvino>=2024.4"],
         "beam": ["apache-beam>=2.70"],
     },

@@ -11,8 +11,12 @@ from tfdrift.errors import TfdriftError
 
 COMMANDS = {
     "train": ("train:train", "Train a method and score it on held-out patients."),
+    "evaluate": ("evaluate:evaluate", "Score a run on held-out patients, with uncertainty and a report."),
+    "crossval": ("crossval:crossval", "Train and score a method on every fold in turn."),
     "cohort": ("cohort:cohort", "From DICOM folders to a cohort to train on."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
+    "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),
+    "serve": ("serve:serve", "Serve models over gRPC and REST as TF Serving does."),
 }
 """Name of each command: where it is, and the line `tfdrift --help` shows, so that help needs no module of a command."""
 
@@ -47,8 +51,9 @@ def cli() -> None:
       tfdrift train method1 --out runs/first
       tfdrift export runs/first
 
-    Exit codes: 0 done, 2 usage, 3 bad input data, 4 environment (unwritable folder, missing program, port taken), 5
-    training diverged, 130 and 143 stopped by a signal after a checkpoint. Research use, not a medical device.
+    Exit codes: 0 done, 1 model not good enough to be served, 2 usage, 3 bad input data, 4 environment (unwritable
+    folder, missing program, port taken), 5 training diverged, 130 and 143 stopped by a signal after a checkpoint.
+    Research use, not a medical device.
     """
 
 

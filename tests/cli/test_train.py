@@ -58,7 +58,7 @@ def test_a_run_on_a_cohort_is_scored_and_exported_without_its_path(tmp_path, cap
     assert exit_code(["train", "method1", "--data", str(cohort), "--out", str(run), *TINY]) == 0
     assert "held out fold 0: 4 patients, 8 lesions, 8 slices" in capsys.readouterr().out
     assert json.loads((run / "metrics.json").read_text())["data"] == "cohort"
-    assert exit_code(["export", str(run), "--to", str(models)]) == 0
+    assert exit_code(["export", str(run), "--to", str(models), "--force"]) == 0
     files = [path for path in models.rglob("*") if path.is_file()]
     assert [path.name for path in files if b"someones cohort" in path.read_bytes()] == []
 
