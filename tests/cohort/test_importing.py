@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -235,7 +236,7 @@ def test_every_exclusion_has_its_reason(place):
         "(instance 25) and file 43 of 50 (instance 27): they are 6.000 mm apart and the others 3.000 mm; export the "
         "whole series"
     )
-    alone = "0 of the 2 visits that are needed: an MR series and a structure set drawn on it"
+    alone = "too few visits (0): two are needed, each an MR series and a structure set drawn on it"
     assert exclusions == [
         [spoilt, "study 1", "", gap],
         [spoilt, "", "", alone],
@@ -410,7 +411,8 @@ def at_once(monkeypatch):
     """Patients are imported in this process, where no other has to start."""
 
     def run_here(function, tasks, **_):
-        return (Outcome(task=place, value=function(*task)) for place, task in enumerate(tasks))
+        for place, task in enumerate(tasks):
+            yield Outcome(task=place, value=function(*task))
 
     monkeypatch.setattr(importing, "run_each", run_here)
 
@@ -420,7 +422,7 @@ def test_a_clinic_without_lesions_is_refused_with_the_reason(heads, small, tmp_p
     key_file = small / "cohort.key"
     message = refused(DataError, heads, tmp_path / "cohort", roi="^nothing$", key_file=key_file)
     assert message.startswith("2 folds need as many patients (--folds), and 0 have a pair of lesions; left out were ")
-    assert "6 x no structure has the name of a lesion" in message
+    assert "6 x 'no structure has the name of a lesion" in message
 
 
 @pytest.fixture(scope="module")
@@ -464,3 +466,14 @@ def test_a_patient_whose_process_is_killed_costs_no_other(spoilt, small, tmp_pat
     assert told[killed] == "its process was killed by signal 9, perhaps for want of memory"
     assert told[absent] == "in the pairs table, and not among the files"
     assert files_of(tmp_path / "cohort")["lesions.csv"] == files_of(small / "cohort")["lesions.csv"]
+
+
+def test_an_interrupt_ends_the_processes_and_leaves_nothing(heads, small, tmp_path):
+    def interrupt(done, _total, unit):
+        for one in done:
+            yield one
+            if unit == "patient":
+                raise KeyboardInterrupt
+
+    refused(KeyboardInterrupt, heads, tmp_path / "cohort", key_file=small / "cohort.key", progress=interrupt)
+    assert multiprocessing.active_children() == []

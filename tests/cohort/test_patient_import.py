@@ -180,7 +180,7 @@ def test_two_visits_make_a_pair_without_a_response(copy, tmp_path):
 def test_one_visit_is_told(copy, tmp_path):
     shutil.rmtree(copy["follow_up"])
     shutil.rmtree(copy["post"])
-    reason = "1 of the 2 visits that are needed: an MR series and a structure set drawn on it"
+    reason = "too few visits (1): two are needed, each an MR series and a structure set drawn on it"
     assert reasons(run(tmp_path / "patient", tmp_path / "part.npz")) == [("", None, reason)]
 
 

@@ -215,5 +215,5 @@ def test_one_visit_is_not_enough(tmp_path):
     visits, exclusions = choose(tmp_path)
     assert len(visits) == 1
     assert reasons(exclusions) == [
-        ("", "1 of the 2 visits that are needed: an MR series and a structure set drawn on it", False)
+        ("", "too few visits (1): two are needed, each an MR series and a structure set drawn on it", False)
     ]

@@ -16,6 +16,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,12 @@ def import_cohort(
             (patient, scratch / f"{name}.npz", key, roi, given.get(patient.patient_id), options)
             for patient, name in zip(catalogue.patients, names, strict=True)
         ]
-        outcomes = run_each(import_alone, tasks, workers=workers, time_limit_seconds=time_limit_seconds)
         imported = {}
-        for outcome in progress(outcomes, len(tasks), "patient"):
-            failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
-            imported[names[outcome.task]] = outcome.value or ImportedPatient(exclusions=(failed,))
+        # Closed, so that no process still writes when an exception here has the folders removed.
+        with closing(run_each(import_alone, tasks, workers=workers, time_limit_seconds=time_limit_seconds)) as outcomes:
+            for outcome in progress(outcomes, len(tasks), "patient"):
+                failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
+                imported[names[outcome.task]] = outcome.value or ImportedPatient(exclusions=(failed,))
         exclusions = _exclusions(catalogue, imported, [pseudonym(key, "patient", one) for one in given])
         if strict and any(one.broken for _, one in exclusions):
             raise DataError(f"something is broken ({_most_common(exclusions, broken=True)}); nothing was written")
@@ -184,7 +186,7 @@ def _exclusions(
 
 def _most_common(exclusions: list[tuple[str, Exclusion]], *, broken: bool = False) -> str:
     counts = Counter(one.reason for _, one in exclusions if one.broken or not broken)
-    return "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
+    return ", ".join(f"{count} x '{reason}'" for reason, count in counts.most_common(5))
 
 
 def _counts(

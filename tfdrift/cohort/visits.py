@@ -124,7 +124,7 @@ def choose_visits(
         if spoils and lost is None:
             lost = number
     if len(visits) < 2:
-        reason = f"{len(visits)} of the 2 visits that are needed: an MR series and a structure set drawn on it"
+        reason = f"too few visits ({len(visits)}): two are needed, each an MR series and a structure set drawn on it"
         exclusions.append(Exclusion(visit="", structure=None, reason=reason))
     return visits, exclusions
 

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -48,7 +48,7 @@ def run_each(
     *,
     workers: int,
     time_limit_seconds: float,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Call a function once for each task and yield how each ended, in the order in which they end.
 
     What a task prints is dropped: libraries repeat values in their warnings, and values can be names.
