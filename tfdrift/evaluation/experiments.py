@@ -5,7 +5,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
@@ -26,8 +25,8 @@ class Run:
 
     label: str
     method: str
-    settings: Mapping[str, Any] = MappingProxyType({})
-    asked: Mapping[str, Any] = MappingProxyType({})
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    asked: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preset: str = "paper"
 
 
@@ -83,7 +82,7 @@ _FIGURES = (
         kind="methods",
         title="Six lesions with their drift, and the two methods",
         purpose="Fig. 2: six examples of pre, post and drift (A); Method 1 in one step (B), Method 2 in many (C).",
-        expect="Drift is blue where signal is lost and red where it is gained; the drawn outputs are of held-out lesions.",
+        expect="Drift is blue where signal is lost and red where it is gained; the outputs are of a held-out lesion.",
         runs=(THREEFOLD, METHOD2),
     ),
     Experiment(
@@ -108,7 +107,7 @@ _FIGURES = (
         kind="levels",
         title="Method 1 with three weights of the drift loss",
         purpose="Fig. 5: one lesion over the levels with reconstruction to drift weighted 1:1, 1:1.5 and 1:3.",
-        expect="Coarse at the noisiest level and sharper midway. The paper prefers 1:3; the intervals say if that shows.",
+        expect="Coarse at the noisiest level and sharper midway. The paper prefers 1:3; the intervals tell.",
         runs=(EQUAL, HALF_MORE, THREEFOLD),
     ),
     Experiment(
