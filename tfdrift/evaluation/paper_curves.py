@@ -1,0 +1,139 @@
+"""The paper's curves, volumes over time and losses over steps, and ours, skill over the levels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tfdrift.cohort.samples import Samples
+
+POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
+COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
+TIMES = ("first MRI", "second MRI", "follow-up")
+POOR_RESPONSE = 0.8
+"""Group A keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
+
+FIRST_SHARE, LAST_SHARE = 1600 / 5000, 800 / 5000
+"""The parts of a training that Fig. 4C shows."""
+
+
+def is_poor(samples: Samples) -> np.ndarray:
+    """Return whether each slice's lesion is in group A, bool [n]; a lesion without follow-up is in neither."""
+    return samples.follow_up_mm3 >= POOR_RESPONSE * samples.pre_mm3
+
+
+def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
+    """Draw the volumes of two lesions over the three time points, and of all lesions relative to the first (Fig. 1B).
+
+    Args:
+        samples: with follow-up volumes.
+        growing: a slice of the first lesion.
+        shrinking: a slice of the second one.
+    """
+    volumes = np.stack([samples.pre_mm3, samples.post_mm3, samples.follow_up_mm3], axis=1).astype(np.float64)
+    figure, (grows, shrinks, every) = _figure(1, 3, size=(10.5, 3.2))
+    for axes, row, letter, word, colour in (
+        (grows, growing, "A", "grows", POOR_COLOUR),
+        (shrinks, shrinking, "B", "shrinks", GOOD_COLOUR),
+    ):
+        axes.plot(TIMES, volumes[row], "o-", color=colour)
+        for place, volume in enumerate(volumes[row]):
+            axes.annotate(
+                f"{volume:,.0f}", (place, volume), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            )
+        axes.set(title=f"{letter}: a lesion that {word}", ylabel="GTV (mm³)", ylim=(0, 1.25 * volumes[row].max()))
+        axes.margins(x=0.15)
+    _, first = np.unique(samples.lesion, return_index=True)
+    first = first[np.isfinite(samples.follow_up_mm3[first])]
+    poor = is_poor(samples)
+    for label, group, colour in (
+        ("poor response", first[poor[first]], POOR_COLOUR),
+        ("good response", first[~poor[first]], GOOD_COLOUR),
+    ):
+        lines = every.plot(
+            TIMES, 100 * (volumes[group] / volumes[group, :1]).T, color=colour, alpha=0.35, linewidth=0.8
+        )
+        if lines:
+            lines[0].set_label(f"{label} ({len(group)})")
+    every.axhline(100 * POOR_RESPONSE, color="0.3", linewidth=1, linestyle="--")
+    every.set(title=f"C: all {len(first)} lesions", ylabel="volume (% of the first MRI's)", ylim=(0, None))
+    every.legend(fontsize=8, frameon=False, loc="upper left")
+    return figure
+
+
+def draw_losses(history: Sequence[Mapping[str, Any]], *, steps: int, recon_name: str, title: str) -> Figure:
+    """Draw the reconstruction and the drift loss of a training, its first third and its end (Figs. 4C, S2).
+
+    The paper shows the first 1,600 and the last 800 of 5,000 iterations; a shorter training the same shares.
+
+    Args:
+        history: lines of the run's `history.jsonl`, each a mean over the steps since the line before.
+        steps: of the whole training.
+        recon_name: what the reconstruction is of.
+        title: of the figure.
+    """
+    lines = [line for line in history if line["part"] == "train"]
+    step = np.array([line["step"] for line in lines])
+    first, last = max(round(FIRST_SHARE * steps), 1), max(round(LAST_SHARE * steps), 1)
+    figure, axes = _figure(2, 2, size=(9, 5), title=title)
+    for column, (name, label, colour) in enumerate(
+        (("recon_loss", f"{recon_name} loss", COLOURS[0]), ("drift_loss", "drift loss", COLOURS[1]))
+    ):
+        values = np.array([line[name] for line in lines])
+        for row, (inside, words) in enumerate(
+            ((step <= first, f"first {first:,} steps"), (step > steps - last, f"last {last:,} of {steps:,} steps"))
+        ):
+            panel = axes[row, column]
+            panel.plot(step[inside], values[inside], "." if inside.sum() < 3 else "-", color=colour, linewidth=1.2)
+            panel.set(title=words, ylabel=label)
+            panel.grid(alpha=0.25)
+            if row == 1:
+                panel.set_xlabel("step")
+    return figure
+
+
+def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """Draw skill and SSIM of post image and drift over the levels, one colour a run.
+
+    Args:
+        scores: of `tfdrift.evaluation.paper_scores.score_outcome`, of runs with levels.
+        title: of the figure.
+    """
+    figure, axes = _figure(2, 2, size=(10, 6), title=title)
+    for column, (name, words) in enumerate((("post", "post image"), ("drift", "drift"))):
+        skill_axes, ssim_axes = axes[0, column], axes[1, column]
+        for score, colour in zip(scores, COLOURS, strict=False):
+            levels = [entry["level"] for entry in score["levels"]]
+            skills = [entry[name]["skill"] for entry in score["levels"]]
+            low, high = ([skill[end] for skill in skills] for end in ("low", "high"))
+            skill_axes.plot(levels, [skill["value"] for skill in skills], color=colour, label=score["label"])
+            skill_axes.fill_between(levels, low, high, color=colour, alpha=0.12, linewidth=0)
+            ssim_axes.plot(levels, [entry[name]["ssim"] for entry in score["levels"]], color=colour)
+        ssim_axes.axhline(scores[0]["copy"][name]["ssim"], color="0.3", linewidth=1, linestyle="--", label="no change")
+        skill_axes.axhline(0, color="0.3", linewidth=1, linestyle="--", label="no change")
+        skill_axes.set(title=words, ylabel="skill over no change")
+        ssim_axes.set(xlabel="level (noisy left, clean right)", ylabel="SSIM")
+        for panel in (skill_axes, ssim_axes):
+            panel.invert_xaxis()
+            panel.grid(alpha=0.25)
+    axes[0, 0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _figure(rows: int, columns: int, *, size: tuple[float, float], title: str | None = None) -> tuple[Figure, Any]:
+    figure = Figure(figsize=size, dpi=120, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns)
+    panel: Axes
+    for panel in np.ravel(axes):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+        panel.title.set_fontsize(10)
+        panel.xaxis.label.set_fontsize(9)
+        panel.yaxis.label.set_fontsize(9)
+    if title:
+        figure.suptitle(title, fontsize=11, fontweight="bold")
+    return figure, axes

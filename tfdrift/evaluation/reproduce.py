@@ -1,0 +1,242 @@
+"""Runs experiments: trains what is missing, draws the pictures, and writes their numbers beside them.
+
+<out>/<name>*.png      the pictures
+<out>/<name>.json      what they show in numbers: claims are made from these
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfdrift import __version__
+from tfdrift.cohort.samples import Samples
+from tfdrift.errors import DataError, UsageError
+from tfdrift.evaluation.cached_runs import CachedRuns, Outcome
+from tfdrift.evaluation.experiments import EXPERIMENTS, Experiment
+from tfdrift.evaluation.paper_curves import draw_levels, draw_losses, draw_volumes, is_poor
+from tfdrift.evaluation.paper_figures import (
+    choose_rows,
+    draw_examples,
+    draw_forward,
+    draw_rotations,
+    draw_snapshots,
+    draw_variants,
+    volume_change,
+)
+from tfdrift.evaluation.paper_scores import compare_outcomes, score_outcome
+from tfdrift.imaging.drawing import write_png
+from tfdrift.training.checkpoint import writing
+
+
+class Drawn(NamedTuple):
+    """What an experiment gives: pictures by the end of their name, and numbers for JSON."""
+
+    pictures: dict[str, Figure]
+    numbers: dict[str, Any]
+
+
+def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callable[[str], None]) -> list[Path]:
+    """Run experiments one after another and return the files they wrote.
+
+    All data are read before the first training, so that what is missing shows at once and not after hours.
+
+    Args:
+        names: of `EXPERIMENTS`.
+        out: folder of the files; made when it is missing.
+        runs: trains and remembers.
+        echo: takes lines of progress.
+
+    Raises:
+        UsageError: an unknown name.
+        TfdriftError: as training and the reading of the data do.
+    """
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise UsageError(f"{name}: choose from {', '.join(EXPERIMENTS)} or all")
+    experiments = [EXPERIMENTS[name] for name in names]
+    for experiment in experiments:
+        runs.samples(experiment.data)
+    written = []
+    for experiment in experiments:
+        echo(f"{experiment.name}: {experiment.title}")
+        written += run_experiment(experiment, out, runs)
+    return written
+
+
+def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> list[Path]:
+    """Run one experiment and return the files it wrote, the numbers last."""
+    samples = runs.samples(experiment.data)
+    outcomes = [runs.outcome(run, experiment) for run in experiment.runs]
+    drawn = DRAWINGS[experiment.kind](experiment, samples, outcomes)
+    pictures = {out / f"{experiment.name}{ending}.png": figure for ending, figure in drawn.pictures.items()}
+    for path, figure in pictures.items():
+        write_png(figure, path)
+    numbers = {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "purpose": experiment.purpose,
+        "command": experiment.command,
+        "tfdrift": __version__,
+        "data": {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()},
+        "pictures": [path.name for path in pictures],
+        **drawn.numbers,
+    }
+    return [*pictures, _write_json(out / f"{experiment.name}.json", numbers)]
+
+
+def _draw_volumes(_: Experiment, samples: Samples, __: list[Outcome]) -> Drawn:
+    volumes = np.stack([samples.pre_mm3, samples.post_mm3, samples.follow_up_mm3])
+    steps = np.diff(volumes, axis=0)
+    chosen = {}
+    for word, among in (("growing", (steps > 0).all(axis=0)), ("shrinking", (steps < 0).all(axis=0))):
+        if not among.any():
+            raise DataError(f"no lesion of the data is {word} at both later MRIs; fig1b needs one that has a follow-up")
+        rows = np.flatnonzero(among)
+        part = samples.take(rows)
+        chosen[word] = int(rows[choose_rows(part, 1, by=volume_change(part))[0]])
+    return Drawn(
+        {"": draw_volumes(samples, **chosen)},
+        {
+            "lesions": {
+                word: {"lesion": str(samples.lesion[row]), "volumes_mm3": [float(v) for v in volumes[:, row]]}
+                for word, row in chosen.items()
+            },
+            **_group_counts(samples),
+        },
+    )
+
+
+def _draw_methods(_: Experiment, samples: Samples, outcomes: list[Outcome]) -> Drawn:
+    rows = choose_rows(samples, 6, by=volume_change(samples))
+    numbers = {"lesions": [_describe(samples, row) for row in rows], "runs": [score_outcome(o) for o in outcomes]}
+    return Drawn({"a": draw_examples(samples, rows)}, numbers)
+
+
+def _draw_digits(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
+    rows = choose_rows(outcomes[0].samples, 2, by=volume_change(outcomes[0].samples))
+    scores = [score_outcome(outcome) for outcome in outcomes]
+    pictures = {
+        letter: draw_snapshots(outcome, rows, title=f"{letter.upper()}: {outcome.run.label}, two digits held out")
+        for letter, outcome in zip("abc", outcomes, strict=True)
+    }
+    pictures["_levels"] = draw_levels(scores, title=experiment.title)
+    return Drawn(pictures, {"digits": [_describe(outcomes[0].samples, row) for row in rows], "runs": scores})
+
+
+def _draw_training(_: Experiment, samples: Samples, outcomes: list[Outcome]) -> Drawn:
+    rows = choose_rows(samples, 2, by=samples.pre_mm3)
+    schedule = outcomes[0].predictor.schedule
+    losses = _draw_loss_curves(outcomes[0], recon_name="reconstruction")
+    numbers = {
+        "lesions": [_describe(samples, row) for row in rows],
+        "signal_rate": schedule.signal_rate.tolist(),
+        "noise_rate": schedule.noise_rate.tolist(),
+        **losses.numbers,
+    }
+    pictures = {"a": draw_rotations(samples, rows[-1]), "b": draw_forward(samples, rows, schedule)}
+    return Drawn({**pictures, "c": losses.pictures[""]}, numbers)
+
+
+def _draw_variants(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
+    samples = outcomes[0].samples
+    (row,) = choose_rows(samples, 1, by=samples.pre_mm3)
+    scores = [score_outcome(outcome) for outcome in outcomes]
+    return Drawn(
+        {
+            "": draw_variants(outcomes, row, title=experiment.title),
+            "_levels": draw_levels(scores, title=experiment.title),
+        },
+        {"lesion": _describe(samples, row), "runs": scores, "compared": _compared(outcomes)},
+    )
+
+
+def _draw_lesions(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
+    samples = outcomes[-1].samples
+    rows = choose_rows(samples, 5, by=samples.pre_mm3)
+    scores = [score_outcome(outcome) for outcome in outcomes]
+    return Drawn(
+        {
+            "": draw_snapshots(outcomes[-1], rows, title=experiment.title),
+            "_levels": draw_levels(scores, title=experiment.title),
+        },
+        {"lesions": [_describe(samples, row) for row in rows], "runs": scores, "compared": _compared(outcomes)},
+    )
+
+
+def _draw_loss(_: Experiment, __: Samples, outcomes: list[Outcome]) -> Drawn:
+    return _draw_loss_curves(outcomes[0], recon_name="noise")
+
+
+def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
+    outcome = outcomes[0]
+    samples = outcome.samples
+    poor = is_poor(samples)
+    among = np.flatnonzero((poor if experiment.group == "poor" else ~poor) & np.isfinite(samples.follow_up_mm3))
+    if len(among) == 0:
+        raise DataError(f"no lesion of the data shows a {experiment.group} response; {experiment.name} needs one")
+    part = samples.take(among)
+    rows = among[choose_rows(part, 5, by=part.pre_mm3)].tolist()
+    return Drawn(
+        {"": draw_snapshots(outcome, rows, title=experiment.title)},
+        {
+            "lesions": [_describe(samples, row) for row in rows],
+            **_group_counts(samples),
+            "runs": [score_outcome(outcome)],
+        },
+    )
+
+
+def _draw_loss_curves(outcome: Outcome, *, recon_name: str) -> Drawn:
+    text = (outcome.folders[0] / "history.jsonl").read_text(encoding="utf-8")
+    history = [json.loads(line) for line in text.splitlines()]
+    steps = outcome.config.steps
+    figure = draw_losses(history, steps=steps, recon_name=recon_name, title=f"{outcome.run.label}: losses in training")
+    kept = ("step", "recon_loss", "drift_loss")
+    curve = [{name: line[name] for name in kept} for line in history if line["part"] == "train"]
+    return Drawn({"": figure}, {"steps": steps, "losses": curve})
+
+
+def _compared(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    return [compare_outcomes(outcomes[0], outcome) for outcome in outcomes[1:]]
+
+
+def _group_counts(samples: Samples) -> dict[str, int]:
+    _, first = np.unique(samples.lesion, return_index=True)
+    first = first[np.isfinite(samples.follow_up_mm3[first])]
+    poor = int(is_poor(samples)[first].sum())
+    return {"poor_response": poor, "good_response": len(first) - poor}
+
+
+def _describe(samples: Samples, row: int) -> dict[str, Any]:
+    return {
+        "lesion": str(samples.lesion[row]),
+        "fold": int(samples.fold[row]),
+        "pre_mm3": float(samples.pre_mm3[row]),
+        "volume_change": float(volume_change(samples)[row]),
+    }
+
+
+def _write_json(path: Path, numbers: Mapping[str, Any]) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    return path
+
+
+DRAWINGS: dict[str, Callable[[Experiment, Samples, list[Outcome]], Drawn]] = {
+    "volumes": _draw_volumes,
+    "methods": _draw_methods,
+    "digits": _draw_digits,
+    "training": _draw_training,
+    "levels": _draw_variants,
+    "lesions": _draw_lesions,
+    "groups": _draw_groups,
+    "loss": _draw_loss,
+}
+"""How each kind of experiment is drawn."""
