@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tfdrift.cohort.samples import Samples
 
@@ -15,6 +15,9 @@ COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
 TIMES = ("first MRI", "second MRI", "follow-up")
 POOR_RESPONSE = 0.8
 """Group A keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
+
+LOWEST_SKILL = -1.0
+"""Skills below it are cut off: a run that failed would flatten the others."""
 
 FIRST_SHARE, LAST_SHARE = 1600 / 5000, 800 / 5000
 """The parts of a training that Fig. 4C shows."""
@@ -44,7 +47,8 @@ def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
             axes.annotate(
                 f"{volume:,.0f}", (place, volume), (0, 7), textcoords="offset points", ha="center", fontsize=8
             )
-        axes.set(title=f"{letter}: a lesion that {word}", ylabel="GTV (mm³)", ylim=(0, 1.25 * volumes[row].max()))
+        axes.set_title(f"{letter}: a lesion that {word}", fontsize=10)
+        axes.set(ylabel="GTV (mm³)", ylim=(0, 1.25 * volumes[row].max()))
         axes.margins(x=0.15)
     _, first = np.unique(samples.lesion, return_index=True)
     first = first[np.isfinite(samples.follow_up_mm3[first])]
@@ -59,7 +63,8 @@ def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
         if lines:
             lines[0].set_label(f"{label} ({len(group)})")
     every.axhline(100 * POOR_RESPONSE, color="0.3", linewidth=1, linestyle="--")
-    every.set(title=f"C: all {len(first)} lesions", ylabel="volume (% of the first MRI's)", ylim=(0, None))
+    every.set_title(f"C: all {len(first)} lesions", fontsize=10)
+    every.set(ylabel="volume (% of the first MRI's)", ylim=(0, None))
     every.legend(fontsize=8, frameon=False, loc="upper left")
     return figure
 
@@ -88,7 +93,8 @@ def draw_losses(history: Sequence[Mapping[str, Any]], *, steps: int, recon_name:
         ):
             panel = axes[row, column]
             panel.plot(step[inside], values[inside], "." if inside.sum() < 3 else "-", color=colour, linewidth=1.2)
-            panel.set(title=words, ylabel=label)
+            panel.set_title(words, fontsize=10)
+            panel.set_ylabel(label)
             panel.grid(alpha=0.25)
             if row == 1:
                 panel.set_xlabel("step")
@@ -114,12 +120,16 @@ def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             ssim_axes.plot(levels, [entry[name]["ssim"] for entry in score["levels"]], color=colour)
         ssim_axes.axhline(scores[0]["copy"][name]["ssim"], color="0.3", linewidth=1, linestyle="--", label="no change")
         skill_axes.axhline(0, color="0.3", linewidth=1, linestyle="--", label="no change")
-        skill_axes.set(title=words, ylabel="skill over no change")
+        lowest = skill_axes.get_ylim()[0]
+        skill_axes.set_title(words, fontsize=10)
+        skill_axes.set_ylabel(f"skill over no change{'' if lowest >= LOWEST_SKILL else f' (above {LOWEST_SKILL:g})'}")
+        skill_axes.set_ylim(bottom=max(lowest, LOWEST_SKILL))
         ssim_axes.set(xlabel="level (noisy left, clean right)", ylabel="SSIM")
         for panel in (skill_axes, ssim_axes):
-            panel.invert_xaxis()
+            panel.set_xlim(max(score["levels"][0]["level"] for score in scores) + 0.5, -0.5)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.grid(alpha=0.25)
-    axes[0, 0].legend(fontsize=8, frameon=False)
+    axes[0, 1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -127,13 +137,9 @@ def _figure(rows: int, columns: int, *, size: tuple[float, float], title: str | 
     figure = Figure(figsize=size, dpi=120, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns)
-    panel: Axes
     for panel in np.ravel(axes):
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
-        panel.title.set_fontsize(10)
-        panel.xaxis.label.set_fontsize(9)
-        panel.yaxis.label.set_fontsize(9)
     if title:
         figure.suptitle(title, fontsize=11, fontweight="bold")
     return figure, axes

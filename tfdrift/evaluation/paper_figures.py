@@ -131,7 +131,7 @@ def draw_snapshots(outcome: Outcome, rows: Sequence[int], *, title: str) -> Figu
                 *(Panel(drift, "", "drift") for drift in drifts),
             ]
         )
-        titles += [f"{letter}: {100 * volume_change(samples)[row]:+.0f}%, image", f"{letter}, drift"]
+        titles += [f"{letter}: volume {100 * volume_change(samples)[row]:+.0f}%", f"{letter}: drift"]
     return draw_panels(grid, row_titles=titles, title=title, drift_limit=_true_limit(samples, rows))
 
 
@@ -150,7 +150,7 @@ def draw_variants(outcomes: Sequence[Outcome], row: int, *, title: str) -> Figur
         images, drifts = ([outcome.by_level[name][k, row, ..., 0] for k in shown] for name in ("post", "drift"))
         grid.append([Panel(image, name) for image, name in zip(images, levels, strict=True)])
         grid.append([Panel(drift, "", "drift") for drift in drifts])
-        titles += [f"{letter}: {outcome.run.label}, image", f"{letter}, drift"]
+        titles += [f"{letter}: {outcome.run.label}", f"{letter}: drift"]
     samples = outcomes[0].samples
     grid.append(
         [
@@ -176,13 +176,18 @@ def noised_image(outcome: Outcome, row: int, level: int | None) -> np.ndarray:
         row: a slice of `outcome.samples`.
         level: None gives the clean image.
     """
-    pre, fold = outcome.samples.pre[row : row + 1], outcome.samples.fold
     if level is None:
-        return pre[0, ..., 0]
-    place = row - int(np.flatnonzero(fold == fold[row])[0])  # predictions count seeds within each fold
-    seed = example_seeds(place + 1, outcome.config.seed)[place:]
-    image = tf.constant(pre)
-    return add_noise(image, unit_normal(seed, image), level, outcome.predictor.schedule).numpy()[0, ..., 0]
+        return outcome.samples.pre[row, ..., 0]
+    image = tf.constant(outcome.samples.pre[row : row + 1])
+    noise = unit_normal(noise_seed(outcome, row), image)
+    return add_noise(image, noise, level, outcome.predictor.schedule).numpy()[0, ..., 0]
+
+
+def noise_seed(outcome: Outcome, row: int) -> tf.Tensor:
+    """Return the seed that a slice of `outcome.samples` was predicted with, int64 [1, 2]."""
+    fold = outcome.samples.fold
+    place = row - int(np.flatnonzero(fold == fold[row])[0])  # slices are counted within their fold
+    return example_seeds(place + 1, outcome.config.seed)[place:]
 
 
 def _snapshots(outcome: Outcome) -> list[int]:

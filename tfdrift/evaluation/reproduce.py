@@ -18,6 +18,7 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.cached_runs import CachedRuns, Outcome
 from tfdrift.evaluation.experiments import EXPERIMENTS, Experiment
 from tfdrift.evaluation.paper_curves import draw_levels, draw_losses, draw_volumes, is_poor
+from tfdrift.evaluation.paper_diagram import draw_methods
 from tfdrift.evaluation.paper_figures import (
     choose_rows,
     draw_examples,
@@ -112,8 +113,17 @@ def _draw_volumes(_: Experiment, samples: Samples, __: list[Outcome]) -> Drawn:
 
 def _draw_methods(_: Experiment, samples: Samples, outcomes: list[Outcome]) -> Drawn:
     rows = choose_rows(samples, 6, by=volume_change(samples))
-    numbers = {"lesions": [_describe(samples, row) for row in rows], "runs": [score_outcome(o) for o in outcomes]}
-    return Drawn({"a": draw_examples(samples, rows)}, numbers)
+    one_step, many_steps = outcomes
+    held_out = one_step.samples
+    (row,) = choose_rows(held_out, 1, by=held_out.pre_mm3)
+    return Drawn(
+        {"a": draw_examples(samples, rows), "bc": draw_methods(one_step, many_steps, row)},
+        {
+            "lesions": [_describe(samples, row) for row in rows],
+            "held_out_lesion": _describe(held_out, row),
+            "runs": [score_outcome(outcome) for outcome in outcomes],
+        },
+    )
 
 
 def _draw_digits(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
