@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.evaluation.regions import Difference
 
 POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
 COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
@@ -130,6 +131,34 @@ def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.grid(alpha=0.25)
     axes[0, 1].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def draw_groups(means: Mapping[str, np.ndarray], poor: np.ndarray, tests: Mapping[str, Difference]) -> Figure:
+    """Draw the mean drift of each lesion in core and rim, true and predicted, by response group.
+
+    Args:
+        means: float [m] by name, such as "true drift, core"; a panel each.
+        poor: bool [m], the lesions of group A.
+        tests: for each name how group A differs from group B.
+    """
+    figure, axes = _figure(1, len(means), size=(2.7 * len(means), 3.6))
+    spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(poor))  # so that dots of one height can be told apart
+    for panel, (name, values) in zip(axes, means.items(), strict=True):
+        for place, (group, colour) in enumerate(((poor, POOR_COLOUR), (~poor, GOOD_COLOUR))):
+            panel.scatter(place + spread[group], values[group], s=12, color=colour, alpha=0.6, linewidths=0)
+            panel.hlines(np.nanmean(values[group]), place - 0.3, place + 0.3, color=colour, linewidth=2)
+        panel.axhline(0, color="0.3", linewidth=0.8, linestyle="--")
+        test = tests[name]
+        panel.set_title(name, fontsize=10)
+        panel.set_xlabel(f"{test.value:+.3f} [{test.low:+.3f}, {test.high:+.3f}]\np = {test.p_value:.2g}", fontsize=8)
+        panel.set_xticks([0, 1], [f"poor ({poor.sum()})", f"good ({(~poor).sum()})"])
+        panel.set(xlim=(-0.6, 1.6))
+    lowest, highest = (limit(panel.get_ylim()[end] for panel in axes) for end, limit in ((0, min), (1, max)))
+    for panel in axes:
+        panel.set_ylim(lowest, highest)
+    axes[0].set_ylabel("mean drift of a lesion\n(of the pre image's largest signal)", fontsize=8)
+    figure.suptitle("Drift by response: difference poor - good, 95% interval and p over patients", fontsize=10)
     return figure
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
@@ -11,7 +13,7 @@ from tfdrift.evaluation.cached_runs import Outcome
 from tfdrift.evaluation.paper_figures import noise_seed, noised_image
 from tfdrift.imaging.drawing import robust_limit
 
-_WIDTH, _HEIGHT = 13.4, 6.6
+_WIDTH, _HEIGHT = 13.4, 7.1
 _TILE = 1.15
 _SNAPSHOTS = 4
 
@@ -28,9 +30,15 @@ def draw_methods(one_step: Outcome, many_steps: Outcome, row: int) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(0, _HEIGHT), autoscale_on=False)  # inches
     axes.axis("off")
-    page = _Page(axes, robust_limit([one_step.samples.drift[row]]))
-    _draw_one_step(page, one_step, row, top=_HEIGHT - 0.35)
-    _draw_many_steps(page, many_steps, row, top=_HEIGHT / 2 - 0.2)
+    limit = robust_limit([one_step.samples.drift[row]])
+    page = _Page(axes, limit)
+    _draw_one_step(page, one_step, row, top=_HEIGHT - 0.3)
+    _draw_many_steps(page, many_steps, row, top=_HEIGHT / 2 - 0.05)
+    for number, (cmap, low, label) in enumerate((("gray", 0.0, "signal"), ("RdBu_r", -limit, "drift"))):
+        bar_axes = figure.add_axes(((10.9 + 1.1 * number) / _WIDTH, 4.2 / _HEIGHT, 0.13 / _WIDTH, 2.2 / _HEIGHT))
+        bar = figure.colorbar(ScalarMappable(Normalize(low, -low or 1.0), cmap), cax=bar_axes)
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label(f"{label}, of the pre image's largest", fontsize=7)
     return figure
 
 
@@ -109,7 +117,7 @@ def _draw_many_steps(page: _Page, outcome: Outcome, row: int, *, top: float) -> 
         if k != shown[-1]:
             page.arrow(x + _TILE + 0.02, high + _TILE / 2, x + _TILE + 0.24, high + _TILE / 2)
         x += _TILE + 0.26
-    page.arrow(7.4, low - 0.08, 4.9, middle - 0.6, bend=-0.35)
-    page.words("next level: eq. 5", 5.55, low - 0.2, va="top")
+    page.arrow(6.7, low - 0.08, 4.9, middle - 0.62, bend=-0.4)
+    page.words("again from the next level (eq. 5)", 6.8, low - 0.12, va="top", ha="left")
     page.arrow(x - 0.2, middle, x + 0.1, middle)
     page.tile(outcome.final["post"][row, ..., 0], x + 0.15, middle - _TILE / 2, "predicted post\n= clean + drift")

@@ -17,7 +17,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.cached_runs import CachedRuns, Outcome
 from tfdrift.evaluation.experiments import EXPERIMENTS, Experiment
-from tfdrift.evaluation.paper_curves import draw_levels, draw_losses, draw_volumes, is_poor
+from tfdrift.evaluation.paper_curves import draw_groups, draw_levels, draw_losses, draw_volumes, is_poor
 from tfdrift.evaluation.paper_diagram import draw_methods
 from tfdrift.evaluation.paper_figures import (
     choose_rows,
@@ -29,6 +29,7 @@ from tfdrift.evaluation.paper_figures import (
     volume_change,
 )
 from tfdrift.evaluation.paper_scores import compare_outcomes, score_outcome
+from tfdrift.evaluation.regions import group_difference, lesion_means
 from tfdrift.imaging.drawing import write_png
 from tfdrift.training.checkpoint import writing
 
@@ -190,11 +191,27 @@ def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
         raise DataError(f"no lesion of the data shows a {experiment.group} response; {experiment.name} needs one")
     part = samples.take(among)
     rows = among[choose_rows(part, 5, by=part.pre_mm3)].tolist()
+    _, first = np.unique(samples.lesion, return_index=True)
+    first_known = np.isfinite(samples.follow_up_mm3[first])
+    of_lesion = first[first_known]
+    means = {
+        f"{word} drift, {region}": values[first_known]
+        for word, drift in (("true", samples.drift), ("predicted", outcome.final["drift"]))
+        for region, values in lesion_means(drift, samples.pre_mask, samples.lesion).items()
+    }
+    tests = {
+        name: group_difference(values, poor[of_lesion], samples.patient[of_lesion]) for name, values in means.items()
+    }
     return Drawn(
-        {"": draw_snapshots(outcome, rows, title=experiment.title)},
+        {
+            "": draw_snapshots(outcome, rows, title=experiment.title),
+            "_core_and_rim": draw_groups(means, poor[of_lesion], tests),
+        },
         {
             "lesions": [_describe(samples, row) for row in rows],
             **_group_counts(samples),
+            "poor_minus_good": {name: test._asdict() for name, test in tests.items()},
+            "note": "four tests, p values not corrected for their number",
             "runs": [score_outcome(outcome)],
         },
     )
