@@ -12,6 +12,7 @@ from tfdrift.errors import TfdriftError
 COMMANDS = {
     "train": ("train:train", "Train a method and score it on held-out patients."),
     "cohort": ("cohort:cohort", "Look into DICOM folders and turn contours into masks."),
+    "reproduce": ("reproduce:reproduce", "Redraw the figures of the paper, training what they need."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
 }
 """Name of each command: where it is, and the line `tfdrift --help` shows, so that help needs no module of a command."""

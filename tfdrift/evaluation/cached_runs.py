@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from tfdrift.cohort.dataset import load_samples
@@ -24,6 +25,9 @@ from tfdrift.training.run import load_predictor, train
 
 LOG_LINES = 200
 """Points of a loss curve."""
+
+REMEMBERED = 16
+"""Runs whose predictions are kept in memory."""
 
 _DECIDES_NO_WEIGHTS = {"mnist_file", "log_every", "validate_every", "checkpoint_every"}
 
@@ -148,6 +152,9 @@ class CachedRuns:
                 levels=predictor.levels(),
                 by_level=by_level,
             )
+            keras.backend.clear_session()  # or the graphs of all runs stay in memory until the last one
+            if len(self._outcomes) > REMEMBERED:
+                del self._outcomes[next(iter(self._outcomes))]
         return dataclasses.replace(self._outcomes[key], run=run)
 
 

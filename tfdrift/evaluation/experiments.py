@@ -4,8 +4,11 @@
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tfdrift.config import train_config
+from tfdrift.errors import UsageError
 
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
 """What 5,000 steps take with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
@@ -60,6 +63,17 @@ class Experiment:
     def command(self) -> str:
         """The command that makes it."""
         return f"tfdrift reproduce {self.name}"
+
+    def minutes(self, folds: int = 5) -> int:
+        """Return about how many minutes its runs take on 4 cores if none is there yet; see `MINUTES`.
+
+        Args:
+            folds: number of folds of the data; counts where every fold is held out.
+        """
+        needed = {(run.method, run.preset, tuple(sorted(run.settings.items()))) for run in self.runs}
+        configs = [train_config(method, preset=preset, **dict(settings)) for method, preset, settings in needed]
+        once = sum(MINUTES[config.heads] * config.steps / 5000 for config in configs)
+        return round(once * (folds if self.every_fold else 1))
 
 
 METHOD1 = Run(label="Method 1", method="method1")
@@ -183,5 +197,101 @@ _FIGURES = (
     ),
 )
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _FIGURES}
-"""Every experiment by its name, in the paper's order."""
+
+def _of_table(method: str, heads: str, loss: str) -> Run:
+    share = "drift_ssim" if method == "method2" else "recon_ssim"
+    settings = {"heads": heads, share: 0.1 if loss == "MSE and SSIM" else 0.0}
+    return Run(label=f"{_NAMES[method]}, {heads}, {loss}", method=method, settings=settings, preset="default")
+
+
+def _reading(words: str, *methods: str, **settings: Any) -> list[Run]:
+    return [
+        Run(label=f"{_NAMES[method]}, {words}", method=method, settings=settings, preset="default")
+        for method in methods
+    ]
+
+
+def _asked(words: str, method: str, **asked: Any) -> Run:
+    return Run(label=f"{_NAMES[method]}, {words}", method=method, asked=asked, preset="default")
+
+
+_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "Direct"}
+_BOTH = ("method1", "method2")
+_HEADS = {
+    "method1": ("shared", "decoupled", "independent"),
+    "method2": ("decoupled", "shared", "independent"),
+    "direct": ("shared", "decoupled", "independent"),
+}
+"""The default of each method first: rows of a table are compared with the first row of their method."""
+
+_TABLES = (
+    Experiment(
+        name="table",
+        kind="table",
+        title="Methods, heads and losses in cross-validation",
+        purpose="Every method with every kind of heads, with SSIM in the loss and without, each patient held out once.",
+        expect="No cell is far from the method's default; `direct` is what noise has to beat.",
+        runs=tuple(
+            _of_table(method, heads, loss)
+            for method, all_heads in _HEADS.items()
+            for heads in all_heads
+            for loss in ("MSE and SSIM", "MSE only")
+        ),
+        every_fold=True,
+    ),
+    Experiment(
+        name="readings",
+        kind="table",
+        title="Readings of the paper in cross-validation",
+        purpose="Where the paper can be read in several ways, which way predicts best; one thing changed at a time.",
+        expect="Method 2 gains from predicting x0 and loses from level 20; most other changes are small.",
+        runs=(
+            *_reading("defaults", *_BOTH),
+            *_reading("predicts x0", "method2", prediction="x0"),
+            *_reading("predicts v", "method2", prediction="v"),
+            *_reading("schedule linear-beta", *_BOTH, schedule="linear-beta"),
+            *_reading("schedule linear-rate", *_BOTH, schedule="linear-rate"),
+            *_reading("schedule cosine", *_BOTH, schedule="cosine"),
+            *_reading("noise level 0.1", *_BOTH, noise_level=0.1),
+            *_reading("noise level 0.5", *_BOTH, noise_level=0.5),
+            *_reading("averaged weights", *_BOTH, ema=0.99),
+            *_reading("weights 1:1", "method1", drift_weight=1.0),
+            *_reading("weights 1:1.5", "method1", drift_weight=1.5),
+            *_reading("weights 1:3", "method2", drift_weight=3.0),
+            _asked("asked at level 0", "method1", estimate_level=0),
+            _asked("asked at level 5", "method1", estimate_level=5),
+            _asked("asked at level 15", "method1", estimate_level=15),
+            _asked("from level 20", "method2", start_level=20, sample_steps=21),
+            _asked("from level 5", "method2", start_level=5, sample_steps=6),
+            _asked("1 DDIM step", "method2", sample_steps=1),
+            _asked("3 DDIM steps", "method2", sample_steps=3),
+            _asked("5 DDIM steps", "method2", sample_steps=5),
+            _asked("drift of the last level", "method2", drift_from="last"),
+            _asked("x0 clipped", "method2", clip_x0=True),
+        ),
+        every_fold=True,
+    ),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (*_FIGURES, *_TABLES)}
+"""Every experiment by its name, in the paper's order; the tables are ours."""
+
+FIGURES = tuple(experiment.name for experiment in _FIGURES)
+"""What `tfdrift reproduce all` makes."""
+
+
+def chosen_experiments(names: Sequence[str]) -> list[Experiment]:
+    """Return experiments by name, each once; `all` stands for every figure of the paper.
+
+    Raises:
+        UsageError: an unknown name.
+
+    Example:
+        >>> [experiment.name for experiment in chosen_experiments(["fig5", "fig4", "fig5"])]
+        ['fig5', 'fig4']
+    """
+    spelt_out = [one for name in names for one in (FIGURES if name == "all" else (name,))]
+    for name in spelt_out:
+        if name not in EXPERIMENTS:
+            raise UsageError(f"{name}: choose from all, {', '.join(EXPERIMENTS)}")
+    return [EXPERIMENTS[name] for name in dict.fromkeys(spelt_out)]

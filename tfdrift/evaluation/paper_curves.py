@@ -134,6 +134,32 @@ def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     return figure
 
 
+def draw_ranking(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """Draw the skill of many runs with their intervals, a row a run, one colour a method.
+
+    Args:
+        scores: of `tfdrift.evaluation.paper_scores.score_outcome`.
+        title: of the figure.
+    """
+    figure, axes = _figure(1, 2, size=(10, 1.2 + 0.24 * len(scores)), title=title)
+    methods = list(dict.fromkeys(score["method"] for score in scores))
+    for panel, name in zip(axes, ("post", "drift"), strict=True):
+        for place, score in enumerate(scores):
+            skill = score["final"][name]["skill"]
+            colour = COLOURS[methods.index(score["method"])]
+            panel.plot([skill["low"], skill["high"]], [place, place], color=colour, linewidth=1.5, alpha=0.6)
+            panel.plot(skill["value"], place, "o", color=colour, markersize=4)
+        panel.axvline(0, color="0.3", linewidth=1, linestyle="--")
+        panel.axvline(scores[0]["mean_drift"][name]["skill"]["value"], color="0.3", linewidth=1, linestyle=":")
+        panel.set_title("post image" if name == "post" else "drift", fontsize=10)
+        panel.set_xlabel("skill (dashed: no change; dotted: mean drift)", fontsize=8)
+        panel.set_xlim(left=max(panel.get_xlim()[0], LOWEST_SKILL))
+        panel.set_ylim(len(scores) - 0.5, -0.5)
+        panel.grid(alpha=0.25, axis="x")
+        panel.set_yticks(range(len(scores)), [score["label"] for score in scores] if name == "post" else [])
+    return figure
+
+
 def draw_groups(means: Mapping[str, np.ndarray], poor: np.ndarray, tests: Mapping[str, Difference]) -> Figure:
     """Draw the mean drift of each lesion in core and rim, true and predicted, by response group.
 

@@ -1,5 +1,6 @@
 """The numbers behind a figure: scores of runs at each level on held-out patients, and the runs beside one another."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,43 @@ def compare_outcomes(first: Outcome, second: Outcome) -> dict[str, Any]:
         excess = squared_errors(second.final[name], truth) - squared_errors(first.final[name], truth)
         # skill = 1 - sum(errors) / sum(copy), so that the skill of `copy + excess` is the difference of the two.
         gains[name] = skill_interval(copy_errors + excess, copy_errors, held_out.patient)._asdict()
-    return {"better": second.run.label, "than": first.run.label, **gains}
+    return {"run": second.run.label, "than": first.run.label, **gains}
+
+
+def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
+    """Return scores as a Markdown table, a row a run, with the skill it gains over the run it is compared with.
+
+    Args:
+        scores: of `score_outcome`.
+        compared: of `compare_outcomes`, for some of them.
+    """
+    gains = {one["run"]: one for one in compared}
+    lines = [
+        "| run | skill of post | skill of drift | SSIM of post | SSIM of drift | gain of post | gain of drift | than |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for score in scores:
+        gain = gains.get(score["label"])
+        cells = [
+            score["label"],
+            *(interval_words(score["final"][name]["skill"]) for name in ("post", "drift")),
+            *(f"{score['final'][name]['ssim']:.3f}" for name in ("post", "drift")),
+            *(interval_words(gain[name], signed=True) if gain else "" for name in ("post", "drift")),
+            gain["than"] if gain else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def interval_words(estimate: Mapping[str, float], *, signed: bool = False) -> str:
+    """Return an estimate with its interval in words.
+
+    Example:
+        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
+        '0.500 [0.250, 0.750]'
+    """
+    value, low, high = (f"{estimate[name]:{'+' if signed else ''}.3f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _score(held_out: Samples, post: np.ndarray, drift: np.ndarray) -> dict[str, dict[str, Any]]:

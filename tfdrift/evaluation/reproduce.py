@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from tfdrift import __version__
 from tfdrift.cohort.samples import Samples
-from tfdrift.errors import DataError, UsageError
+from tfdrift.errors import DataError
 from tfdrift.evaluation.cached_runs import CachedRuns, Outcome
-from tfdrift.evaluation.experiments import EXPERIMENTS, Experiment
-from tfdrift.evaluation.paper_curves import draw_groups, draw_levels, draw_losses, draw_volumes, is_poor
+from tfdrift.evaluation.experiments import Experiment, chosen_experiments
+from tfdrift.evaluation.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes, is_poor
 from tfdrift.evaluation.paper_diagram import draw_methods
 from tfdrift.evaluation.paper_figures import (
     choose_rows,
@@ -28,49 +28,57 @@ from tfdrift.evaluation.paper_figures import (
     draw_variants,
     volume_change,
 )
-from tfdrift.evaluation.paper_scores import compare_outcomes, score_outcome
+from tfdrift.evaluation.paper_scores import as_table, compare_outcomes, interval_words, score_outcome
 from tfdrift.evaluation.regions import group_difference, lesion_means
 from tfdrift.imaging.drawing import write_png
 from tfdrift.training.checkpoint import writing
 
 
 class Drawn(NamedTuple):
-    """What an experiment gives: pictures by the end of their name, and numbers for JSON."""
+    """What an experiment gives: pictures by the end of their name, numbers for JSON, and a table in Markdown if any."""
 
     pictures: dict[str, Figure]
     numbers: dict[str, Any]
+    table: str | None = None
 
 
 def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callable[[str], None]) -> list[Path]:
     """Run experiments one after another and return the files they wrote.
 
-    All data are read before the first training, so that what is missing shows at once and not after hours.
+    What can be wrong is looked for before the first training, so that it shows at once and not after hours.
 
     Args:
-        names: of `EXPERIMENTS`.
+        names: of `EXPERIMENTS`, or `all`.
         out: folder of the files; made when it is missing.
         runs: trains and remembers.
         echo: takes lines of progress.
 
     Raises:
-        UsageError: an unknown name.
-        TfdriftError: as training and the reading of the data do.
+        UsageError: an unknown name, or settings that do not go together.
+        DataError: the data cannot be had, or an experiment asks for a response and no lesion shows it.
+        ResourceError: a folder cannot be written, or MNIST cannot be downloaded.
+        DivergedError: see `tfdrift.training.run.train`.
+        StoppedError: a signal; the same call goes on from there.
     """
-    for name in names:
-        if name not in EXPERIMENTS:
-            raise UsageError(f"{name}: choose from {', '.join(EXPERIMENTS)} or all")
-    experiments = [EXPERIMENTS[name] for name in names]
+    experiments = chosen_experiments(names)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     for experiment in experiments:
-        runs.samples(experiment.data)
+        _check_response(experiment, runs.samples(experiment.data))
+        for run in experiment.runs:
+            runs.configs(run, experiment)
     written = []
     for experiment in experiments:
         echo(f"{experiment.name}: {experiment.title}")
-        written += run_experiment(experiment, out, runs)
+        files, lines = run_experiment(experiment, out, runs)
+        written += files
+        for line in lines:
+            echo(f"  {line}")
     return written
 
 
-def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> list[Path]:
-    """Run one experiment and return the files it wrote, the numbers last."""
+def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple[list[Path], list[str]]:
+    """Run one experiment; return the files it wrote, the numbers last, and what they say in lines."""
     samples = runs.samples(experiment.data)
     outcomes = [runs.outcome(run, experiment) for run in experiment.runs]
     drawn = DRAWINGS[experiment.kind](experiment, samples, outcomes)
@@ -87,7 +95,35 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> list[
         "pictures": [path.name for path in pictures],
         **drawn.numbers,
     }
-    return [*pictures, _write_json(out / f"{experiment.name}.json", numbers)]
+    files = list(pictures)
+    if drawn.table is not None:
+        files.append(_write_text(out / f"{experiment.name}.md", drawn.table))
+    files.append(_write_text(out / f"{experiment.name}.json", json.dumps(numbers, indent=2) + "\n"))
+    return files, _in_words(drawn.numbers)
+
+
+def _in_words(numbers: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{score['label']}: skill of post {interval_words(score['final']['post']['skill'])}, of drift "
+        f"{interval_words(score['final']['drift']['skill'])}, {score['patients']} patients held out"
+        for score in numbers.get("runs", [])
+    ]
+    lines += [
+        f"{name}, poor - good: {interval_words(test, signed=True)}, p = {test['p_value']:.2g}"
+        for name, test in numbers.get("poor_minus_good", {}).items()
+    ]
+    return lines
+
+
+def _check_response(experiment: Experiment, samples: Samples) -> None:
+    if experiment.kind not in ("volumes", "groups"):
+        return
+    counts = _group_counts(samples)
+    if not counts["poor_response"] or not counts["good_response"]:
+        raise DataError(
+            f"{experiment.name} compares lesions by response; at their follow-up {counts['poor_response']} keep 80% of "
+            f"their volume and {counts['good_response']} do not; choose --data with follow-up volumes and both"
+        )
 
 
 def _draw_volumes(_: Experiment, samples: Samples, __: list[Outcome]) -> Drawn:
@@ -187,8 +223,6 @@ def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
     samples = outcome.samples
     poor = is_poor(samples)
     among = np.flatnonzero((poor if experiment.group == "poor" else ~poor) & np.isfinite(samples.follow_up_mm3))
-    if len(among) == 0:
-        raise DataError(f"no lesion of the data shows a {experiment.group} response; {experiment.name} needs one")
     part = samples.take(among)
     rows = among[choose_rows(part, 5, by=part.pre_mm3)].tolist()
     _, first = np.unique(samples.lesion, return_index=True)
@@ -214,6 +248,21 @@ def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
             "note": "four tests, p values not corrected for their number",
             "runs": [score_outcome(outcome)],
         },
+    )
+
+
+def _draw_table(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
+    reference: dict[str, Outcome] = {}
+    compared = []
+    for outcome in outcomes:
+        first = reference.setdefault(outcome.run.method, outcome)
+        if first is not outcome:
+            compared.append(compare_outcomes(first, outcome))
+    scores = [score_outcome(outcome) for outcome in outcomes]
+    return Drawn(
+        {"": draw_ranking(scores, title=experiment.title)},
+        {"runs": scores, "compared": compared},
+        as_table(scores, compared),
     )
 
 
@@ -247,11 +296,10 @@ def _describe(samples: Samples, row: int) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, numbers: Mapping[str, Any]) -> Path:
+def _write_text(path: Path, text: str) -> Path:
     partial = path.with_name(path.name + ".partial")
     with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     return path
 
@@ -265,5 +313,6 @@ DRAWINGS: dict[str, Callable[[Experiment, Samples, list[Outcome]], Drawn]] = {
     "lesions": _draw_lesions,
     "groups": _draw_groups,
     "loss": _draw_loss,
+    "table": _draw_table,
 }
 """How each kind of experiment is drawn."""
