@@ -45,4 +45,4 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(arguments, code, mes
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] in (["file"], ["docs", "file"])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

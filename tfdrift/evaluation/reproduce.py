@@ -61,12 +61,12 @@ def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callab
         StoppedError: a signal; the same call goes on from there.
     """
     experiments = chosen_experiments(names)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
     for experiment in experiments:
         _check_response(experiment, runs.samples(experiment.data))
         for run in experiment.runs:
             runs.configs(run, experiment)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     written = []
     for experiment in experiments:
         echo(f"{experiment.name}: {experiment.title}")
@@ -116,7 +116,9 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _check_response(experiment: Experiment, samples: Samples) -> None:
-    if experiment.kind not in ("volumes", "groups"):
+    if experiment.kind == "volumes":
+        _growing_and_shrinking(samples)
+    if experiment.kind != "groups":
         return
     counts = _group_counts(samples)
     if not counts["poor_response"] or not counts["good_response"]:
@@ -126,26 +128,31 @@ def _check_response(experiment: Experiment, samples: Samples) -> None:
         )
 
 
-def _draw_volumes(_: Experiment, samples: Samples, __: list[Outcome]) -> Drawn:
-    volumes = np.stack([samples.pre_mm3, samples.post_mm3, samples.follow_up_mm3])
-    steps = np.diff(volumes, axis=0)
+def _growing_and_shrinking(samples: Samples) -> dict[str, int]:
+    """Return a slice of a typical lesion that grows at both later MRIs, and of one that shrinks at both."""
+    changes = np.diff([samples.pre_mm3, samples.post_mm3, samples.follow_up_mm3], axis=0)
     chosen = {}
-    for word, among in (("growing", (steps > 0).all(axis=0)), ("shrinking", (steps < 0).all(axis=0))):
+    for word, among in (("growing", (changes > 0).all(axis=0)), ("shrinking", (changes < 0).all(axis=0))):
         if not among.any():
-            raise DataError(f"no lesion of the data is {word} at both later MRIs; fig1b needs one that has a follow-up")
+            raise DataError(f"no lesion of the data is {word} from MRI to MRI up to its follow-up; fig1b shows one")
         rows = np.flatnonzero(among)
         part = samples.take(rows)
         chosen[word] = int(rows[choose_rows(part, 1, by=volume_change(part))[0]])
-    return Drawn(
-        {"": draw_volumes(samples, **chosen)},
-        {
-            "lesions": {
-                word: {"lesion": str(samples.lesion[row]), "volumes_mm3": [float(v) for v in volumes[:, row]]}
-                for word, row in chosen.items()
-            },
-            **_group_counts(samples),
-        },
-    )
+    return chosen
+
+
+def _draw_volumes(_: Experiment, samples: Samples, __: list[Outcome]) -> Drawn:
+    chosen = _growing_and_shrinking(samples)
+    lesions = {
+        word: {
+            "lesion": str(samples.lesion[row]),
+            "volumes_mm3": [
+                float(volumes[row]) for volumes in (samples.pre_mm3, samples.post_mm3, samples.follow_up_mm3)
+            ],
+        }
+        for word, row in chosen.items()
+    }
+    return Drawn({"": draw_volumes(samples, **chosen)}, {"lesions": lesions, **_group_counts(samples)})
 
 
 def _draw_methods(_: Experiment, samples: Samples, outcomes: list[Outcome]) -> Drawn:
