@@ -38,6 +38,7 @@ setup(
         "click>=8.1",
         "tqdm>=4.66",
         "matplotlib>=3.9",
+        "markdown>=3.5",  # the HTML of reports
         "filelock>=3.16",
         "tensorflow-serving-api>=2.19",
         "grpcio>=1.68",

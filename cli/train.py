@@ -1,5 +1,6 @@
 """`tfdrift train`: one method on one data set into a run folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,45 +25,60 @@ def _option(name: str, help_text: str, **attributes: Any):
     )
 
 
+_SETTINGS = [
+    click.option("--data", metavar="phantom|mnist", help="What to train on.  [default: phantom]"),
+    click.option(
+        "--preset", type=click.Choice(settings.PRESETS), default="default", help="Every number of the paper, or ours."
+    ),
+    _option("steps", "Optimiser steps of the whole run."),
+    _option("batch_size", "Images a step."),
+    _option("image_size", "Side of the crops in pixels."),
+    _option("base_filters", "Filters of the first stage."),
+    _option("depth", "Number of poolings."),
+    _option("heads", "What the two outputs share.", type=click.Choice(settings.HEADS)),
+    _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
+    _option("schedule", "Noise schedule.", type=click.Choice(settings.SCHEDULES)),
+    _option("levels", "Number of noise levels."),
+    _option("prediction", "What Method 2 predicts.", type=click.Choice(settings.PREDICTIONS)),
+    _option("estimate_level", "Level that Method 1 predicts from; by default the middle one."),
+    _option("start_level", "Level that Method 2 starts from; the paper's is the noisiest."),
+    _option("sample_steps", "DDIM steps of Method 2; by default all levels from there."),
+    _option("eta", "0 for DDIM, 1 for the variance of DDPM."),
+    _option(
+        "drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM)
+    ),
+    click.option("--clip-x0/--no-clip-x0", default=None, help="Clip Method 2's estimate of the pre image to [0, 1]."),
+    _option("recon_weight", "Weight of the reconstruction loss."),
+    _option("drift_weight", "Weight of the drift loss."),
+    _option("recon_ssim", "Share of SSIM in the reconstruction loss."),
+    _option("drift_ssim", "Share of SSIM in the drift loss."),
+    _option("learning_rate", "Step size of AdamW."),
+    _option("weight_decay", "Weight decay of AdamW."),
+    _option("ema", "Share the average of the weights keeps a step; 0 is off."),
+    _option("clip_norm", "Largest gradient norm; 0 is off."),
+    _option("precision", "Precision the network computes in.", type=click.Choice(settings.PRECISIONS)),
+    _option("seed", "Of weights, order and noise."),
+    click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file."),
+    _option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES)),
+    _option("log_every", "Steps between lines of progress; a signal is heeded there."),
+    _option("validate_every", "Steps between looks at the held-out patients."),
+    _option("checkpoint_every", "Steps between checkpoints."),
+]
+"""The options of a training run that do not say where it goes and what it holds out."""
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every setting of a training run."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("method", type=click.Choice(settings.METHODS))
-@click.option("--data", metavar="phantom|mnist", help="What to train on.  [default: phantom]")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD]")
-@click.option(
-    "--preset", type=click.Choice(settings.PRESETS), default="default", help="Every number of the paper, or ours."
-)
-@_option("steps", "Optimiser steps of the whole run.")
-@_option("batch_size", "Images a step.")
-@_option("image_size", "Side of the crops in pixels.")
-@_option("base_filters", "Filters of the first stage.")
-@_option("depth", "Number of poolings.")
-@_option("heads", "What the two outputs share.", type=click.Choice(settings.HEADS))
-@_option("noise_level", "Noise where no signal is left, in units of the largest signal.")
-@_option("schedule", "Noise schedule.", type=click.Choice(settings.SCHEDULES))
-@_option("levels", "Number of noise levels.")
-@_option("prediction", "What Method 2 predicts.", type=click.Choice(settings.PREDICTIONS))
-@_option("estimate_level", "Level that Method 1 predicts from; by default the middle one.")
-@_option("start_level", "Level that Method 2 starts from; the paper's is the noisiest.")
-@_option("sample_steps", "DDIM steps of Method 2; by default all levels from there.")
-@_option("eta", "0 for DDIM, 1 for the variance of DDPM.")
-@_option("drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM))
-@click.option("--clip-x0/--no-clip-x0", default=None, help="Clip Method 2's estimate of the pre image to [0, 1].")
-@_option("recon_weight", "Weight of the reconstruction loss.")
-@_option("drift_weight", "Weight of the drift loss.")
-@_option("recon_ssim", "Share of SSIM in the reconstruction loss.")
-@_option("drift_ssim", "Share of SSIM in the drift loss.")
-@_option("learning_rate", "Step size of AdamW.")
-@_option("weight_decay", "Weight decay of AdamW.")
-@_option("ema", "Share the average of the weights keeps a step; 0 is off.")
-@_option("clip_norm", "Largest gradient norm; 0 is off.")
-@_option("precision", "Precision the network computes in.", type=click.Choice(settings.PRECISIONS))
-@_option("seed", "Of weights, order and noise.")
 @_option("fold", "Patients held out.")
-@click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file.")
-@_option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES))
-@_option("log_every", "Steps between lines of progress; a signal is heeded there.")
-@_option("validate_every", "Steps between looks at the held-out patients.")
-@_option("checkpoint_every", "Steps between checkpoints.")
+@training_options
 @click.option("--dry-run", is_flag=True, help="Print the settings as JSON and stop.")
 def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file: Path | None, **given: Any) -> None:
     """Train METHOD and score it on patients it has never seen.

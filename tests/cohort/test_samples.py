@@ -94,5 +94,5 @@ def test_a_cut_file_of_samples_is_refused(tmp_path, keep):
     file = tmp_path / "part.npz"
     save_samples(file, make_samples())
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(DataError, match="part.npz holds no samples that can be read"):
+    with pytest.raises(DataError, match=r"part\.npz holds no samples that can be read"):
         read_samples(file)

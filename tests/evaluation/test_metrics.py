@@ -1,14 +1,56 @@
 import numpy as np
 import pytest
+from scipy.stats import pearsonr
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from tfdrift.evaluation.metrics import skill, skill_interval, squared_errors, ssim
+from tfdrift.evaluation.metrics import (
+    absolute_errors,
+    drift_correlation,
+    psnr,
+    sign_agreement,
+    skill,
+    skill_interval,
+    squared_errors,
+    ssim,
+)
 from tfdrift.training.losses import ssim as ssim_of_the_loss
+
+
+def make_images():
+    """Return two random images each of prediction and truth, and a mask of 3 x 3 pixels of the first alone."""
+    predicted, target = np.random.default_rng(6).standard_normal((2, 2, 8, 8, 1))
+    inside = np.zeros(predicted.shape, bool)
+    inside[0, 2:5, 2:5] = True
+    return predicted, target, inside
 
 
 def test_squared_error_of_a_constant_offset():
     target = np.zeros((3, 4, 4, 1), np.float32)
     offset = np.array([0.1, 0.2, 0.0]).reshape(3, 1, 1, 1)
     np.testing.assert_allclose(squared_errors(target + offset, target), [0.01, 0.04, 0])
+
+
+def test_absolute_error_of_a_constant_offset():
+    target = np.zeros((2, 4, 4, 1), np.float32)
+    offset = np.array([-0.1, 0.2]).reshape(2, 1, 1, 1)
+    np.testing.assert_allclose(absolute_errors(target + offset, target), [0.1, 0.2])
+
+
+@pytest.mark.parametrize("error", [squared_errors, absolute_errors])
+def test_errors_inside_a_mask_see_nothing_outside(error):
+    predicted, target, inside = make_images()
+    expected = error(predicted[:1, 2:5, 2:5], target[:1, 2:5, 2:5])
+    np.testing.assert_allclose(error(predicted, target, inside), [expected[0], np.nan])
+
+
+def test_psnr_equals_that_of_scikit_image():
+    first, second = np.random.default_rng(0).random((2, 3, 8, 8, 1))
+    expected = [peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in zip(second, first, strict=True)]
+    np.testing.assert_allclose(psnr(squared_errors(first, second), data_range=1.0), expected, atol=1e-10)
+
+
+def test_psnr_of_no_error_is_infinite():
+    assert psnr(np.array([0.0]), data_range=1.0) == np.inf
 
 
 def test_skill_is_1_for_the_truth_0_for_the_copy_and_negative_for_worse():
@@ -67,3 +109,51 @@ def test_ssim_of_the_scores_is_that_of_the_loss(size, data_range):
 def test_ssim_of_an_image_with_itself_is_1():
     image = np.random.default_rng(5).random((2, 16, 16, 1), np.float32)
     np.testing.assert_allclose(ssim(image, image, data_range=1.0), 1)
+
+
+def test_ssim_inside_a_mask_is_the_mean_of_the_map_there():
+    first, second = np.random.default_rng(7).random((2, 1, 32, 32, 1))
+    inside = np.zeros(first.shape, bool)
+    inside[0, 10:20, 12:14] = True
+    whole_map = structural_similarity(
+        first[0, ..., 0],
+        second[0, ..., 0],
+        data_range=1.0,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+        full=True,
+    )[1]
+    np.testing.assert_allclose(
+        ssim(first, second, data_range=1.0, inside=inside), [whole_map[10:20, 12:14].mean()], atol=1e-12
+    )
+
+
+def test_ssim_inside_an_empty_mask_is_not_a_number():
+    image = np.random.default_rng(8).random((1, 16, 16, 1))
+    assert np.isnan(ssim(image, image, data_range=1.0, inside=np.zeros(image.shape, bool))).all()
+
+
+def test_drift_correlation_is_pearsons_inside_the_gtv():
+    predicted, target, inside = make_images()
+    expected = pearsonr(predicted[inside], target[inside]).statistic
+    np.testing.assert_allclose(drift_correlation(predicted, target, inside), [expected, np.nan], atol=1e-12)
+
+
+def test_drift_correlation_does_not_see_scale_and_offset():
+    predicted, target, inside = make_images()
+    again = drift_correlation(3 * predicted - 1, target, inside)
+    np.testing.assert_allclose(again, drift_correlation(predicted, target, inside), atol=1e-12)
+
+
+def test_a_constant_drift_correlates_with_nothing():
+    _, target, inside = make_images()
+    constant = np.full(target.shape, 0.1, np.float32)
+    assert np.isnan(drift_correlation(constant, target, inside)[0])
+
+
+def test_sign_agreement_counts_the_pixels_that_move_the_right_way():
+    target = np.array([1.0, 1.0, -1.0, -1.0, 0.0, 1.0]).reshape(1, 6, 1, 1)
+    predicted = np.array([2.0, -2.0, -0.1, 0.0, 5.0, -9.0]).reshape(1, 6, 1, 1)
+    inside = np.array([1, 1, 1, 1, 1, 0], bool).reshape(1, 6, 1, 1)
+    # Right at the first and third; the fifth does not move and the sixth is outside.
+    np.testing.assert_array_equal(sign_agreement(predicted, target, inside), [0.5])

@@ -7,7 +7,9 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.imaging.drawing import Panel, draw_panels
 
 
-def draw_lesions(held_out: Samples, predicted: dict[str, np.ndarray], errors: np.ndarray) -> Figure:
+def draw_lesions(
+    held_out: Samples, predicted: dict[str, np.ndarray], errors: np.ndarray, spreads: np.ndarray | None = None
+) -> Figure:
     """Draw pre | post | predicted post | drift | predicted drift of the best, the median and the worst lesion.
 
     Lesions are ranked by their mean squared error; the slice shown is the one with most drift.
@@ -16,6 +18,7 @@ def draw_lesions(held_out: Samples, predicted: dict[str, np.ndarray], errors: np
         held_out: n slices.
         predicted: `post` and `drift` float32 [n, S, S, 1].
         errors: float [n], squared error of each slice.
+        spreads: float [n, S, S, 1], standard deviation of the predicted drift over outcomes, for one panel more.
     """
     change = np.mean(held_out.drift.astype(np.float64) ** 2, axis=(1, 2, 3))
     ranked = []
@@ -38,5 +41,8 @@ def draw_lesions(held_out: Samples, predicted: dict[str, np.ndarray], errors: np
                 Panel(image=predicted["drift"][row, ..., 0], title="predicted drift", kind="drift", contours=outlines),
             ]
         )
+        if spreads is not None:
+            spread = Panel(image=spreads[row, ..., 0], title="its spread", kind="uncertainty", contours=outlines)
+            rows[-1].append(spread)
         titles.append(f"{name} of {len(ranked)}")
     return draw_panels(rows, row_titles=titles, title="Held-out lesions: GTV before (gold) and after (blue) treatment")

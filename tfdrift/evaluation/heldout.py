@@ -4,18 +4,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from tfdrift.cohort.dataset import example_seeds
 from tfdrift.cohort.samples import Samples, split
 from tfdrift.evaluation import baselines
+from tfdrift.evaluation.answers import draw_levels, draw_outcomes
 from tfdrift.evaluation.figures import draw_lesions
 from tfdrift.evaluation.metrics import skill, skill_interval, squared_errors, ssim
 from tfdrift.imaging.drawing import write_png
 from tfdrift.model.predictor import Predictor
 from tfdrift.training.run import load_predictor, load_run_samples
-
-BATCH = 64
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:
@@ -87,13 +84,5 @@ def predict(
     Returns:
         `post` and `drift` float32 [n, S, S, 1], and the same [L, n, S, S, 1].
     """
-    final = tf.function(predictor.__call__, reduce_retracing=True)
-    at_levels = tf.function(predictor.at_levels, reduce_retracing=True)
-    seeds = example_seeds(len(held_out), seed)
-    rows = [slice(start, start + BATCH) for start in range(0, len(held_out), BATCH)]
-    finals = [final(tf.constant(held_out.pre[row]), seeds[row]) for row in rows]
-    levels = [at_levels(tf.constant(held_out.pre[row]), seeds[row]) for row in rows]
-    return (
-        {name: np.concatenate([part[name] for part in finals]) for name in ("post", "drift")},
-        {name: np.concatenate([part[name] for part in levels], axis=1) for name in ("post", "drift")},
-    )
+    outcomes = draw_outcomes(predictor, held_out.pre, count=1, seed=seed)
+    return {name: images[0] for name, images in outcomes.items()}, draw_levels(predictor, held_out.pre, seed=seed)

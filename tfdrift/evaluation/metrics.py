@@ -1,32 +1,49 @@
-"""Scores of predicted images, and how sure one may be of them: intervals over patients, never over slices."""
-
-from typing import NamedTuple
+"""Scores of predicted images and drift, a number for each slice; `intervals` makes one of many patients' numbers."""
 
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from tfdrift.evaluation.intervals import Estimate, ratio_interval
 from tfdrift.training.losses import ssim_window
 
 
-class Estimate(NamedTuple):
-    """A score with its 95% bootstrap interval over patients."""
-
-    value: float
-    low: float
-    high: float
-
-
-def squared_errors(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+def squared_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     """Return the mean squared error of each slice.
 
     Args:
         predicted: float [n, S, S, 1].
         target: the same shape.
+        inside: bool, the same shape; only these pixels count, NaN for a slice without any. None counts all.
 
     Returns:
         float64 [n].
     """
-    return np.mean((predicted.astype(np.float64) - target) ** 2, axis=(1, 2, 3))
+    return _mean_inside((predicted.astype(np.float64) - target) ** 2, inside)
+
+
+def absolute_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean absolute error of each slice, float64 [n]; arguments as of `squared_errors`."""
+    return _mean_inside(np.abs(predicted.astype(np.float64) - target), inside)
+
+
+def psnr(squared_error: np.ndarray, *, data_range: float) -> np.ndarray:
+    """Return the peak signal-to-noise ratio 10 log10(range^2 / MSE) of each slice, in dB.
+
+    Args:
+        squared_error: float [n], of `squared_errors`.
+        data_range: 1 for images.
+
+    Returns:
+        float64 [n]; infinite where the error is 0.
+
+    Source: Wang and Bovik (2009).
+
+    Example:
+        >>> psnr(np.array([0.01]), data_range=1.0)
+        array([20.])
+    """
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(data_range**2 / squared_error)
 
 
 def skill(errors: np.ndarray, copy_errors: np.ndarray) -> float:
@@ -61,22 +78,24 @@ def skill_interval(
         seed: of the draws.
         draws: number of resamples.
 
-    Source: Efron and Tibshirani (1993), ch. 13, with the patient as unit.
+    Source: see `skill` and `tfdrift.evaluation.intervals.ratio_interval`.
     """
-    names, row = np.unique(patient, return_inverse=True)
-    of_model, of_copy = np.bincount(row, errors), np.bincount(row, copy_errors)
-    chosen = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    low, high = np.nanquantile(1 - of_model[chosen].sum(axis=1) / of_copy[chosen].sum(axis=1), [0.025, 0.975])
-    return Estimate(skill(errors, copy_errors), float(low), float(high))
+    ratio = ratio_interval(errors, copy_errors, patient, seed=seed, draws=draws)
+    return Estimate(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
 
 
-def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.ndarray:
+def ssim(
+    predicted: np.ndarray, target: np.ndarray, *, data_range: float, inside: np.ndarray | None = None
+) -> np.ndarray:
     """Return the structural similarity of each slice, by scikit-image with the Gaussian window of the loss.
+
+    Only windows that lie wholly in the image count.
 
     Args:
         predicted: float [n, S, S, 1].
         target: the same shape.
         data_range: 1 for images, 2 for drift.
+        inside: bool, the same shape; only windows centred on these pixels count, NaN for a slice without any.
 
     Returns:
         float64 [n], at most 1.
@@ -84,7 +103,7 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
     Source: Wang et al. (2004), eq. 13.
     """
     side, sigma = ssim_window(target.shape[1])
-    inside = slice(side // 2, target.shape[1] - side // 2)
+    valid = slice(side // 2, target.shape[1] - side // 2)
     maps = [
         structural_similarity(
             a[..., 0].astype(np.float64),
@@ -94,7 +113,56 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, data_range: float) -> np.
             sigma=sigma,
             use_sample_covariance=False,
             full=True,
-        )[1]
+        )[1][valid, valid]
         for a, b in zip(predicted, target, strict=True)
     ]
-    return np.array([m[inside, inside].mean() for m in maps])
+    return _mean_inside(np.stack(maps)[..., None], None if inside is None else inside[:, valid, valid])
+
+
+def drift_correlation(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of predicted and true drift over the pixels of each slice's GTV.
+
+    Args:
+        predicted: float [n, S, S, 1].
+        target: the same shape.
+        inside: bool, the same shape.
+
+    Returns:
+        float64 [n] in [-1, 1]; NaN where either is constant, as the drift of `copy` is.
+
+    Source: Pearson (1895).
+    """
+    first, second = predicted.astype(np.float64), target.astype(np.float64)
+    first, second = (values - _mean_inside(values, inside)[:, None, None, None] for values in (first, second))
+    covariance = _mean_inside(first * second, inside)
+    scale = np.sqrt(_mean_inside(first**2, inside) * _mean_inside(second**2, inside))
+    # A constant keeps a rounding error of its mean; correlation with that would be noise.
+    defined = scale > 1e-12
+    return np.divide(covariance, scale, out=np.full(len(scale), np.nan), where=defined)
+
+
+def sign_agreement(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return the share of the GTV's pixels whose drift is predicted with the right sign.
+
+    Pixels without any true drift do not count.
+
+    Args:
+        predicted: float [n, S, S, 1].
+        target: the same shape.
+        inside: bool, the same shape.
+
+    Returns:
+        float64 [n] in [0, 1]; NaN for a slice without drift. A predicted drift of 0, as that of `copy`, agrees with
+        neither sign.
+
+    Source: the hit rate of a forecast's direction, Pesaran and Timmermann (1992).
+    """
+    return _mean_inside((np.sign(predicted) == np.sign(target)).astype(np.float64), inside & (target != 0))
+
+
+def _mean_inside(values: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    if inside is None:
+        return values.mean(axis=(1, 2, 3))
+    pixels = inside.sum(axis=(1, 2, 3))
+    total = np.where(inside, values, 0.0).sum(axis=(1, 2, 3))
+    return np.divide(total, pixels, out=np.full(len(values), np.nan), where=pixels > 0)

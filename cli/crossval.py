@@ -1,0 +1,65 @@
+"""`tfdrift crossval`: a method on every fold in turn."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfdrift import config as settings
+from tfdrift.config import train_config
+
+from .quiet import start_tensorflow
+from .train import training_options
+
+
+@click.command()
+@click.argument("method", type=click.Choice(settings.METHODS))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: crossval/METHOD]")
+@click.option("--folds", metavar="0,1,...", help="Folds to hold out in turn.  [default: all there are]")
+@click.option("--members", default=1, show_default=True, type=click.IntRange(1, 100), help="Runs a fold: an ensemble.")
+@click.option("--samples", default=16, show_default=True, type=click.IntRange(1, 1000), help="Outcomes of each slice.")
+@click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
+@training_options
+def crossval(
+    method: str,
+    out: Path | None,
+    folds: str | None,
+    members: int,
+    samples: int,
+    as_json: bool,
+    preset: str,
+    mnist_file: Path | None,
+    **given: Any,
+) -> None:
+    """Train METHOD once for each fold and score every patient by the run that has not seen it.
+
+    The same command again goes on where it stopped; finished folds are not trained again. The report also compares with
+    the cross-validations of other methods on the same data in the folders beside --out.
+
+    \b
+    Example:
+      tfdrift crossval direct
+      tfdrift crossval method1
+    """
+    config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)
+    chosen = _numbers(folds) if folds is not None else None
+    folder = out or Path("crossval") / method
+    start_tensorflow()
+    import json
+
+    from tfdrift.evaluation.crossval import cross_validate
+    from tfdrift.evaluation.page import in_short
+
+    metrics = cross_validate(
+        config, folder, folds=chosen, members=members, count=samples, echo=lambda line: click.echo(line, err=as_json)
+    )
+    click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
+
+
+def _numbers(folds: str) -> list[int]:
+    from tfdrift.errors import UsageError
+
+    try:
+        return sorted({int(number) for number in folds.split(",")})
+    except ValueError:
+        raise UsageError(f"--folds {folds}: give numbers of folds with commas between them, such as 0,2") from None

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from tfdrift.cohort.samples import split
+from tfdrift.errors import DataError, UsageError
+from tfdrift.evaluation import baselines
+from tfdrift.evaluation.answers import answer, draw_levels, draw_outcomes, join, load_shared_samples
+from tfdrift.evaluation.heldout import predict
+from tfdrift.evaluation.response import fit_cut, fit_exponent
+from tfdrift.training.run import load_predictor
+
+
+def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny_run, phantom):
+    _, _, predictor = load_predictor(tiny_run("method1"))
+    outcomes = draw_outcomes(predictor, phantom.pre, count=3, seed=4)  # several batches
+    single, levels = predict(predictor, phantom, seed=4)
+    np.testing.assert_allclose(outcomes["post"][0], single["post"], atol=1e-6)
+    np.testing.assert_allclose(levels["drift"][1], outcomes["drift"][0], atol=1e-6)  # the middle level of three
+    assert len({outcome.tobytes() for outcome in outcomes["drift"]}) == 3
+
+
+def test_outcome_k_of_slice_i_comes_from_its_own_seed(tiny_run, phantom):
+    _, _, predictor = load_predictor(tiny_run("method1"))
+    few = phantom.pre[:2]
+    outcomes = draw_outcomes(predictor, few, count=2, seed=4)
+    longer = draw_outcomes(predictor, np.concatenate([few, few]), count=1, seed=4)  # slices 2 and 3 are 0 and 1 again
+    np.testing.assert_allclose(outcomes["post"].reshape(longer["post"].shape), longer["post"], atol=1e-6)
+
+
+def test_levels_come_noisiest_first(tiny_run, phantom):
+    _, _, predictor = load_predictor(tiny_run("method2"))
+    assert draw_levels(predictor, phantom.pre[:1], seed=0)["post"].shape == (len(predictor.levels()), 1, 8, 8, 1)
+
+
+def test_answers_are_about_the_held_out_fold_and_learn_from_the_others(tiny_run, phantom):
+    found = answer([tiny_run("method1")], phantom, count=2)
+    training, held_out = split(phantom, 0)
+    np.testing.assert_array_equal(found.held_out.post, held_out.post)
+    np.testing.assert_array_equal(found.mean_drift, baselines.mean_drift(training, held_out))
+    assert set(found.exponent) == {fit_exponent(training)}
+    assert set(found.cut) == {fit_cut(training)}
+    assert found.post.shape == (2, *held_out.post.shape)
+
+
+def test_a_method_without_noise_has_one_outcome(tiny_run, phantom):
+    found = answer([tiny_run("direct")], phantom, count=16)
+    assert (len(found.drift), found.levels) == (1, [None])
+
+
+def test_the_level_shown_is_of_the_slice_that_changes_most(tiny_run, phantom):
+    found = answer([tiny_run("method2")], phantom, count=1)
+    change = np.sum(found.held_out.drift**2, axis=(1, 2, 3))
+    assert change[found.shown_row] == change.max()
+
+
+def test_members_of_an_ensemble_share_the_outcomes(tiny_run, phantom):
+    members = [tiny_run("method1", seed=seed) for seed in (0, 1)]
+    alone = [answer([member], phantom, count=2) for member in members]
+    together = answer(members, phantom, count=3)
+    np.testing.assert_allclose(together.post, np.concatenate([part.post for part in alone]), atol=1e-6)
+    np.testing.assert_allclose(together.shown, (alone[0].shown + alone[1].shown) / 2, atol=1e-6)
+    assert together.label == "Method 1, 2 runs"
+
+
+def test_an_ensemble_of_one_run_twice_is_refused(tiny_run, phantom):
+    run = tiny_run("direct")
+    with pytest.raises(UsageError, match="the settings and the seed of another member"):
+        answer([run, run], phantom, count=1)
+
+
+def test_an_ensemble_of_two_methods_is_refused(tiny_run, phantom):
+    with pytest.raises(UsageError, match="of another method or levels"):
+        answer([tiny_run("direct"), tiny_run("method1")], phantom, count=1)
+
+
+def test_a_run_that_was_trained_on_the_patients_tested_is_refused(tiny_run, phantom):
+    with pytest.raises(DataError, match="holds out fold 1 and was trained on patients of fold 0"):
+        load_shared_samples([tiny_run("direct"), tiny_run("direct", fold=1)], phantom)
+
+
+def test_a_run_on_other_data_is_refused(tiny_run, phantom, tmp_path):
+    run = tiny_run("direct")
+    fingerprint = phantom.fingerprint()
+    text = (run / "config.json").read_text()
+    assert fingerprint in text
+    (tmp_path / "config.json").write_text(text.replace(fingerprint, "0" * 64))
+    with pytest.raises(DataError, match="was trained on other data"):
+        load_shared_samples([run, tmp_path], phantom)
+
+
+def test_a_patient_who_was_copied_into_the_training_data_is_refused(tiny_run, phantom):
+    # The copy has another name and another rounding, and the run's folder says that it was trained with it.
+    copied = phantom.take(np.append(np.arange(len(phantom)), np.flatnonzero(phantom.fold == 0)[0]))
+    copied.patient[-1], copied.lesion[-1], copied.fold[-1] = "somebody", "somebody-1", 1
+    copied.pre[-1] += np.float32(1e-4)
+    run = tiny_run("direct", fold=2)
+    leaky = run.parent / "leaky"
+    leaky.mkdir(exist_ok=True)
+    (leaky / "checkpoints").symlink_to(run / "checkpoints")
+    text = (run / "config.json").read_text().replace(phantom.fingerprint(), copied.fingerprint())
+    (leaky / "config.json").write_text(text.replace('"fold": 2', '"fold": 0'))
+    with pytest.raises(DataError, match="share an image"):
+        answer([leaky], load_shared_samples([leaky], copied), count=1)
+
+
+def test_joined_folds_hold_every_patient_once_each_fold_a_group(tiny_run, phantom):
+    folds = [answer([tiny_run("direct", fold=fold)], phantom, count=1) for fold in range(3)]
+    joined = join(folds)
+    assert sorted(joined.held_out.lesion) == sorted(phantom.lesion)
+    np.testing.assert_array_equal(joined.group, joined.held_out.fold)
+    np.testing.assert_array_equal(joined.drift[:, joined.group == 1], folds[1].drift)
+    np.testing.assert_array_equal(joined.level_post_errors[:, joined.group == 2], folds[2].level_post_errors)
+    np.testing.assert_array_equal(joined.cut[joined.group == 2], folds[2].cut)

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfdrift.errors import DataError
+from tfdrift.evaluation.comparison import Comparison, compare, compare_results, read_results, sentence
+from tfdrift.evaluation.intervals import Estimate
+from tfdrift.evaluation.metrics import skill
+
+PATIENT = np.repeat(np.arange(30), 2).astype(str)
+
+
+def make_errors(seed=0):
+    """Return errors of two methods that differ little beside how much patients differ, and those of the copy."""
+    rng = np.random.default_rng(seed)
+    copy = rng.gamma(1, 1, 30).repeat(2)
+    first = copy * rng.uniform(0.4, 0.5, 60)
+    return first, first + 0.05 * copy, copy
+
+
+def write_results(folder, label, errors, copy, *, slices=None):
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps({"label": label, "slices": slices or len(copy)}))
+    lines = ["method,patient,lesion,mse"]
+    for name, values in (("copy", copy), (label, errors)):
+        lines += [f"{name},p{row},l{row},{value!r}" for row, value in enumerate(values.tolist())]
+    (folder / "metrics.csv").write_text("\n".join(lines))
+
+
+def test_the_difference_is_that_of_the_two_skills():
+    first, second, copy = make_errors()
+    found = compare("a", "b", first, second, copy, PATIENT)
+    assert found.difference.value == pytest.approx(skill(first, copy) - skill(second, copy))
+
+
+def test_the_pairing_takes_out_what_patients_have_in_common():
+    first, second, copy = make_errors()
+    difference = compare("a", "b", first, second, copy, PATIENT).difference
+    assert difference == pytest.approx((0.05, 0.05, 0.05))  # the same share of each patient's change
+
+
+def test_swapping_the_methods_changes_the_sign_alone():
+    first, second, copy = make_errors()
+    second = second * np.random.default_rng(5).uniform(0.8, 1.2, 60)
+    ours, theirs = (compare("a", "b", *pair, copy, PATIENT) for pair in ((first, second), (second, first)))
+    assert theirs.difference == pytest.approx((-ours.difference.value, -ours.difference.high, -ours.difference.low))
+    assert ours.better_for + theirs.better_for == 30
+
+
+def test_methods_that_are_alike_are_told_apart_as_seldom_as_the_interval_says():
+    told = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        first, second = rng.gamma(2, 1, (2, 40))
+        difference = compare("a", "b", first, second, np.full(40, 3.0), np.arange(40).astype(str), seed=seed).difference
+        told += difference.low > 0 or difference.high < 0
+    assert 1 <= told <= 22  # 5% of 200, within four standard errors
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (Estimate(0.05, 0.01, 0.09), "A beats B by 0.050 [0.010, 0.090] in skill"),
+        (Estimate(-0.05, -0.09, -0.01), "A is beaten by B by 0.050 [0.010, 0.090] in skill"),
+        (Estimate(0.05, -0.01, 0.11), "A and B cannot be told apart: +0.050 [-0.010, +0.110] in skill"),
+        (Estimate(0.05, 0.0, 0.1), "A and B cannot be told apart"),
+    ],
+)
+def test_the_sentence_claims_no_more_than_the_interval(difference, words):
+    text = sentence(Comparison("A", "B", difference, 39, 27))
+    assert text.startswith(words)
+    assert text.endswith("(39 patients; better for 27 of them).")
+
+
+def test_evaluations_are_compared_from_their_files_as_from_memory(tmp_path):
+    first, second, copy = make_errors()
+    write_results(tmp_path / "one", "Method 1", first, copy)
+    write_results(tmp_path / "two", "direct", second, copy)
+    found = compare_results([read_results(tmp_path / "one"), read_results(tmp_path / "two")])
+    patient = np.char.add("p", np.arange(60).astype(str))
+    assert found == [compare("Method 1", "direct", first, second, copy, patient)]
+
+
+def test_evaluations_of_other_slices_are_refused(tmp_path):
+    first, second, copy = make_errors()
+    write_results(tmp_path / "one", "Method 1", first, copy)
+    write_results(tmp_path / "two", "direct", second, copy + 1)
+    with pytest.raises(DataError, match="do not score the same slices"):
+        compare_results([read_results(tmp_path / "one"), read_results(tmp_path / "two")])
+
+
+def test_a_folder_without_an_evaluation_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no evaluation that can be read"):
+        read_results(tmp_path)
+
+
+def test_files_of_two_evaluations_are_refused(tmp_path):
+    first, _, copy = make_errors()
+    write_results(tmp_path / "one", "Method 1", first, copy, slices=59)
+    with pytest.raises(DataError, match="not of one evaluation"):
+        read_results(tmp_path / "one")

@@ -1,0 +1,152 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.evaluation.conftest import TINY
+from tfdrift.config import train_config
+from tfdrift.errors import DataError, UsageError
+from tfdrift.evaluation.assessment import assess
+from tfdrift.evaluation.comparison import read_results
+from tfdrift.evaluation.crossval import beside, cross_validate, with_others
+from tfdrift.evaluation.metrics import squared_errors
+from tfdrift.evaluation.report import write_report
+
+CONFIG = train_config("direct", **{**TINY, "checkpoint_every": 1})
+
+
+def run(out, phantom, **given):
+    lines = []
+    given = {"folds": [0, 2], "count": 2, "samples": phantom, **given}
+    return cross_validate(CONFIG, out, echo=lines.append, **given), lines
+
+
+@pytest.fixture(scope="module")
+def crossed(phantom, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crossval") / "direct"
+    return folder, run(folder, phantom)[0]
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_every_patient_is_scored_once_by_the_run_of_its_fold(crossed, phantom):
+    folder, metrics = crossed
+    results = read_results(folder)
+    held_out = phantom.take(phantom.fold != 1)
+    assert sorted(results.lesion) == sorted(held_out.lesion)
+    assert (metrics["folds"], metrics["patients"]) == ([0, 2], len(set(held_out.patient)))
+    of_fold = [read_fold(folder / f"fold{fold}-seed0") for fold in (0, 2)]
+    total = sum(found["skill"]["value"] * weight(phantom, fold) for found, fold in zip(of_fold, (0, 2), strict=True))
+    assert metrics["skill"]["value"] == pytest.approx(total, abs=1e-5)
+
+
+def read_fold(folder):
+    """Return what `tfdrift train` would have written for the run alone."""
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def weight(phantom, fold):
+    """Return the share of the change of folds 0 and 2 that lies in one of them."""
+    change = squared_errors(phantom.pre, phantom.post)
+    return change[phantom.fold == fold].sum() / change[phantom.fold != 1].sum()
+
+
+def test_folds_are_the_groups_of_calibration(crossed, phantom):
+    _, metrics = crossed
+    smallest = min(len(set(phantom.patient[phantom.fold == fold])) for fold in (0, 2))
+    assert metrics["methods"]["direct"]["uncertainty"]["drift"]["calibration_patients"] == smallest
+
+
+def test_again_nothing_is_trained_and_the_report_is_the_same(crossed, phantom):
+    folder, _ = crossed
+    before = contents(folder)
+    _, lines = run(folder, phantom)
+    assert sum("has 2 steps already" in line for line in lines) == 2
+    assert contents(folder) == before
+
+
+def test_what_a_killed_one_left_is_completed_to_the_same_bits(crossed, phantom, tmp_path):
+    folder, metrics = crossed
+    out = tmp_path / "direct"
+    shutil.copytree(folder / "fold0-seed0", out / "fold0-seed0")  # killed in the first step of the second fold
+    again, _ = run(out, phantom)
+    assert again == metrics
+    assert (out / "report.md").read_bytes() == (folder / "report.md").read_bytes()
+
+
+def test_members_of_a_fold_differ_in_their_seed(crossed, phantom, tmp_path):
+    folder, _ = crossed
+    shutil.copytree(folder / "fold0-seed0", tmp_path / "direct" / "fold0-seed0")
+    metrics, _ = run(tmp_path / "direct", phantom, folds=[0], members=2)
+    assert (tmp_path / "direct" / "fold0-seed1").is_dir()
+    assert (metrics["label"], metrics["outcomes"]) == ("direct, 2 runs", 2)
+    assert metrics["methods"]["direct, 2 runs"]["uncertainty"]["drift"]["width"]["raw"] > 0
+
+
+def test_other_settings_in_the_same_folder_are_refused(crossed, phantom):
+    folder, _ = crossed
+    other = dataclasses.replace(CONFIG, learning_rate=0.5)
+    with pytest.raises(UsageError, match=r"learning_rate: 0\.5, not 0\.001"):
+        cross_validate(other, folder, folds=[0], echo=lambda _line: None, samples=phantom)
+
+
+@pytest.mark.parametrize("folds", [[3], [], [0, 7]])
+def test_folds_that_do_not_exist_are_refused(phantom, tmp_path, folds):
+    with pytest.raises(UsageError, match="the data have folds 0,1,2"):
+        run(tmp_path / "direct", phantom, folds=folds)
+
+
+def test_a_leak_in_the_last_fold_is_refused_before_the_first_is_trained(phantom, tmp_path):
+    copied = phantom.take(np.append(np.arange(len(phantom)), np.flatnonzero(phantom.fold == 1)[0]))
+    copied.patient[-1], copied.lesion[-1], copied.fold[-1] = "somebody", "somebody-1", 2
+    with pytest.raises(DataError, match="share an image; merge the two"):
+        run(tmp_path / "direct", copied, folds=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def two_methods(assessed, make_answers, tmp_path):
+    """Folders of two evaluations beside each other, with something else between them."""
+    write_report(tmp_path / "method1", assessed, make_answers())
+    answers = make_answers("direct", shrink=0.7, count=1)
+    write_report(tmp_path / "direct", assess(answers), answers)
+    (tmp_path / "notes").mkdir()
+    return tmp_path
+
+
+def test_other_methods_are_found_beside(two_methods, assessed):
+    found = beside(two_methods / "method1", assessed.metrics)
+    assert [results.label for results in found] == ["direct"]
+
+
+def test_other_data_beside_are_passed_over(two_methods, assessed):
+    assert beside(two_methods / "method1", {**assessed.metrics, "fingerprint": "other"}) == []
+    assert beside(two_methods / "method1", {**assessed.metrics, "folds": [0]}) == []
+
+
+def test_the_same_method_beside_gets_the_name_of_its_folder(two_methods, assessed):
+    shutil.copytree(two_methods / "method1", two_methods / "again")
+    found = beside(two_methods / "method1", assessed.metrics)
+    assert [results.label for results in found] == ["Method 1 (again)", "direct"]
+
+
+def test_a_damaged_evaluation_beside_is_named(two_methods, assessed):
+    (two_methods / "direct" / "metrics.json").write_text("{")
+    with pytest.raises(DataError, match="direct holds no evaluation that can be read"):
+        beside(two_methods / "method1", assessed.metrics)
+
+
+def test_every_two_methods_are_compared(two_methods, assessed, make_answers):
+    ours = read_results(two_methods / "method1")
+    rivals = beside(two_methods / "method1", assessed.metrics)
+    alone = assess(make_answers())
+    found = with_others(alone, ours, rivals).metrics
+    assert found["methods"]["direct"] == assessed.metrics["methods"]["direct"]
+    pairs = [(entry["first"], entry["second"]) for entry in found["comparisons"]]
+    assert pairs == [("Method 1", "mean drift"), ("Method 1", "direct")]
+    direct = assessed.metrics["comparisons"][1]
+    assert found["comparisons"][1]["difference"] == pytest.approx(direct["difference"])

@@ -1,0 +1,141 @@
+"""Every patient scored by a run that was not trained on it: one run, or one ensemble, a fold."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfdrift.cohort.dataset import load_samples
+from tfdrift.cohort.samples import Samples, split
+from tfdrift.config import TrainConfig
+from tfdrift.errors import UsageError
+from tfdrift.evaluation.answers import answer, join
+from tfdrift.evaluation.assessment import ONE, Assessment, as_document, assess, attainable_score
+from tfdrift.evaluation.comparison import Results, compare_results, read_results
+from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import write_report
+from tfdrift.training.run import train
+
+
+def cross_validate(
+    config: TrainConfig,
+    out: Path,
+    *,
+    folds: Sequence[int] | None = None,
+    members: int = 1,
+    count: int = 16,
+    echo: Callable[[str], None],
+    samples: Samples | None = None,
+) -> dict[str, Any]:
+    """Train a method on each fold's complement, one run after the other, and score all folds together.
+
+    A run that has its steps is not trained again, and one that was killed goes on to the same bits.
+
+    Args:
+        config: the settings of every run; `fold` and, for further members, `seed` are replaced.
+        out: takes a run folder `fold<K>-seed<S>` for each run, and the report.
+        folds: which ones to hold out in turn; by default all.
+        members: runs of each fold, with the seeds `config.seed`, `config.seed` + 1, ...; several are an ensemble.
+        count: outcomes of each slice.
+        echo: takes lines of progress.
+        samples: the data, if they are at hand; what can be attained is then not known.
+
+    Returns:
+        What stands in `metrics.json`.
+
+    Raises:
+        UsageError: a fold does not exist, or the folder holds runs with other settings.
+        DataError: two folds share a patient or an image, before anything is trained; or what stands beside `out` is no
+            evaluation.
+        ResourceError: a folder cannot be written.
+        DivergedError: see `tfdrift.training.run.train`.
+        StoppedError: a signal; the same call goes on from there.
+    """
+    data = (
+        load_samples(
+            config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
+        )
+        if samples is None
+        else samples
+    )
+    known = sorted(set(data.fold.tolist()))
+    chosen = known if folds is None else list(folds)
+    if not chosen or not set(chosen) <= set(known):
+        raise UsageError(f"--folds {','.join(map(str, chosen))}: the data have folds {','.join(map(str, known))}")
+    for fold in chosen:
+        split(data, fold)  # a leak anywhere is met now, not after hours of training
+    runs = {
+        fold: [dataclasses.replace(config, fold=fold, seed=config.seed + member) for member in range(members)]
+        for fold in chosen
+    }
+    for number, fold in enumerate(chosen):
+        for member in runs[fold]:
+            echo(f"fold {fold}, seed {member.seed} ({number + 1} of {len(chosen)} folds)")
+            train(member, _folder(out, member), echo=echo, samples=data)
+            keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
+            evaluate_run(_folder(out, member), samples=data)
+            keras.backend.clear_session()
+    answers = join([answer([_folder(out, member) for member in runs[fold]], data, count=count) for fold in chosen])
+    attainable = attainable_score(config, set(answers.held_out.patient.tolist())) if samples is None else None
+    assessment = assess(answers, attainable=attainable)
+    write_report(out, assessment, answers)
+    found = beside(out, assessment.metrics)
+    if found:
+        assessment = with_others(assessment, read_results(out), found)
+        write_report(out, assessment, answers)
+    return assessment.metrics
+
+
+def beside(out: Path, metrics: dict[str, Any]) -> list[Results]:
+    """Return the evaluations of the same folds of the same data in the folders beside `out`.
+
+    Args:
+        out: folder of a cross-validation.
+        metrics: its document.
+
+    Raises:
+        DataError: a folder holds the tables of an evaluation that cannot be read.
+    """
+    found = []
+    taken = {metrics["label"]}
+    for table in sorted(out.resolve().parent.glob("*/metrics.csv")):
+        folder = table.parent
+        if folder == out.resolve():
+            continue
+        results = read_results(folder)
+        if any(results.metrics.get(key) != metrics[key] for key in ("fingerprint", "folds")):
+            continue
+        label = f"{results.label} ({folder.name})" if results.label in taken else results.label
+        taken.add(label)
+        found.append(results._replace(label=label))
+    return found
+
+
+def with_others(assessment: Assessment, ours: Results, others: Sequence[Results]) -> Assessment:
+    """Return an assessment with the scores of other evaluations, and the comparison of every two of all.
+
+    Args:
+        assessment: ours.
+        ours: the same, as read from its files.
+        others: of `beside`.
+    """
+    methods = dict(assessment.metrics["methods"])
+    for results in others:
+        theirs = results.metrics["methods"]
+        for ending in (ONE, ""):
+            name = results.metrics["label"] + ending
+            if name in theirs:
+                methods[results.label + ending] = theirs[name]
+    comparisons = [as_document(comparison) for comparison in compare_results([ours, *others])]
+    metrics = {
+        **assessment.metrics,
+        "methods": methods,
+        "comparisons": [*assessment.metrics["comparisons"], *comparisons],
+    }
+    return assessment._replace(metrics=metrics)
+
+
+def _folder(out: Path, config: TrainConfig) -> Path:
+    return out / f"fold{config.fold}-seed{config.seed}"
