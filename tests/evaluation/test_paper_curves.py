@@ -13,7 +13,6 @@ from tfdrift.evaluation.paper_curves import (
     draw_losses,
     draw_ranking,
     draw_volumes,
-    is_poor,
 )
 from tfdrift.evaluation.paper_scores import score_outcome
 from tfdrift.evaluation.regions import Difference
@@ -37,15 +36,6 @@ def responding():
     values = {"pre_mm3": [100, 100, 50], "post_mm3": [120, 80, 50], "follow_up_mm3": [150, 60, np.nan]}
     arrays = {name: np.array(numbers, np.float32) for name, numbers in values.items()}
     return dataclasses.replace(make_samples(count=3), **arrays)
-
-
-def test_poor_is_80_percent_and_more_and_unknown_is_not_poor():
-    samples = dataclasses.replace(
-        make_samples(count=4),
-        pre_mm3=np.full(4, 100, np.float32),
-        follow_up_mm3=np.array([80, 79.9, 200, np.nan], np.float32),
-    )
-    assert is_poor(samples).tolist() == [True, False, True, False]
 
 
 def test_volumes_of_the_two_lesions_and_of_all_with_a_follow_up():

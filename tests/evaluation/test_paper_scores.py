@@ -48,7 +48,9 @@ def test_the_gain_is_the_difference_of_the_skills():
 
 def test_a_run_gains_nothing_over_itself_whichever_patients_are_drawn():
     outcome = make_outcome()
-    assert compare_outcomes(outcome, outcome)["post"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    gain = compare_outcomes(outcome, outcome)["post"]
+    assert (gain["value"], gain["low"], gain["high"], gain["better_for"]) == (0.0, 0.0, 0.0, 0)
+    assert "cannot be told apart" in gain["sentence"]
 
 
 def test_runs_on_other_slices_are_not_compared():

@@ -8,25 +8,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfdrift.cohort.phantom import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.regions import Difference
+from tfdrift.evaluation.response import lesions_of
 
 POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
 COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
 TIMES = ("first MRI", "second MRI", "follow-up")
-POOR_RESPONSE = 0.8
-"""Group A keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
-
 LOWEST_SKILL = -1.0
 """Skills below it are cut off: a run that failed would flatten the others."""
 
 FIRST_SHARE, LAST_SHARE = 1600 / 5000, 800 / 5000
 """The parts of a training that Fig. 4C shows."""
-
-
-def is_poor(samples: Samples) -> np.ndarray:
-    """Return whether each slice's lesion is in group A, bool [n]; a lesion without follow-up is in neither."""
-    return samples.follow_up_mm3 >= POOR_RESPONSE * samples.pre_mm3
 
 
 def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
@@ -51,12 +45,11 @@ def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
         axes.set_title(f"{letter}: a lesion that {word}", fontsize=10)
         axes.set(ylabel="GTV (mm³)", ylim=(0, 1.25 * volumes[row].max()))
         axes.margins(x=0.15)
+    lesions = lesions_of(samples)
     _, first = np.unique(samples.lesion, return_index=True)
-    first = first[np.isfinite(samples.follow_up_mm3[first])]
-    poor = is_poor(samples)
     for label, group, colour in (
-        ("poor response", first[poor[first]], POOR_COLOUR),
-        ("good response", first[~poor[first]], GOOD_COLOUR),
+        ("poor response", first[lesions.poor == 1], POOR_COLOUR),
+        ("good response", first[lesions.poor == 0], GOOD_COLOUR),
     ):
         lines = every.plot(
             TIMES, 100 * (volumes[group] / volumes[group, :1]).T, color=colour, alpha=0.35, linewidth=0.8
@@ -64,7 +57,7 @@ def draw_volumes(samples: Samples, growing: int, shrinking: int) -> Figure:
         if lines:
             lines[0].set_label(f"{label} ({len(group)})")
     every.axhline(100 * POOR_RESPONSE, color="0.3", linewidth=1, linestyle="--")
-    every.set_title(f"C: all {len(first)} lesions", fontsize=10)
+    every.set_title(f"C: all {np.isfinite(lesions.poor).sum()} lesions", fontsize=10)
     every.set(ylabel="volume (% of the first MRI's)", ylim=(0, None))
     every.legend(fontsize=8, frameon=False, loc="upper left")
     return figure

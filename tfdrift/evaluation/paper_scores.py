@@ -8,6 +8,7 @@ import numpy as np
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.baselines import copy
 from tfdrift.evaluation.cached_runs import Outcome
+from tfdrift.evaluation.comparison import compare, sentence
 from tfdrift.evaluation.metrics import skill_interval, squared_errors, ssim
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE
 
@@ -41,26 +42,36 @@ def score_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def compare_outcomes(first: Outcome, second: Outcome) -> dict[str, Any]:
-    """Return how much more skill the second run has than the first, on the same patients.
+def compare_outcomes(reference: Outcome, other: Outcome) -> dict[str, Any]:
+    """Return how much more skill a run has than another one on the same patients, who are resampled in pairs.
 
     Returns:
-        `post` and `drift`: the difference of the skills with its 95% interval, patients drawn in pairs; it is clear
-        where the interval leaves out 0.
+        `run` and `than`, and for `post` and `drift` the difference with its 95% interval, the patients that are
+        predicted better, and what may be said of it in a sentence.
 
     Raises:
         ValueError: the two hold out other slices.
     """
-    held_out = second.samples
-    if first.samples.lesion.tolist() != held_out.lesion.tolist():
+    held_out = other.samples
+    if reference.samples.lesion.tolist() != held_out.lesion.tolist():
         raise ValueError("the two runs hold out other slices; compare runs of the same data and folds")
     copy_errors = squared_errors(copy(held_out), held_out.post)
     gains = {}
     for name, truth in (("post", held_out.post), ("drift", held_out.drift)):
-        excess = squared_errors(second.final[name], truth) - squared_errors(first.final[name], truth)
-        # skill = 1 - sum(errors) / sum(copy), so that the skill of `copy + excess` is the difference of the two.
-        gains[name] = skill_interval(copy_errors + excess, copy_errors, held_out.patient)._asdict()
-    return {"run": second.run.label, "than": first.run.label, **gains}
+        comparison = compare(
+            f"{other.run.label}, {name}",
+            f"{reference.run.label}, {name}",
+            squared_errors(other.final[name], truth),
+            squared_errors(reference.final[name], truth),
+            copy_errors,
+            held_out.patient,
+        )
+        gains[name] = {
+            **comparison.difference._asdict(),
+            "better_for": comparison.better_for,
+            "sentence": sentence(comparison),
+        }
+    return {"run": other.run.label, "than": reference.run.label, **gains}
 
 
 def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError
 from tfdrift.evaluation.cached_runs import CachedRuns, Outcome
 from tfdrift.evaluation.experiments import Experiment, chosen_experiments
-from tfdrift.evaluation.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes, is_poor
+from tfdrift.evaluation.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
 from tfdrift.evaluation.paper_diagram import draw_methods
 from tfdrift.evaluation.paper_figures import (
     choose_rows,
@@ -30,6 +30,7 @@ from tfdrift.evaluation.paper_figures import (
 )
 from tfdrift.evaluation.paper_scores import as_table, compare_outcomes, interval_words, score_outcome
 from tfdrift.evaluation.regions import group_difference, lesion_means
+from tfdrift.evaluation.response import lesions_of
 from tfdrift.imaging.drawing import write_png
 from tfdrift.training.checkpoint import writing
 
@@ -112,6 +113,7 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
         f"{name}, poor - good: {interval_words(test, signed=True)}, p = {test['p_value']:.2g}"
         for name, test in numbers.get("poor_minus_good", {}).items()
     ]
+    lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines
 
 
@@ -227,26 +229,22 @@ def _draw_loss(_: Experiment, __: Samples, outcomes: list[Outcome]) -> Drawn:
 
 def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
     outcome = outcomes[0]
-    samples = outcome.samples
-    poor = is_poor(samples)
-    among = np.flatnonzero((poor if experiment.group == "poor" else ~poor) & np.isfinite(samples.follow_up_mm3))
+    samples, lesions = outcome.samples, lesions_of(outcome.samples)
+    among = np.flatnonzero(lesions.poor[lesions.owner] == (experiment.group == "poor"))
     part = samples.take(among)
     rows = among[choose_rows(part, 5, by=part.pre_mm3)].tolist()
-    _, first = np.unique(samples.lesion, return_index=True)
-    first_known = np.isfinite(samples.follow_up_mm3[first])
-    of_lesion = first[first_known]
+    known = np.isfinite(lesions.poor)
+    poor = lesions.poor[known] == 1
     means = {
-        f"{word} drift, {region}": values[first_known]
+        f"{word} drift, {region}": values[known]
         for word, drift in (("true", samples.drift), ("predicted", outcome.final["drift"]))
         for region, values in lesion_means(drift, samples.pre_mask, samples.lesion).items()
     }
-    tests = {
-        name: group_difference(values, poor[of_lesion], samples.patient[of_lesion]) for name, values in means.items()
-    }
+    tests = {name: group_difference(values, poor, lesions.patient[known]) for name, values in means.items()}
     return Drawn(
         {
             "": draw_snapshots(outcome, rows, title=experiment.title),
-            "_core_and_rim": draw_groups(means, poor[of_lesion], tests),
+            "_core_and_rim": draw_groups(means, poor, tests),
         },
         {
             "lesions": [_describe(samples, row) for row in rows],
@@ -288,10 +286,8 @@ def _compared(outcomes: list[Outcome]) -> list[dict[str, Any]]:
 
 
 def _group_counts(samples: Samples) -> dict[str, int]:
-    _, first = np.unique(samples.lesion, return_index=True)
-    first = first[np.isfinite(samples.follow_up_mm3[first])]
-    poor = int(is_poor(samples)[first].sum())
-    return {"poor_response": poor, "good_response": len(first) - poor}
+    poor = lesions_of(samples).poor
+    return {"poor_response": int((poor == 1).sum()), "good_response": int((poor == 0).sum())}
 
 
 def _describe(samples: Samples, row: int) -> dict[str, Any]:
