@@ -1,6 +1,7 @@
 """Outcomes of a run made up for tests: everything but the training."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tfdrift.evaluation.cached_runs import Outcome
 from tfdrift.evaluation.experiments import Run
 from tfdrift.training.run import build_network, make_predictor
 
-TINY = {"image_size": 8, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 4, "steps": 2}
+TINY: dict[str, Any] = {"image_size": 8, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 4, "steps": 2}
 
 
 def make_outcome(method: str = "method1", *, error: float = 0.1, seed: int = 0, count: int = 12) -> Outcome:

@@ -2,9 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.evaluation.outcomes import TINY
 from tests.random_samples import make_samples
+from tfdrift.cohort.dataset import example_seeds
 from tfdrift.evaluation.cached_runs import CachedRuns
 from tfdrift.evaluation.experiments import Experiment, Run
 from tfdrift.training.run import load_predictor
@@ -40,8 +42,7 @@ def test_with_every_fold_each_slice_is_predicted_once_by_a_run_that_has_not_seen
     for path in outcome.folders:
         config, _, predictor = load_predictor(path)
         rows = np.flatnonzero(outcome.samples.fold == config.fold)
-        seeds = np.stack([np.zeros(len(rows)), np.arange(len(rows))], axis=1).astype(np.int64)
-        expected = predictor(outcome.samples.pre[rows], seeds)["post"]
+        expected = predictor(tf.constant(outcome.samples.pre[rows]), example_seeds(len(rows), config.seed))["post"]
         np.testing.assert_allclose(outcome.final["post"][rows], expected, atol=1e-5)
         held_out += len(rows)
     assert held_out == len(SAMPLES)

@@ -58,7 +58,7 @@ def history(steps: int, every: int = 25) -> list[dict]:
 
 def test_losses_are_those_of_the_first_1600_and_the_last_800_of_5000_steps():
     figure = draw_losses(history(5000), steps=5000, recon_name="noise", title="t")
-    (recon_first, drift_first), (recon_last, drift_last) = np.reshape(figure.axes, (2, 2))
+    recon_first, drift_first, recon_last, drift_last = figure.axes
     assert np.asarray(recon_first.lines[0].get_xdata()).tolist() == list(range(25, 1601, 25))
     assert np.asarray(recon_last.lines[0].get_xdata()).tolist() == list(range(4225, 5001, 25))
     assert heights(recon_first.lines[0])[0] == 1 / 25

@@ -96,7 +96,8 @@ def _draw_one_step(page: _Page, outcome: Outcome, row: int, *, top: float) -> No
 
 def _draw_many_steps(page: _Page, outcome: Outcome, row: int, *, top: float) -> None:
     samples, start = outcome.samples, outcome.levels[0]
-    path = outcome.predictor.sample(tf.constant(samples.pre[row : row + 1]), noise_seed(outcome, row))
+    sampled = outcome.predictor.sample(tf.constant(samples.pre[row : row + 1]), noise_seed(outcome, row))
+    x0_hat, drift_hat = sampled.x0_hat.numpy(), sampled.drift_hat.numpy()
     shown = np.unique(np.linspace(0, len(outcome.levels) - 1, _SNAPSHOTS).round().astype(int))
     high, low = top - 0.45 - _TILE, top - 0.45 - 2 * _TILE - 0.3
     middle = (high + low + _TILE) / 2
@@ -112,8 +113,8 @@ def _draw_many_steps(page: _Page, outcome: Outcome, row: int, *, top: float) -> 
     x = 6.15
     for k in shown:
         level = outcome.levels[k]
-        page.tile(path.x0_hat[k, 0, ..., 0].numpy(), x, high, f"clean, level {level}")
-        page.tile(path.drift_hat[k, 0, ..., 0].numpy(), x, low, f"drift, level {level}", drift=True)
+        page.tile(x0_hat[k, 0, ..., 0], x, high, f"clean, level {level}")
+        page.tile(drift_hat[k, 0, ..., 0], x, low, f"drift, level {level}", drift=True)
         if k != shown[-1]:
             page.arrow(x + _TILE + 0.02, high + _TILE / 2, x + _TILE + 0.24, high + _TILE / 2)
         x += _TILE + 0.26

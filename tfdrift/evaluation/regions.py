@@ -48,7 +48,7 @@ def core_and_rim(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> int(core.sum()), int(rim.sum())
         (25, 56)
     """
-    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    depth = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     core = mask & (depth > CORE_DEPTH * depth.max(initial=0))
     return core, mask & ~core
 
