@@ -1,9 +1,13 @@
 """The definitions against the numbers the paper states."""
 
+import dataclasses
+import itertools
+
 import pytest
 
-from tfdrift.config import train_config
-from tfdrift.evaluation.experiments import EXPERIMENTS, Run
+from tfdrift.config import BALANCES, HEADS, METHODS, PREDICTIONS, SCHEDULES, differences, train_config
+from tfdrift.errors import UsageError
+from tfdrift.evaluation.experiments import EXPERIMENTS, FIGURES, METHOD2, MINUTES, Run, chosen_experiments
 
 
 def config_of(run: Run):
@@ -66,3 +70,58 @@ def test_figures_7_and_8_hold_out_every_patient_once():
     assert [(EXPERIMENTS[name].every_fold, EXPERIMENTS[name].group) for name in ("fig7", "fig8")] == [
         (True, "poor"), (True, "good"),
     ]  # fmt: skip
+
+
+def test_the_table_crosses_all_methods_heads_and_losses():
+    crossed = {(c.method, c.heads, max(c.recon_ssim, c.drift_ssim)) for c in configs("table")}
+    assert crossed == set(itertools.product(METHODS, HEADS, (0.0, 0.1)))
+    assert EXPERIMENTS["table"].every_fold
+
+
+def test_readings_change_one_thing_of_each_methods_defaults():
+    default = {method: train_config(method) for method in ("method1", "method2")}
+    for run in EXPERIMENTS["readings"].runs:
+        changed = {line.split(":")[0] for line in differences(config_of(run), default[run.method])}
+        changed |= set(run.asked) - {"sample_steps"}  # which follows from where the sampler starts
+        assert len(changed - {"drift_weight"} or changed) <= 1, run.label
+
+
+def test_readings_try_every_choice_of_the_paper_that_can_be_read_in_two_ways():
+    runs = EXPERIMENTS["readings"].runs
+    tried = [config_of(run) for run in runs]
+    assert {c.prediction for c in tried if c.method == "method2"} == set(PREDICTIONS)
+    assert {c.schedule for c in tried} == set(SCHEDULES)
+    assert {c.balance for c in tried} == set(BALANCES)
+    assert {c.noise_level for c in tried} == {0.1, 0.2, 0.5}
+    assert {c.ema > 0 for c in tried} == {True, False}
+    asked = {name for run in runs for name in run.asked}
+    assert asked == {"estimate_level", "start_level", "sample_steps", "drift_from", "clip_x0"}
+
+
+def test_a_sampler_that_starts_at_a_level_has_no_more_steps_than_levels_below_it():
+    for run in EXPERIMENTS["readings"].runs:
+        start = run.asked.get("start_level", config_of(run).start_level)
+        assert run.asked.get("sample_steps", config_of(run).sample_steps) <= start + 1
+
+
+def test_names_are_unique_within_an_experiment():
+    for experiment in EXPERIMENTS.values():
+        labels = [run.label for run in experiment.runs]
+        assert len(labels) == len(set(labels))
+
+
+def test_all_stands_for_the_figures_of_the_paper_in_order():
+    assert [experiment.name for experiment in chosen_experiments(["all", "fig5", "table"])] == [*FIGURES, "table"]
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(UsageError, match="fig9: choose from all, fig1b"):
+        chosen_experiments(["fig9"])
+
+
+def test_time_counts_a_shared_run_once_and_every_fold():
+    assert EXPERIMENTS["fig5"].minutes() == 3 * MINUTES["shared"]
+    assert EXPERIMENTS["fig7"].minutes(folds=3) == 3 * MINUTES["decoupled"]
+    asked_twice = dataclasses.replace(METHOD2, label="again", asked={"drift_from": "last"})
+    fig6 = dataclasses.replace(EXPERIMENTS["fig6"], runs=(METHOD2, asked_twice))
+    assert fig6.minutes() == EXPERIMENTS["fig6"].minutes()

@@ -77,7 +77,8 @@ def test_balance_by_uncertainty_does_not_mind_the_size_of_a_loss():
         log_error = tf.Variable(np.log(error), dtype=tf.float32)
         with tf.GradientTape() as tape:
             value = balanced_loss(POST + tf.exp(log_error), DRIFT, balance)
-        return float(tape.gradient(value, [log_error])[0])
+        slopes: Any = tape.gradient(value, [log_error])
+        return float(slopes[0])
 
     assert slope("uncertainty", 10.0) == pytest.approx(slope("uncertainty", 0.1), rel=1e-3)
     assert slope("fixed", 10.0) == pytest.approx(1e4 * slope("fixed", 0.1), rel=1e-3)

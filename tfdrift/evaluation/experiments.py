@@ -258,6 +258,7 @@ _TABLES = (
             *_reading("weights 1:1", "method1", drift_weight=1.0),
             *_reading("weights 1:1.5", "method1", drift_weight=1.5),
             *_reading("weights 1:3", "method2", drift_weight=3.0),
+            *_reading("balanced by uncertainty", *_BOTH, balance="uncertainty", drift_weight=1.0),
             _asked("asked at level 0", "method1", estimate_level=0),
             _asked("asked at level 5", "method1", estimate_level=5),
             _asked("asked at level 15", "method1", estimate_level=15),
