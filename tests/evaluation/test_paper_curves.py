@@ -83,9 +83,15 @@ def test_levels_run_from_noisy_to_clean_with_a_line_a_run():
 
 
 def test_a_run_that_failed_does_not_flatten_the_others_and_the_axis_says_so():
-    figure = draw_levels([score_outcome(make_outcome(error=5.0))], title="t")
-    assert figure.axes[0].get_ylim()[0] == LOWEST_SKILL
+    figure = draw_levels([score_outcome(make_outcome(error=error)) for error in (0.05, 5.0)], title="t")
+    assert LOWEST_SKILL - 0.2 < figure.axes[0].get_ylim()[0] < LOWEST_SKILL
     assert figure.axes[0].get_ylabel() == "skill over no change (above -1)"
+
+
+def test_runs_that_all_failed_are_shown_as_they_are():
+    figure = draw_levels([score := score_outcome(make_outcome(error=5.0))], title="t")
+    assert figure.axes[0].get_ylim()[0] < score["levels"][0]["post"]["skill"]["value"]
+    assert figure.axes[0].get_ylabel() == "skill over no change"
 
 
 def test_the_ranking_has_a_row_a_run_in_order():
@@ -94,6 +100,15 @@ def test_the_ranking_has_a_row_a_run_in_order():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [score["label"] for score in scores]
     first, last = figure.axes[0].get_ylim()
     assert first > last  # the first row on top
+    assert inside_figure(figure)
+
+
+def test_a_run_of_the_ranking_that_lies_outside_is_named_with_its_skill():
+    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 5.0)]
+    figure = draw_ranking(scores, title="t")
+    for axes, name in zip(figure.axes, ("post", "drift"), strict=True):
+        assert axes.get_xlim()[0] == LOWEST_SKILL
+        assert [text.get_text() for text in axes.texts] == [f"◂ {scores[1]['final'][name]['skill']['value']:.2f}"]
     assert inside_figure(figure)
 
 

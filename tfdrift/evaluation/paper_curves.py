@@ -17,7 +17,7 @@ POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
 COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
 TIMES = ("first MRI", "second MRI", "follow-up")
 LOWEST_SKILL = -1.0
-"""Skills below it are cut off: a run that failed would flatten the others."""
+"""Skills below it are cut off where there are others: a run that failed would flatten them."""
 
 FIRST_SHARE, LAST_SHARE = 1600 / 5000, 800 / 5000
 """The parts of a training that Fig. 4C shows."""
@@ -114,10 +114,13 @@ def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             ssim_axes.plot(levels, [entry[name]["ssim"] for entry in score["levels"]], color=colour)
         ssim_axes.axhline(scores[0]["copy"][name]["ssim"], color="0.3", linewidth=1, linestyle="--", label="no change")
         skill_axes.axhline(0, color="0.3", linewidth=1, linestyle="--", label="no change")
-        lowest = skill_axes.get_ylim()[0]
+        shown = [entry[name]["skill"] for score in scores for entry in score["levels"]]
+        low, high = min(skill["low"] for skill in shown), max(max(skill["high"] for skill in shown), 0.0)
+        cut = low < LOWEST_SKILL < max(skill["value"] for skill in shown)  # never a run alone, never an empty panel
+        bottom = LOWEST_SKILL if cut else low
+        skill_axes.set_ylim(bottom - 0.05 * (high - bottom), high + 0.05 * (high - bottom))
         skill_axes.set_title(words, fontsize=10)
-        skill_axes.set_ylabel(f"skill over no change{'' if lowest >= LOWEST_SKILL else f' (above {LOWEST_SKILL:g})'}")
-        skill_axes.set_ylim(bottom=max(lowest, LOWEST_SKILL))
+        skill_axes.set_ylabel(f"skill over no change{f' (above {LOWEST_SKILL:g})' if cut else ''}")
         ssim_axes.set(xlabel="level (noisy left, clean right)", ylabel="SSIM")
         for panel in (skill_axes, ssim_axes):
             panel.set_xlim(max(score["levels"][0]["level"] for score in scores) + 0.5, -0.5)
@@ -142,11 +145,16 @@ def draw_ranking(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             colour = COLOURS[methods.index(score["method"])]
             panel.plot([skill["low"], skill["high"]], [place, place], color=colour, linewidth=1.5, alpha=0.6)
             panel.plot(skill["value"], place, "o", color=colour, markersize=4)
+            if skill["value"] < LOWEST_SKILL:
+                words = f"◂ {skill['value']:.2f}"
+                panel.text(LOWEST_SKILL + 0.02, place, words, fontsize=7, va="center", color=colour, clip_on=True)
         panel.axvline(0, color="0.3", linewidth=1, linestyle="--")
         panel.axvline(scores[0]["mean_drift"][name]["skill"]["value"], color="0.3", linewidth=1, linestyle=":")
         panel.set_title("post image" if name == "post" else "drift", fontsize=10)
         panel.set_xlabel("skill (dashed: no change; dotted: mean drift)", fontsize=8)
-        panel.set_xlim(left=max(panel.get_xlim()[0], LOWEST_SKILL))
+        skills = [score["final"][name]["skill"] for score in scores]
+        low, high = min(skill["low"] for skill in skills), max(max(skill["high"] for skill in skills), 0.0)
+        panel.set_xlim(max(low - 0.05, LOWEST_SKILL), high + 0.05)
         panel.set_ylim(len(scores) - 0.5, -0.5)
         panel.grid(alpha=0.25, axis="x")
         panel.set_yticks(range(len(scores)), [score["label"] for score in scores] if name == "post" else [])

@@ -243,7 +243,7 @@ def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
     tests = {name: group_difference(values, poor, lesions.patient[known]) for name, values in means.items()}
     return Drawn(
         {
-            "": draw_snapshots(outcome, rows, title=experiment.title),
+            "": draw_snapshots(outcome, rows, title=f"{experiment.title}; volumes are those of the second MRI"),
             "_core_and_rim": draw_groups(means, poor, tests),
         },
         {
