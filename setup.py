@@ -48,7 +48,14 @@ setup(
         "prometheus_client>=0.21",
     ],
     extras_require={
-        "dev": ["pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.8", "pyright>=1.1.390", "hypothesis>=6.100"],
+        "dev": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.8",
+            "pyright>=1.1.390",
+            "hypothesis>=6.100",
+            "psutil>=5.9",
+        ],
         "bench": ["torch>=2.5", "openvino>=2024.4"],
         "beam": ["apache-beam>=2.70"],
     },

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from .quiet import start_tensorflow
+
 
 @click.group()
 def cohort() -> None:
@@ -96,3 +98,32 @@ def phantom(out: Path, patients: int, seed: int) -> None:
     from tfdrift.cohort.phantom_dicom import write_phantom
 
     write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))
+
+
+@cohort.command()
+@click.argument("folder", metavar="COHORT", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="PNG file.  [default: COHORT/contact_sheet.png]")
+def show(folder: Path, out: Path | None) -> None:
+    """Show what is in a cohort: a table of its folds, and every lesion on one contact sheet.
+
+    Reads and checks every slice. On the sheet each lesion has its images before and after treatment, their difference,
+    both contours and its figures; what a person should look at is framed in red.
+
+    Example:
+
+      tfdrift cohort show mycohort
+    """
+    from tfdrift.cohort.overview import EXCLUSION_COLUMNS, LESION_COLUMNS, describe_folds, read_table
+    from tfdrift.cohort.prepared import read_description
+
+    description = read_description(folder)
+    lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
+    click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
+    start_tensorflow()
+    from tfdrift.cohort.contact_sheet import draw_contact_sheet
+    from tfdrift.cohort.dataset import load_samples
+    from tfdrift.imaging.drawing import write_png
+
+    picture = out or folder / "contact_sheet.png"
+    write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)
+    click.echo(f"\npicture: {picture}")

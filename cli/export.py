@@ -1,30 +1,57 @@
-"""`tfdrift export`: a run as a versioned SavedModel."""
+"""`tfdrift export`: a run as a version of a served model."""
 
 from pathlib import Path
 
 import click
 
+from tfdrift.errors import UsageError
+
 from .quiet import start_tensorflow
+
+MODELS = Path("saved_models")
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--to", type=click.Path(path_type=Path), help="Folder of the versions.  [default: saved_models/NAME OF RUN]"
 )
-def export(run: Path, to: Path | None) -> None:
+@click.option("--ensemble", default=16, show_default=True, help="Samples of the signature `ensemble`.")
+@click.option("--tolerance", default=0.02, show_default=True, help="Skill that may be lost to the version served now.")
+@click.option("--force", is_flag=True, help="Push a model that is not blessed; this is recorded beside it.")
+@click.option("--list", "list_only", is_flag=True, help="Show the versions, their blessing and their scores.")
+def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, force: bool, list_only: bool) -> None:
     """Write RUN as a new version of a SavedModel that TF Serving takes as it is.
 
-    The graph holds the normalisation and the whole sampler; whoever loads it needs nothing of tfdrift.
+    The graph holds the normalisation and the whole sampler; whoever loads it needs nothing of tfdrift. The version
+    shows only when it is blessed, better than predicting no change and no worse than the version served now on
+    held-out patients, and when a server has answered every signature as the network does. Otherwise no version is
+    written and the exit code is 1.
 
     \b
     Example:
       tfdrift export runs/first
       tfdrift export runs/first --to saved_models/method1
+      tfdrift export --list
     """
+    if list_only:
+        _show(run, to)
+        return
+    if run is None:
+        raise UsageError("tfdrift export: give the RUN to export, or --list")
     start_tensorflow()
-    from tfdrift.serving.export import export_run
+    from tfdrift.serving.push import push_run
 
-    version = export_run(run, to)
-    click.echo(f"SavedModel       {version}")
-    click.echo(f"look inside      saved_model_cli show --dir {version} --all")
+    pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force)
+    click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
+    for check in pushed.checks:
+        click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")
+    click.echo(f"SavedModel       {pushed.version}")
+    click.echo(f"look inside      saved_model_cli show --dir {pushed.version} --all")
+
+
+def _show(run: Path | None, to: Path | None) -> None:
+    from tfdrift.serving.model_folder import as_table, default_target, list_models, list_versions
+
+    folder = default_target(run) if to is None and run is not None else to
+    click.echo(as_table(list_models(MODELS) if folder is None else list_versions(folder)))

@@ -16,6 +16,8 @@ COMMANDS = {
     "cohort": ("cohort:cohort", "Look into DICOM folders and turn contours into masks."),
     "reproduce": ("reproduce:reproduce", "Redraw the figures of the paper, training what they need."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
+    "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),
+    "serve": ("serve:serve", "Serve models over gRPC and REST as TF Serving does."),
 }
 """Name of each command: where it is, and the line `tfdrift --help` shows, so that help needs no module of a command."""
 
@@ -50,8 +52,9 @@ def cli() -> None:
       tfdrift train method1 --out runs/first
       tfdrift export runs/first
 
-    Exit codes: 0 done, 2 usage, 3 bad input data, 4 environment (unwritable folder, missing program, port taken), 5
-    training diverged, 130 and 143 stopped by a signal after a checkpoint. Research use, not a medical device.
+    Exit codes: 0 done, 1 model not good enough to be served, 2 usage, 3 bad input data, 4 environment (unwritable
+    folder, missing program, port taken), 5 training diverged, 130 and 143 stopped by a signal after a checkpoint.
+    Research use, not a medical device.
     """
 
 

@@ -18,6 +18,7 @@ def start_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")
+            tf.get_logger().setLevel("ERROR")  # its advice on how to write programs is not for their users
         except BaseException:
             said.seek(0)
             os.write(standard_error, said.read())

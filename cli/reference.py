@@ -11,16 +11,18 @@ from .main import cli
 
 
 def walk(
-    command: click.Command, path: tuple[str, ...] = ("tfdrift",)
+    command: click.Command, path: tuple[str, ...] = ("tfdrift",), parent: click.Context | None = None
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
-    """Yield (name, command, context) of a command and everything below it."""
-    context = click.Context(command, info_name=" ".join(path), terminal_width=100)
+    """Yield (name, command, context) of a command and everything below it, with the contexts a call would make."""
+    # Click keeps a command's help option from its first context, so any other one would depend on what ran before.
+    settings = {**command.context_settings, "terminal_width": 100}
+    context = click.Context(command, parent, info_name=path[-1], **settings)
     yield " ".join(path), command, context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None, f"{name} is listed and does not exist"
-            yield from walk(below, (*path, name))
+            yield from walk(below, (*path, name), context)
 
 
 def reference() -> str:

@@ -26,7 +26,7 @@ def _option(name: str, help_text: str, **attributes: Any):
 
 
 _SETTINGS = [
-    click.option("--data", metavar="phantom|mnist", help="What to train on.  [default: phantom]"),
+    click.option("--data", metavar="phantom|mnist|COHORT", help="What to train on.  [default: phantom]"),
     click.option(
         "--preset", type=click.Choice(settings.PRESETS), default="default", help="Every number of the paper, or ours."
     ),
@@ -90,6 +90,7 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
     \b
     Example:
       tfdrift train method1 --out runs/first
+      tfdrift train method1 --data mycohort --out runs/mine
       tensorboard --logdir runs/first/tensorboard
     """
     config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +103,30 @@ def test_more_steps_are_no_difference_and_another_seed_is():
     ours = train_config("method1")
     assert differences(ours, dataclasses.replace(ours, steps=9000, log_every=1)) == []
     assert differences(ours, dataclasses.replace(ours, seed=5)) == ["seed: 0, not 5"]
+
+
+def test_the_place_of_a_cohort_is_no_difference_but_the_kind_of_data_is():
+    ours = train_config("method1", data="here/cohort")
+    assert differences(ours, dataclasses.replace(ours, data="../moved")) == []
+    assert differences(ours, train_config("method1")) == ["data: cohort, not phantom"]
+
+
+def test_a_cohorts_folder_is_found_again_from_the_run_folder_wherever_both_are_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stored = train_config("method1", data="cohorts/mine").seen_from(Path("runs/first"))
+    assert stored.data == "../../cohorts/mine"
+    assert stored.resolved_from(tmp_path / "runs/first").data == str(tmp_path / "cohorts/mine")
+    assert stored.resolved_from(Path("/mnt/runs/first")).data == "/mnt/cohorts/mine"
+
+
+def test_built_in_data_have_no_folder():
+    config = train_config("method1", data="mnist")
+    assert config.seen_from(Path("runs/first")) == config == config.resolved_from(Path("runs/first"))
+
+
+def test_no_path_is_left_where_none_may_be():
+    config = train_config("method1", data="/home/someone/cohort", mnist_file="/home/someone/mnist.npz")
+    assert "someone" not in str(config.without_paths())
 
 
 def test_settings_cannot_be_changed_after_the_fact():

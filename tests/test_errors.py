@@ -6,6 +6,7 @@ from tfdrift import errors
 @pytest.mark.parametrize(
     ("error", "code"),
     [
+        (errors.NotBlessedError("x"), 1),
         (errors.UsageError("x"), 2),
         (errors.DataError("x"), 3),
         (errors.ResourceError("x"), 4),

@@ -7,6 +7,7 @@ beside every artefact; everything deeper than `training.run` takes plain keyword
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tfdrift import __version__
 from tfdrift.errors import DataError, UsageError
 
 METHODS = ("method1", "method2", "direct")
+BUILT_IN_DATA = ("phantom", "mnist")
 SCHEDULES = ("linear", "linear-beta", "linear-rate", "cosine")
 HEADS = ("shared", "decoupled", "independent")
 PREDICTIONS = ("eps", "x0", "v")
@@ -27,6 +29,9 @@ PRESETS = ("default", "paper")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One training run. Make it with `train_config`, which knows what each method's defaults are.
+
+    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, and `mnist_file` a file: paths on the user's machine,
+    which nothing that leaves the run folder may hold (see `without_paths`).
 
     Raises:
         UsageError: a value is out of its range, or two values do not go together. The message names the option.
@@ -99,6 +104,35 @@ class TrainConfig:
                 f"{self.prediction} is not one; use --recon-ssim 0 or --prediction x0"
             )
 
+    @property
+    def data_kind(self) -> str:
+        """`phantom`, `mnist`, or `cohort` for any folder."""
+        return self.data if self.data in BUILT_IN_DATA else "cohort"
+
+    def without_paths(self) -> "TrainConfig":
+        """Return the settings with the kind of data in place of their folder.
+
+        Example:
+            >>> train_config("direct", data="/home/someone/cohort").without_paths().data
+            'cohort'
+        """
+        return dataclasses.replace(self, data=self.data_kind, mnist_file=None)
+
+    def seen_from(self, folder: Path) -> "TrainConfig":
+        """Return the settings with the folder of a cohort as seen from another: what a run folder holds of it.
+
+        Both can then be moved together, and no more of the machine is told than needed.
+        """
+        if self.data_kind != "cohort":
+            return self
+        return dataclasses.replace(self, data=os.path.relpath(Path(self.data).resolve(), folder.resolve()))
+
+    def resolved_from(self, folder: Path) -> "TrainConfig":
+        """Return the inverse of `seen_from`: the settings with the absolute folder of a cohort."""
+        if self.data_kind != "cohort":
+            return self
+        return dataclasses.replace(self, data=str((folder / self.data).resolve()))
+
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
     """Return the settings of a run: the method's defaults, then the preset's, then what is given.
@@ -170,10 +204,11 @@ def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:
 def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     """Return `name: ours, not theirs` for each setting that decides the weights at a given step.
 
-    How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps.
+    How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps; nor do
+    paths: whether the data are the same is told by their fingerprint.
     """
-    free = {"steps", "log_every", "validate_every", "checkpoint_every", "mnist_file"}
-    mine, other = dataclasses.asdict(ours), dataclasses.asdict(theirs)
+    free = {"steps", "log_every", "validate_every", "checkpoint_every"}
+    mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
     return [
         f"{name}: {mine[name]}, not {other[name]}" for name in mine if name not in free and mine[name] != other[name]
     ]

@@ -10,6 +10,10 @@ class TfdriftError(Exception):
     exit_code = 1
 
 
+class NotBlessedError(TfdriftError):
+    """A model that was not pushed because it does not deserve to be served (exit code 1)."""
+
+
 class UsageError(TfdriftError):
     """An option or argument that cannot be used (exit code 2)."""
 

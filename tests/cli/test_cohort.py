@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from click.testing import CliRunner
+from skimage.io import imread
 
 from cli.cohort import cohort
+from tests.command_line import exit_code
 from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
+from tests.prepared_cohort import write_cohort
+from tests.random_samples import make_samples
 from tfdrift.cohort import phantom_dicom
+from tfdrift.cohort.dataset import load_samples
 from tfdrift.errors import DataError, UsageError
 
 DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -137,3 +142,65 @@ def test_phantom_without_patients_is_a_usage_error(tmp_path):
     run = CliRunner().invoke(cohort, ["phantom", str(tmp_path / "clinic"), "--patients", "0"])
     assert isinstance(run.exception, UsageError)
     assert run.exception.exit_code == 2
+
+
+@pytest.fixture
+def prepared(tmp_path) -> Path:
+    """A cohort of twelve lesions, one of which left its box, and two structures left out."""
+    folder = write_cohort(tmp_path / "cohort", make_samples(count=12, size=8, folds=3))
+    samples = load_samples(str(folder), image_size=8)
+    facts = {
+        "interval_days": 21, "follow_up_days": 90, "pre_mm3": 500, "post_mm3": 400, "follow_up_mm3": 300,
+        "response_group": "B", "slices": 1, "spacing_mm": "1 1 1", "registration": "identity", "residual": 3,
+        "gain": 1, "background_drift": 0, "pixel_mm": 1,
+    }  # fmt: skip
+    with (folder / "lesions.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["patient", "lesion", "fold", *facts, "outgrown"])
+        table.writeheader()
+        for number, (patient, lesion, fold) in enumerate(
+            zip(samples.patient, samples.lesion, samples.fold, strict=True)
+        ):
+            outgrown = 0.25 if number == 3 else 0
+            table.writerow({"patient": patient, "lesion": lesion, "fold": fold, **facts, "outgrown": outgrown})
+    (folder / "exclusions.csv").write_text("patient,visit,structure,reason\np0,pre,3,no match\np1,post,2,no match\n")
+    return folder
+
+
+def test_show_prints_the_folds_and_draws_the_sheet_and_nothing_else(prepared):
+    run = subprocess.run(
+        [sys.executable, "-m", "tfdrift_cli", "cohort", "show", str(prepared)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert ["1", "2", "4", "0", "4", "0"] in lines
+    assert ["all", "6", "12", "0", "12", "0"] in lines
+    assert ["2", "no", "match"] in lines
+    assert lines[-1] == ["picture:", str(prepared / "contact_sheet.png")]
+    assert run.stderr == ""
+    assert imread(prepared / "contact_sheet.png").std() > 10
+
+
+def test_show_draws_where_it_is_told(prepared, tmp_path, capsys):
+    sheet = tmp_path / "sheets/mine.png"
+    assert exit_code(["cohort", "show", str(prepared), "--out", str(sheet)]) == 0
+    assert str(sheet) in capsys.readouterr().out
+    assert sheet.is_file()
+    assert not (prepared / "contact_sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "code", "said"),
+    [
+        ("import.json", 3, "holds no import.json; give a folder that `tfdrift cohort import` wrote"),
+        ("lesions.csv", 3, "lesions.csv is missing"),
+        ("exclusions.csv", 3, "exclusions.csv is missing"),
+        ("lesion_slices/1.0.0/lesion_slices-fold2.tfrecord-00000-of-00001", 3, "tfrecord-00000-of-00001 is missing"),
+    ],
+)
+def test_show_of_half_a_cohort_is_refused_and_draws_nothing(prepared, capsys, missing, code, said):
+    (prepared / missing).unlink()
+    assert exit_code(["cohort", "show", str(prepared)]) == code
+    assert said in capsys.readouterr().err
+    assert not (prepared / "contact_sheet.png").exists()

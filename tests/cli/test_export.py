@@ -1,16 +1,60 @@
+import json
+
+import pytest
+
 from tests.command_line import exit_code
 from tests.random_samples import make_samples
+from tests.serving.conftest import METRICS
 from tfdrift.config import train_config
 from tfdrift.training.run import train
 
 
-def test_a_run_becomes_a_version(tmp_path, capsys):
-    config = train_config("direct", steps=1, image_size=8, base_filters=2, depth=1, batch_size=4)
-    train(config, tmp_path / "run", echo=lambda _: None, samples=make_samples())
-    assert exit_code(["export", str(tmp_path / "run"), "--to", str(tmp_path / "models")]) == 0
-    (version,) = [folder for folder in (tmp_path / "models").iterdir() if folder.name.isdigit()]
-    assert f"SavedModel       {version}" in capsys.readouterr().out
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    config = train_config("direct", steps=2, image_size=8, base_filters=2, depth=1, batch_size=4)
+    train(config, folder, echo=lambda _: None, samples=make_samples())
+    return folder
+
+
+def score(run, low: float) -> None:
+    skill = {**METRICS["skill"], "low": low}
+    (run / "metrics.json").write_text(json.dumps({**METRICS, "skill": skill}))
+
+
+def test_a_run_becomes_a_version_and_is_listed(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    score(run, 0.25)
+    assert exit_code(["export", str(run)]) == 0
+    (version,) = [folder for folder in (tmp_path / "saved_models/first").iterdir() if folder.name.isdigit()]
+    output = capsys.readouterr().out
+    assert f"SavedModel       {version.relative_to(tmp_path)}" in output
+    assert "blessing         BLESSED" in output
+    assert "passed           skill over copy 0.500 [0.250, 0.750]" in output
     assert (version / "saved_model.pb").is_file()
+    tables = []
+    for arguments in ([], [str(run)], ["--to", "saved_models/first"]):
+        assert exit_code(["export", "--list", *arguments]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1] == tables[2]
+    assert tables[0].splitlines()[1].split()[:2] == ["first", version.name]
+
+
+def test_a_run_that_is_not_blessed_ends_with_1_and_names_the_threshold(run, tmp_path, capsys):
+    score(run, -0.25)
+    assert exit_code(["export", str(run), "--to", str(tmp_path / "models/first")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: NOT_BLESSED")
+    assert "the lower end of its interval must be above 0" in error
+    assert exit_code(["export", str(run), "--to", str(tmp_path / "models/first"), "--force"]) == 0
+    output = capsys.readouterr().out
+    assert "blessing         FORCED" in output
+    assert "not passed       skill over copy 0.500 [-0.250, 0.750]" in output
+
+
+def test_neither_run_nor_list_ends_with_2(capsys):
+    assert exit_code(["export"]) == 2
+    assert "give the RUN to export, or --list" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_ends_with_3_and_nothing_is_written(tmp_path, capsys):

@@ -42,6 +42,7 @@ def test_wrong_usage_ends_with_2_and_says_what(arguments, capsys):
 @pytest.mark.parametrize(
     ("raised", "code"),
     [
+        (errors.NotBlessedError("what"), 1),
         (errors.UsageError("what"), 2),
         (errors.DataError("what"), 3),
         (errors.ResourceError("what"), 4),

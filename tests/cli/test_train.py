@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from tests.command_line import exit_code
+from tests.prepared_cohort import write_cohort
+from tests.random_samples import make_samples
 
 TINY = [
     "--steps",
@@ -50,6 +52,25 @@ def test_a_run_prints_its_skill_and_where_everything_lies(tmp_path, capsys):
     assert metrics["patients"] == 4
 
 
+def test_a_run_on_a_cohort_is_scored_and_exported_without_its_path(tmp_path, capsys):
+    cohort = write_cohort(tmp_path / "someones cohort", make_samples(count=24, size=16))
+    run, models = tmp_path / "run", tmp_path / "models"
+    assert exit_code(["train", "method1", "--data", str(cohort), "--out", str(run), *TINY]) == 0
+    assert "held out fold 0: 4 patients, 8 lesions, 8 slices" in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["data"] == "cohort"
+    assert exit_code(["export", str(run), "--to", str(models), "--force"]) == 0
+    files = [path for path in models.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"someones cohort" in path.read_bytes()] == []
+
+
+def test_a_cohort_of_another_size_is_refused_before_anything_is_written(tmp_path, capsys):
+    cohort = write_cohort(tmp_path / "cohort", make_samples(size=8))
+    run = tmp_path / "run"
+    assert exit_code(["train", "method1", "--data", str(cohort), "--out", str(run), *TINY]) == 2
+    assert "use --image-size 8, or import again with --image-size 16" in capsys.readouterr().err
+    assert not run.exists()
+
+
 def test_the_same_command_again_trains_no_further(tmp_path, capsys):
     digits = write_digits(tmp_path / "mnist.npz")
     arguments = [
@@ -86,7 +107,11 @@ def test_a_dry_run_prints_the_settings_and_writes_nothing(tmp_path, capsys, monk
         (["--image-size", "30"], 2, "24 or 32 would do"),
         (["--schedule", "sigmoid"], 2, "'sigmoid' is not one of"),
         (["--noise-level", "-1"], 2, "--noise-level -1.0: must be between 0 and 10"),
-        (["--data", "nothing"], 3, "--data nothing: choose phantom or mnist"),
+        (
+            ["--data", "nothing"],
+            3,
+            "--data nothing: choose phantom, mnist or a folder that `tfdrift cohort import` wrote",
+        ),
         (["--data", "mnist", "--mnist-file", "missing.npz"], 3, "missing.npz"),
         (["--data", "mnist", "--mnist-file", "wrong.npz"], 3, "wrong.npz"),
         (["--fold", "7", *TINY], 3, "fold 7 cannot be held out"),

@@ -90,10 +90,23 @@ def test_a_square_of_known_size_has_its_volume(tmp_path):
     assert samples.pre_mm3[0] == pytest.approx(9 * 9 + 4 * 9 * 0.9 + 4 * (0.9 - 0.1 * np.log(10)), rel=0.01)
 
 
-def test_nothing_is_cut_off_at_the_border(mnist_file):
-    samples = digit_samples(mnist_file=mnist_file, change="grow")
+def test_ink_at_the_border_of_mnist_does_not_leave_the_field(mnist_file, tmp_path):
+    test, training = read_zeros(mnist_file)
+    at_border = np.concatenate([test, training])
+    at_border = at_border[np.any(at_border[:, [0, -1]], axis=(1, 2)) | np.any(at_border[:, :, [0, -1]], axis=(1, 2))]
+    twice = {"x_test": at_border, "x_train": at_border, "y_test": np.zeros(len(at_border), np.uint8)}
+    file = write_mnist(tmp_path / "border.npz", **twice, y_train=twice["y_test"])
+    samples = digit_samples(mnist_file=file, change="grow", image_size=20 * FIELD_PIXELS)
+    assert np.any(samples.post)
     assert not np.any(samples.post[:, [0, -1]])
     assert not np.any(samples.post[:, :, [0, -1]])
+
+
+def test_at_the_size_of_the_field_a_pre_image_is_mnists_own(mnist_file):
+    ink = read_zeros(mnist_file)[0][:5].astype(np.float32)
+    samples = digit_samples(mnist_file=mnist_file, image_size=FIELD_PIXELS)
+    shown = (samples.pre[:5, 2:-2, 2:-2, 0] * samples.scale[:5, None, None]).astype(np.float32)
+    np.testing.assert_allclose(shown, np.where(ink > 0.1 * 255, ink, 0), rtol=1e-6)
 
 
 def test_images_are_zero_outside_their_masks_and_one_at_the_largest_signal(mixed):

@@ -92,7 +92,7 @@ def trained(request, tmp_path_factory) -> Trained:
         assert run_steps(steps, first, count).finite
     loss_after = float(loss(PRE, POST, LOSS_SEED)["loss"])
     run = tmp_path_factory.mktemp("run")
-    write_config(run / "config.json", config, data={"fingerprint": "one batch"})
+    write_config(run / "config.json", config, data={"fingerprint": "one batch", "slices": BATCH, "patients": BATCH})
     Checkpoints(run / "checkpoints", network=network, optimizer=optimizer).save(STEPS)
     return Trained(config, network, predictor, run, steps.experimental_get_tracing_count(), loss_before, loss_after)
 
@@ -136,13 +136,34 @@ def test_checkpoint_gives_the_same_answers_in_a_new_network(trained):
         np.testing.assert_array_equal(value, expected[name])
 
 
-def test_export_answers_any_batch_as_the_network_does(trained, tmp_path):
-    model = tf.saved_model.load(str(export_run(trained.run, tmp_path)))
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The loaded SavedModel of a variant."""
+    return tf.saved_model.load(str(export_run(trained.run, tmp_path_factory.mktemp("models"))))
+
+
+def test_export_answers_any_batch_as_the_network_does(exported, trained):
     predict = compiled(trained.predictor)
     for count in (1, 3, 17):
         image, seed = normalised_request(count)
         expected = predict(image, seed)
-        actual = model.signatures["serving_default"](image=image, seed=seed)
+        actual = exported.signatures["serving_default"](image=image, seed=seed)
         for name in ("post", "drift"):
             assert actual[name].dtype == tf.float32
             np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
+
+
+def test_export_denoises_as_the_network_does(exported, trained):
+    image, _ = normalised_request(3)
+    request = {"image": image, "t": tf.constant([[0.0], [0.4], [1.0]])}
+    expected = tf.function(trained.network)(request)
+    actual = exported.signatures["denoise"](**request)
+    for name in ("recon", "drift"):
+        assert actual[name].dtype == tf.float32
+        np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
+
+
+def test_export_answers_float32_from_every_signature(exported):
+    for signature in ("serving_default", "ensemble", "denoise", "serve_tf_examples"):
+        for name, spec in exported.signatures[signature].structured_outputs.items():
+            assert spec.dtype == tf.float32, (signature, name)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,14 +109,21 @@ def test_a_leak_in_the_last_fold_is_refused_before_the_first_is_trained(phantom,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def two_methods(assessed, make_answers, tmp_path):
+@pytest.fixture(scope="module")
+def written(assessed, make_answers, tmp_path_factory):
     """Folders of two evaluations beside each other, with something else between them."""
-    write_report(tmp_path / "method1", assessed, make_answers())
+    folder = tmp_path_factory.mktemp("written")
+    write_report(folder / "method1", assessed, make_answers())
     answers = make_answers("direct", shrink=0.7, count=1)
-    write_report(tmp_path / "direct", assess(answers), answers)
-    (tmp_path / "notes").mkdir()
-    return tmp_path
+    write_report(folder / "direct", assess(answers), answers)
+    (folder / "notes").mkdir()
+    return folder
+
+
+@pytest.fixture
+def two_methods(written, tmp_path):
+    """A copy of them that a test may change."""
+    return Path(shutil.copytree(written, tmp_path / "two"))
 
 
 def test_other_methods_are_found_beside(two_methods, assessed):

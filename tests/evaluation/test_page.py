@@ -74,6 +74,15 @@ def test_agreement_is_called_confidence_only_where_it_is(metrics, low, high, wor
     assert words in compose(changed, PICTURES)
 
 
+@pytest.mark.parametrize(("low", "words"), [(0.1, "tells: 0.400"), (-0.1, "does not tell: 0.400")])
+def test_agreement_is_asked_about_lesions_too(metrics, low, words):
+    uncertainty = metrics["methods"]["Method 1"]["uncertainty"]
+    volume = {**uncertainty["volume"], "spread_error_between": {"value": 0.4, "low": low, "high": 0.6}}
+    changed = {**metrics, "methods": {**metrics["methods"], "Method 1": {
+        **metrics["methods"]["Method 1"], "uncertainty": {**uncertainty, "volume": volume}}}}  # fmt: skip
+    assert f"Which lesion's volume is predicted worse the spread {words}" in compose(changed, PICTURES)
+
+
 def test_few_patients_are_called_few(metrics):
     assert "9 patients are few" in compose(metrics, PICTURES)
     assert "are few" not in compose({**metrics, "patients": 39}, PICTURES)

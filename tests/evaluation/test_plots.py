@@ -11,7 +11,7 @@ def metrics(assessed):
 
 def lines(figure, axes=0):
     """Return the points of every curve in one of a figure's axes."""
-    return [line.get_xydata() for line in figure.axes[axes].lines]
+    return [np.asarray(line.get_xydata()) for line in figure.axes[axes].lines]
 
 
 def test_every_method_has_its_skill_and_interval(metrics):
@@ -37,7 +37,7 @@ def test_levels_show_both_skills_and_circle_the_best(metrics):
 
 def test_only_methods_with_a_spread_are_drawn_against_it(metrics):
     figure = plots.draw_error_by_spread(metrics)
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    _, labels = figure.axes[0].get_legend_handles_labels()
     assert labels == ["Method 1", "error = spread"]
 
 

@@ -15,6 +15,15 @@ SIZE = 8
 HEADS = {"method1": "shared", "method2": "decoupled", "direct": "independent"}
 
 
+METRICS = {
+    "step": 2, "fold": 0, "patients": 4, "lesions": 4, "slices": 4, "levels": [], "data": "/home/someone/cohort",
+    "skill": {"value": 0.5, "low": 0.25, "high": 0.75}, "drift_skill": {"value": 0.4, "low": 0.2, "high": 0.6},
+    "ssim": 0.9, "copy": {"skill": 0.0, "ssim": 0.5},
+    "mean_drift": {"skill": {"value": 0.1, "low": 0.0, "high": 0.2}, "ssim": 0.6},
+}  # fmt: skip
+"""A `metrics.json` of the runs below, made up: two steps on noise have no skill."""
+
+
 class Exported(NamedTuple):
     """A run, the version made of it, and a request with the units of a scanner."""
 

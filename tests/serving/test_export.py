@@ -3,11 +3,8 @@
 import dataclasses
 import importlib.util
 import json
-import multiprocessing
-import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -20,11 +17,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from tests.serving.conftest import METRICS
 from tfdrift import __version__
 from tfdrift.config import train_config, write_config
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, ResourceError
-from tfdrift.serving.export import export_run, publish, versions, write_model
+from tfdrift.serving.export import export_run, publish, read_metrics, write_model
+from tfdrift.serving.model_folder import versions
 from tfdrift.training.run import load_predictor
 
 C_LOADER = Path(__file__).with_name("c_loader.py")
@@ -109,10 +108,41 @@ def test_config_says_what_the_model_is_without_the_users_paths(exported, method)
         "trained_with": __version__,
         "data": facts["data"],
         "step": 2,
+        "scaling": "each image is divided by its own largest signal, and the answer multiplied by it",
+        "samples": 1 if method == "direct" else 16,
+        "metrics": None,
         "schedule": {"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
     }
     assert config.mnist_file is not None
     assert config.method == method
+
+
+@one_method
+def test_config_tells_the_scores_of_these_weights(exported, tmp_path):
+    config, facts, predictor = load_predictor(exported.run)
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    metrics = read_metrics(tmp_path, step=2)
+    write_model(tmp_path / "model", config, facts, predictor, samples=3, metrics=metrics)
+    document = json.loads((tmp_path / "model/assets/config.json").read_text())
+    told = {name: value for name, value in METRICS.items() if name not in ("step", "levels", "data")}
+    assert document["metrics"] == told
+    assert document["samples"] == 3
+
+
+def test_scores_of_other_weights_do_not_count(tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    assert read_metrics(tmp_path, step=3) is None
+
+
+def test_a_run_that_was_not_scored_has_no_scores(tmp_path):
+    assert read_metrics(tmp_path, step=2) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"step": 2}'])
+def test_damaged_scores_are_refused(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=r"metrics.json is damaged .*; delete it to have the run scored again"):
+        read_metrics(tmp_path, step=2)
 
 
 @one_method
@@ -166,38 +196,6 @@ def test_a_failed_export_leaves_no_version_and_no_staging_folder(tmp_path):
     with pytest.raises(DataError, match="refused"):
         publish(tmp_path, fail)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-
-
-@one_method
-def test_killed_at_any_moment_no_half_version_shows(exported, tmp_path):
-    """Kill an export as soon as each of these shows on disk; the parent watches, so moments in between happen too."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tfdrift.serving.export"])
-    moments = ("[0-9]*", ".staging-*", ".staging-*/variables/*", ".staging-*/saved_model.pb", ".staging-*/assets/*")
-    whole = {file.relative_to(exported.version) for file in exported.version.rglob("*")}
-    target, left_behind = tmp_path / "model", []
-    for moment in moments:
-        process = processes.Process(target=export_run, args=(exported.run, target))
-        process.start()
-        while process.is_alive() and not list(target.glob(moment)):
-            time.sleep(0.0005)
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        left_behind += [path.name for path in target.glob(".staging-*")]
-        for version in target.glob("[0-9]*"):
-            assert {file.relative_to(version) for file in version.rglob("*")} == whole
-            check_answers(version, exported)
-    assert left_behind  # else nothing was killed half-way
-    check_answers(export_run(exported.run, target), exported)
-    assert not list(target.glob(".staging-*"))
-
-
-def check_answers(version: Path, exported) -> None:
-    model = tf.saved_model.load(str(version))
-    assert_same_answer(
-        {k: v.numpy() for k, v in model.signatures["serving_default"](**exported.request).items()}, exported
-    )
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty folder"])

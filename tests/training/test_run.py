@@ -1,9 +1,11 @@
 """Whole runs: resumed to the same bits after every kind of end, refused where they must be, readable afterwards."""
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import TENSOR
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
+from tests.prepared_cohort import write_cohort
 from tfdrift.cohort.dataset import example_seeds, make_batches
 from tfdrift.cohort.samples import split
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
@@ -242,6 +245,64 @@ def test_a_run_whose_data_have_changed_is_not_evaluated(finished, make_samples, 
     monkeypatch.setattr("tfdrift.training.run.load_samples", lambda *_, **__: make_samples(seed=1))
     with pytest.raises(DataError, match="--data phantom no longer gives the data this run was trained on"):
         load_run_samples(config, facts)
+
+
+@pytest.fixture(scope="module")
+def first_cohort_run(make_samples, tiny_config, tmp_path_factory):
+    """A folder with a cohort and a run trained on it, by relative paths as a user types them."""
+    base = tmp_path_factory.mktemp("base")
+    write_cohort(base / "cohorts/mine", make_samples())
+    with contextlib.chdir(base):
+        train(tiny_config("method1", data="cohorts/mine", steps=4), Path("runs/mine"), echo=no_echo)
+    return base
+
+
+@pytest.fixture
+def cohort_run(first_cohort_run, tmp_path):
+    """A copy of the run, with its cohort, in another place than where it was trained."""
+    shutil.copytree(first_cohort_run, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "runs/mine"
+
+
+def test_a_run_on_a_cohort_is_the_run_on_its_samples(cohort_run, make_samples, tiny_config, tmp_path, read_weights):
+    samples = make_samples().take(np.argsort(make_samples().fold, kind="stable"))
+    train(tiny_config("method1", steps=4), tmp_path / "same", echo=no_echo, samples=samples)
+    weights, same = read_weights(cohort_run), read_weights(tmp_path / "same")
+    assert [name for name in same if not np.array_equal(weights[name], same[name])] == []
+
+
+def test_a_run_on_a_cohort_goes_on_from_another_folder(cohort_run, tiny_config, monkeypatch):
+    monkeypatch.chdir(cohort_run)
+    train(tiny_config("method1", data="../../cohorts/mine", steps=6), Path(), echo=no_echo)
+    _, facts, _ = load_predictor(cohort_run)
+    assert (facts["step"], facts["data"]["slices"]) == (6, 8)
+
+
+def test_another_cohort_in_the_same_run_folder_is_refused(cohort_run, make_samples, tiny_config, tmp_path):
+    write_cohort(tmp_path / "cohorts/other", make_samples(seed=1))
+    before = everything_below(cohort_run)
+    with pytest.raises(UsageError, match=r"holds another run \(the data have changed\)"):
+        train(tiny_config("method1", data=str(tmp_path / "cohorts/other"), steps=6), cohort_run, echo=no_echo)
+    assert everything_below(cohort_run) == before
+
+
+def test_a_run_finds_its_cohort_again_when_both_are_moved(cohort_run, first_cohort_run):
+    config, facts, _ = load_predictor(cohort_run)
+    assert len(load_run_samples(config, facts)) == 12
+    assert not Path(config.data).is_relative_to(first_cohort_run)
+
+
+def test_a_run_whose_cohort_is_gone_says_where_it_was(cohort_run, tmp_path):
+    (tmp_path / "cohorts/mine").rename(tmp_path / "away")
+    config, facts, _ = load_predictor(cohort_run)
+    with pytest.raises(DataError, match=r"no longer at .*cohorts/mine; put it back there"):
+        load_run_samples(config, facts)
+
+
+def test_no_file_of_a_run_on_a_cohort_says_where_on_the_machine_it_lies(first_cohort_run):
+    files = [path for path in first_cohort_run.rglob("runs/**/*") if path.is_file()]
+    assert [path.name for path in files if str(first_cohort_run).encode() in path.read_bytes()] == []
+    assert [path.name for path in files if b"cohorts/mine" in path.read_bytes()] == ["config.json"]
 
 
 def test_a_folder_that_is_no_run_is_no_predictor(tmp_path):

@@ -17,8 +17,8 @@ from tfdrift.errors import DataError, ResourceError, UsageError
 SCALING_RANGES = {"mix": (0.75, 1.25), "grow": (1.05, 1.25), "shrink": (0.75, 0.95)}
 """Scaling factors of the largest and of the smallest zeros, for each kind of change."""
 
-FIELD_PIXELS = 37
-"""Side of the pictured field in MNIST pixels: 29 (interpolation adds half a pixel a side) times the largest factor."""
+FIELD_PIXELS = 32
+"""Side of the pictured field in MNIST pixels, so that 32 pixels of ours are those of MNIST and lose nothing of them."""
 
 MASK_THRESHOLD = 0.1
 """The mask is where the signal exceeds this share of the largest signal of the pre image; outside, images are zero."""
@@ -125,7 +125,8 @@ def scaling_factors(ink: np.ndarray, change: str) -> np.ndarray:
 
         factor = largest + (smallest - largest) / (1 + exp(2 (R - 7.5) / 0.56))
 
-    falls smoothly with R; 7.5 pixels is the mean over MNIST's zeros and 0.56 their standard deviation.
+    falls smoothly with R; 7.5 pixels is the mean over MNIST's zeros and 0.56 their standard deviation. A zero whose ink
+    would leave the field (14 of MNIST's) grows only until it reaches the border.
 
     Args:
         ink: real [n, 28, 28], MNIST images; no image all zero.
@@ -133,7 +134,15 @@ def scaling_factors(ink: np.ndarray, change: str) -> np.ndarray:
     """
     largest, smallest = SCALING_RANGES[change]
     excess = (ink_radius(ink) - _MEAN_RADIUS_PIXELS) / _RADIUS_STD_PIXELS
-    return largest + (smallest - largest) / (1 + np.exp(2 * excess))
+    factors = largest + (smallest - largest) / (1 + np.exp(2 * excess))
+    return np.minimum(factors, FIELD_PIXELS / 2 / _reach(ink))
+
+
+def _reach(ink: np.ndarray) -> np.ndarray:
+    """Return how far each image's ink, linearly interpolated, reaches from the centre along an axis, in pixels [n]."""
+    from_centre = np.abs(np.arange(ink.shape[1]) - (ink.shape[1] - 1) / 2) + 1
+    filled = np.any(ink > 0, axis=1) | np.any(ink > 0, axis=2)
+    return np.max(filled * from_centre, axis=1)
 
 
 def read_zeros(path: Path) -> tuple[np.ndarray, np.ndarray]:

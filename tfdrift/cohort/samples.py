@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +82,44 @@ class Samples:
         """Side S of the crops in pixels."""
         return self.pre.shape[1]
 
+    def ranges(self) -> dict[str, list[float]]:
+        """Return the lowest and highest `pixel_mm` and `mean_signal`, the mean of a pre crop inside its GTV, in [0, 1].
+
+        A model has seen nothing beyond them.
+        """
+        inside = np.maximum(self.pre_mask.sum(axis=(1, 2, 3)), 1)
+        seen = {"pixel_mm": self.pixel_mm, "mean_signal": np.sum(self.pre * self.pre_mask, axis=(1, 2, 3)) / inside}
+        return {name: [float(values.min()), float(values.max())] for name, values in seen.items()}
+
     def take(self, rows: np.ndarray) -> "Samples":
         """Return the samples at `rows` (bool [n] or int [m])."""
         return Samples(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over every array, so that an artefact can say which data made it."""
-        digest = hashlib.sha256()
-        for field in dataclasses.fields(self):
-            values = np.ascontiguousarray(getattr(self, field.name))
-            digest.update(f"{field.name} {values.dtype.str} {values.shape}".encode())
-            digest.update(values.tobytes())
-        return digest.hexdigest()
+        return fingerprint_of([self])
+
+
+def fingerprint_of(parts: Iterable[Samples]) -> str:
+    """Return the fingerprint of samples that come in parts: that of the whole, however it is cut.
+
+    It goes row by row, so that the whole need not be in memory, and is the same for texts of any NumPy width.
+
+    Args:
+        parts: samples whose rows make up the whole, in order.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        columns = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+        for row in range(len(part)):
+            for name, values in columns.items():
+                value = values[row]
+                is_text = values.dtype.kind == "U"
+                content = str(value).encode() if is_text else np.ascontiguousarray(value).tobytes()
+                kind = "text" if is_text else values.dtype.str
+                digest.update(f"{name} {kind} {np.shape(value)} {len(content)} ".encode())
+                digest.update(content)
+    return digest.hexdigest()
 
 
 def save_samples(path: Path, samples: Samples) -> None:

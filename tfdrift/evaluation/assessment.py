@@ -69,7 +69,7 @@ def assess(ours: Answers, others: Sequence[Answers] = (), *, attainable: dict[st
         "label": ours.label,
         "step": ours.step,
         "method": ours.config.method,
-        "data": ours.config.data if ours.config.data in ("phantom", "mnist") else "cohort",  # no folder of a machine
+        "data": ours.config.data_kind,  # a folder of the machine stays out
         "fingerprint": ours.fingerprint,
         "fold": ours.config.fold,
         "folds": sorted(set(ours.held_out.fold.tolist())),

@@ -122,6 +122,7 @@ def with_others(assessment: Assessment, ours: Results, others: Sequence[Results]
         others: of `beside`.
     """
     methods = dict(assessment.metrics["methods"])
+    ceiling = methods.pop("true second MRI")  # stays the last row
     for results in others:
         theirs = results.metrics["methods"]
         for ending in (ONE, ""):
@@ -131,7 +132,7 @@ def with_others(assessment: Assessment, ours: Results, others: Sequence[Results]
     comparisons = [as_document(comparison) for comparison in compare_results([ours, *others])]
     metrics = {
         **assessment.metrics,
-        "methods": methods,
+        "methods": {**methods, "true second MRI": ceiling},
         "comparisons": [*assessment.metrics["comparisons"], *comparisons],
     }
     return assessment._replace(metrics=metrics)

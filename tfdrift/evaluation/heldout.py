@@ -48,7 +48,7 @@ def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:
     metrics = {
         "step": facts["step"],
         "method": config.method,
-        "data": config.data,
+        "data": config.data_kind,
         "fold": config.fold,
         "patients": len(set(held_out.patient)),
         "lesions": len(set(held_out.lesion)),

@@ -1,14 +1,14 @@
 """The page of an evaluation: Markdown to keep with the numbers, and the same in one HTML file."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import markdown
 
 
-def compose(metrics: dict[str, Any], pictures: Mapping[str, object]) -> str:
+def compose(metrics: dict[str, Any], pictures: Collection[str]) -> str:
     """Return the page as Markdown.
 
     Args:
@@ -70,7 +70,7 @@ def _head(metrics: dict[str, Any]) -> str:
         f"Held out: {where}; {metrics['patients']} patients, {metrics['lesions']} lesions, {metrics['slices']} slices. "
         f"Trained for {metrics['step']} steps; {_count(metrics['outcomes'], 'outcome')} of each slice. "
         f"tfdrift {metrics['tfdrift']}.",
-        f'**Skill over "no change": {_interval(skill)}**' + _of_attainable(metrics),
+        f'**Skill over "no change": {_interval(skill)}.**' + _of_attainable(metrics),
     ]
     lines.append("\n".join(f"- {entry['sentence']}" for entry in metrics["comparisons"]))
     if metrics["patients"] < 20:
@@ -160,7 +160,10 @@ def _uncertainty(metrics: dict[str, Any], several: bool) -> str:
     ours = methods[metrics["label"]]
     parts = ["## How sure is it?"]
     if several:
-        parts += [_agreement(ours["drift"]["spread_error"]), "![Error against spread](spread.png)"]
+        parts += [
+            _agreement(ours["drift"]["spread_error"]) + _between(ours),
+            "![Error against spread](spread.png)",
+        ]
     else:
         parts.append("One outcome has no spread; its interval is made by calibration alone.")
     rows = []
@@ -204,6 +207,17 @@ def _agreement(correlation: dict[str, Any]) -> str:
             f"Where the outcomes disagree the error is smaller, so agreement must not be read as confidence: {numbers}."
         )
     return f"That the error is larger where the outcomes disagree is not shown: {numbers}."
+
+
+def _between(ours: dict[str, Any]) -> str:
+    """Return whether the spread tells which slices and which lesions are predicted worse, a sentence for each."""
+    words = []
+    for kind, what in (("drift", "slice is predicted worse"), ("volume", "lesion's volume is predicted worse")):
+        found = ours[kind]["spread_error_between"]
+        if found["value"] is not None:
+            tells = "tells" if found["low"] > 0 else "does not tell"
+            words.append(f" Which {what} the spread {tells}: {_interval(found)}.")
+    return "".join(words)
 
 
 def _calibration(found: dict[str, Any]) -> str:
@@ -254,9 +268,10 @@ def _number(value: float | None, digits: int) -> str:
 def _interval(estimate: dict[str, Any] | None) -> str:
     if estimate is None or estimate["value"] is None:
         return "–"
-    if estimate["low"] is None:
-        return f"{estimate['value']:.3f}"
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    # z: no minus before a rounded zero. Of two patients an AUC may have a value and no interval.
+    ends = [estimate["low"], estimate["high"]]
+    interval = "" if None in ends else " [{:z.3f}, {:z.3f}]".format(*ends)
+    return f"{estimate['value']:z.3f}{interval}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -265,18 +280,19 @@ def _count(number: int, noun: str) -> str:
 
 _STYLE = """
 :root { color-scheme: light; }
-body { max-width: 62rem; margin: 2.5rem auto 4rem; padding: 0 1.5rem; color: #1b1f24; background: #fff;
+body { max-width: 66rem; margin: 2.5rem auto 4rem; padding: 0 1.5rem; color: #1b1f24; background: #fff;
   font: 16px/1.55 -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.01em; }
 h1 + p { color: #59636e; margin-top: 0; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: 1.1rem; border-top: 1px solid #d8dee4; }
 p, li { max-width: 46rem; }
 p:has(img) { max-width: none; }
-img { max-width: 100%; display: block; margin: 1rem auto; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .8rem; font-variant-numeric: tabular-nums;
+img { max-width: min(100%, 42rem); display: block; margin: 1rem 0; }
+img[alt*="lesion"], img[alt*="slice"] { max-width: 100%; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .78rem; font-variant-numeric: tabular-nums;
   display: block; overflow-x: auto; }
 th { color: #59636e; font-weight: 600; border-bottom: 2px solid #d8dee4; vertical-align: bottom; }
-th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .5rem; text-align: right; white-space: nowrap; }
 td { border-bottom: 1px solid #eaeef2; }
 th { white-space: normal; min-width: 3.6rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }

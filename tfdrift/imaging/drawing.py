@@ -94,7 +94,7 @@ def draw_panels(
         raise DataError("there is no panel to draw; give at least one")
     if row_titles is not None and len(row_titles) != len(rows):
         raise DataError(f"{len(row_titles)} row titles for {len(rows)} rows; give one for each row")
-    scales = _colour_scales(panels, image_range, drift_limit)
+    scales = colour_scales(panels, image_range, drift_limit)
 
     num_columns = max(len(row) for row in rows)
     width = float(np.clip(12 / num_columns, 1.2, 2.2))
@@ -128,7 +128,7 @@ def draw_panels(
             figure.text(place, middle, labels[number], rotation=90, ha="center", va="center", fontsize=_FONT_PT)
         for column, panel in enumerate(row):
             axes = add_axes(left + column * (width + _GAP_INCH), y, width, height)
-            _draw_panel(axes, panel, titles[number][column], scales[panel.kind])
+            draw_panel(axes, panel, titles[number][column], scales[panel.kind])
         y += height + _GAP_INCH
 
     bar_height = min(y - _GAP_INCH - top - title_heights[0], 3.0)
@@ -183,9 +183,10 @@ def write_png(figure: Figure, path: Path) -> None:
         raise ResourceError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
 
 
-def _colour_scales(
-    panels: list[Panel], image_range: tuple[float, float], drift_limit: float | None
+def colour_scales(
+    panels: Sequence[Panel], image_range: tuple[float, float] = (0.0, 1.0), drift_limit: float | None = None
 ) -> dict[str, ScalarMappable]:
+    """Return the colours of each kind of panel that occurs; the arguments are those of `draw_panels`."""
     scales = {}
     for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
         values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
@@ -201,7 +202,8 @@ def _colour_scales(
     return scales
 
 
-def _draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
+def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
+    """Draw a panel into axes, with a title already wrapped and one of `colour_scales`."""
     low, high = colours.get_clim()
     axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
     limits = axes.get_xlim(), axes.get_ylim()

@@ -64,7 +64,12 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     if samples is None:
         samples = _load(config)
     training, held_out = split(samples, config.fold)
-    data = {"fingerprint": samples.fingerprint(), "slices": len(training), "patients": len(set(training.patient))}
+    data = {
+        "fingerprint": samples.fingerprint(),
+        "slices": len(training),
+        "patients": len(set(training.patient)),
+        "ranges": training.ranges(),
+    }
     with _locked(folder):
         _refuse_other_run(folder, config, data)
         _train(config, folder, data, training, held_out, echo)
@@ -82,7 +87,7 @@ def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
     step = Checkpoints(folder / "checkpoints", network=network, averaged=averaged).restore()
     if step == 0:
         raise DataError(f"{folder} holds no checkpoint yet; train it first")
-    return config, {**facts, "step": step}, make_predictor(config, averaged or network)
+    return config.resolved_from(folder), {**facts, "step": step}, make_predictor(config, averaged or network)
 
 
 def build_network(config: TrainConfig) -> keras.Model:
@@ -117,9 +122,11 @@ def load_run_samples(config: TrainConfig, facts: dict, samples: Samples | None =
     """Return the data of a run again, or check that `samples` are.
 
     Raises:
-        DataError: they are not the data the run was made with.
+        DataError: they are not the data the run was made with, or its cohort is no longer where it was.
     """
     if samples is None:
+        if config.data_kind == "cohort" and not Path(config.data).exists():
+            raise DataError(f"the cohort this run was trained on is no longer at {config.data}; put it back there")
         samples = _load(config)
     if samples.fingerprint() != facts["data"]["fingerprint"]:
         raise DataError(
@@ -206,7 +213,7 @@ def _train(
         echo(f"{folder} has {step} steps already; give more --steps to go on")
         return
     with writing(folder):
-        write_config(folder / "config.json", config, data=data)
+        write_config(folder / "config.json", config.seen_from(folder), data=data)
     validate = _make_validation(loss_of(predictor.network), predictor, held_out, config.seed)
     steps = compile_steps(train_step, metric_names(config.method, config.prediction))
     progress = Progress(config.steps, start=step, echo=echo)
@@ -215,7 +222,7 @@ def _train(
         contextlib.closing(progress),
         _stop_on_signals() as stopped_by,
     ):
-        summaries.hyperparameters(dataclasses.asdict(config))
+        summaries.hyperparameters(dataclasses.asdict(config.without_paths()))
         while step < config.steps:
             boundaries = (config.log_every, config.validate_every, config.checkpoint_every)
             until = min(config.steps, *((step // every + 1) * every for every in boundaries))

@@ -1,0 +1,33 @@
+#!/bin/sh
+# The whole way on synthetic patients: train, export, serve, and predict for one of them through the server.
+# Usage: docs/demo.sh RUN, with `tfdrift` on the PATH; `make demo` does that.
+set -eu
+run=$1
+model=$(basename "$run")
+clinic=$run-clinic
+prediction=$run-prediction
+
+say() {
+    echo "\$ $*"
+    "$@"
+}
+
+say tfdrift train method1 --out "$run"
+say tfdrift export "$run"
+if [ ! -d "$clinic" ]; then
+    say tfdrift cohort phantom "$clinic" --patients 2
+fi
+
+set -- --model_name "$model" --model_base_path "saved_models/$model" --engine embedded --grpc-port 0 --rest-port 0
+echo "\$ tfdrift serve $* &"
+tfdrift serve "$@" >"$run-serve.log" 2>&1 &
+server=$!
+trap 'kill "$server"' EXIT
+until address=$(sed -n 's/^gRPC *\([^ ]*\).*/\1/p' "$run-serve.log") && [ -n "$address" ]; do
+    kill -0 "$server" || { cat "$run-serve.log" >&2; exit 1; }
+    sleep 1
+done
+
+visit=$(ls -d "$clinic"/*/*_pre | head -n 1)
+rm -rf "$prediction"
+say tfdrift predict --server "$address" --name "$model" --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm --out "$prediction"

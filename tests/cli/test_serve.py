@@ -1,0 +1,75 @@
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from cli.serve import serve
+from tests.command_line import exit_code
+from tests.serving.tiny_models import save_many
+from tfdrift.serving.client import Client
+from tfdrift.serving.engine import ENGINES
+
+
+def test_sigterm_lets_the_request_under_way_finish_and_ends_with_0(tmp_path):
+    save_many(tmp_path / "models" / "many" / "1")
+    command = [sys.executable, "-m", "tfdrift_cli", "serve", "--model_name", "named", "--engine", "embedded"]
+    command += ["--model_base_path", str(tmp_path / "models" / "many"), "--port=0", "--rest_api_port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "named: version 1 answers\n"
+    target = process.stdout.readline().split()[1]
+    with Client(target) as client, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client.predict, "named", {"x": np.array([200_000], np.int32)}, signature="wait")
+        time.sleep(0.2)
+        assert not slow.done()
+        process.send_signal(signal.SIGTERM)
+        assert slow.result()["y"] == 200_000
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert "WARNING" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing"], 3, "missing is no folder"),
+        (["--model_base_path", "missing"], 3, "holds no version"),
+        (["--model_config_file", "missing"], 3, "is no model configuration"),
+        (["a", "--model_base_path", "b"], 2, "not two of them"),
+        (["--model_name", "a"], 2, "--model_name needs --model_base_path"),
+        (["--engine", "other"], 2, "other"),
+        (["--port", "70000"], 2, "70000"),
+    ],
+)
+def test_wrong_usage_and_missing_folders_end_with_their_codes(tmp_path, monkeypatch, capsys, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(["serve", *arguments]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_an_empty_default_folder_ends_with_3(tmp_path, monkeypatch, capsys):
+    (tmp_path / "saved_models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(["serve"]) == 3
+    assert capsys.readouterr().err == (
+        "Error: saved_models holds no model; `tfdrift export RUN --to saved_models/NAME` makes one\n"
+    )
+
+
+def test_the_engines_offered_are_those_there_are():
+    (engine,) = [parameter for parameter in serve.params if parameter.name == "engine"]
+    assert tuple(engine.type.choices) == ENGINES
+
+
+def test_a_taken_port_ends_with_4(tmp_path, capsys):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert exit_code(["serve", str(tmp_path), "--grpc-port", port, "--engine", "embedded"]) == 4
+    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err

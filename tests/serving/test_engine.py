@@ -1,0 +1,186 @@
+import os
+import signal
+import socket
+import stat
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from tests.serving.tiny_models import floats, save_half_plus
+from tfdrift.errors import DataError, ResourceError
+from tfdrift.serving.client import Client
+from tfdrift.serving.engine import embedded_models, models_of_file, models_under, one_model, serve
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a folder with the models a and b and what is none."""
+    for folder in ("b/1", "a/00000123", "no_versions/assets"):
+        (tmp_path / "models" / folder).mkdir(parents=True)
+    (tmp_path / "models" / "README.md").touch()
+    return tmp_path / "models"
+
+
+def test_every_folder_with_a_version_under_the_root_is_a_model(root):
+    assert embedded_models(models_under(root)) == {"a": root / "a", "b": root / "b"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("missing", "is no folder"),
+        ("models/no_versions", "holds no model"),
+        ("models/a", r"is the folder of one model; give the folder above it, or --model_base_path"),
+    ],
+)
+def test_a_root_without_models_is_a_data_error(root, folder, message):
+    with pytest.raises(DataError, match=message):
+        models_under(root.parent / folder)
+
+
+def test_a_single_model_has_the_name_given(root):
+    assert embedded_models(one_model("mine", root / "a")) == {"mine": root / "a"}
+
+
+@pytest.mark.parametrize("folder", ["missing", "models/no_versions"])
+def test_a_base_path_without_versions_is_a_data_error(root, folder):
+    with pytest.raises(DataError, match="holds no version of a model"):
+        one_model("mine", root.parent / folder)
+
+
+def written(tmp_path, text):
+    file = tmp_path / "models.config"
+    file.write_text(text)
+    return file
+
+
+def test_a_configuration_of_tf_serving_is_read(root):
+    text = f"""
+        model_config_list {{
+          config {{ name: "x" base_path: "{root}/a" model_platform: "tensorflow" }}
+          config {{ name: "y" base_path: "{root}/b" model_version_policy {{ latest {{ num_versions: 1 }} }} }}
+        }}"""
+    assert embedded_models(models_of_file(written(root, text))) == {"x": root / "a", "y": root / "b"}
+
+
+@pytest.mark.parametrize("text", ["model_config_list { config {", "models: 1"])
+def test_a_file_that_is_no_configuration_is_a_data_error(tmp_path, text):
+    with pytest.raises(DataError, match="is no model configuration of TF Serving"):
+        models_of_file(written(tmp_path, text))
+
+
+def test_a_missing_configuration_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="is no model configuration of TF Serving"):
+        models_of_file(tmp_path / "missing.config")
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("", "has no model_config_list"),
+        ('config { name: "x" base_path: "/no/such/folder" }', "there is no folder /no/such/folder"),
+        ('config { base_path: "/" }', "each model needs a name of its own"),
+        ('config { name: "x" base_path: "/" } config { name: "x" base_path: "/" }', "a name of its own, not 'x'"),
+        ('config { name: "x" base_path: "/" model_version_policy { all {} } }', "has the newest version only"),
+        ('config { name: "x" model_version_policy { latest { num_versions: 2 } } }', "has the newest version only"),
+        ('config { name: "x" version_labels { key: "stable" value: 1 } }', "knows no version_labels"),
+    ],
+)
+def test_what_the_embedded_server_does_not_have_is_a_data_error(models, message):
+    config = text_format.Parse(f"model_config_list {{ {models} }}", ModelServerConfig())
+    with pytest.raises(DataError, match=message):
+        embedded_models(config)
+
+
+class Terminal:
+    """Keeps the lines, and sends a signal to this process when one begins with `word`."""
+
+    def __init__(self, word: str, number: signal.Signals, before=lambda _lines: None) -> None:
+        self.lines: list[str] = []
+        self._word, self._number, self._before = word, number, before
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        if line.startswith(self._word):
+            self._before(self.lines)
+            os.kill(os.getpid(), self._number)
+
+
+SETTINGS = {"grpc_port": 0, "rest_port": 0, "host": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_embedded_server_says_where_it_listens_and_ends_at_a_signal(tmp_path, number):
+    save_half_plus(tmp_path / "half" / "1")
+    answers = []
+
+    def ask(lines):
+        (target,) = [line.split()[1] for line in lines if line.startswith("gRPC")]
+        with Client(target) as client:
+            answers.append(client.predict("half", {"x": floats(1)})["y"][0])
+
+    before = signal.getsignal(number)
+    terminal = Terminal("metrics", number, ask)
+    serve(models_under(tmp_path), engine="embedded", echo=terminal, **SETTINGS)
+    assert answers == [2.5]
+    assert [line.split()[0] for line in terminal.lines] == ["half:", "gRPC", "REST", "metrics", "stopping;"]
+    assert signal.getsignal(number) is before
+
+
+def test_an_address_for_other_machines_is_pointed_out(tmp_path):
+    save_half_plus(tmp_path / "half" / "1")
+    terminal = Terminal("warning", signal.SIGTERM)
+    serve(models_under(tmp_path), engine="embedded", echo=terminal, **{**SETTINGS, "host": "0.0.0.0"})
+    assert "can be reached from other machines" in terminal.lines[-2]
+
+
+def test_a_taken_port_is_a_resource_error_and_signals_are_as_before(root):
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {**SETTINGS, "rest_port": taken.getsockname()[1]}
+        with pytest.raises(ResourceError, match="cannot listen on"):
+            serve(models_under(root), engine="embedded", echo=print, **settings)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def install(folder, monkeypatch, script):
+    """Put a program named tensorflow_model_server on the PATH: a shell script."""
+    program = folder / "bin" / "tensorflow_model_server"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow_model_server"])
+def test_tf_servings_program_runs_if_it_is_installed_and_gets_the_signal(root, tmp_path, monkeypatch, engine):
+    script = f"""
+        echo "$@" > {tmp_path}/arguments
+        for argument; do case $argument in *_file=*) cat "${{argument#*=}}" >> {tmp_path}/files;; esac; done
+        trap 'echo TERM > {tmp_path}/signal; exit 143' TERM
+        kill -TERM $PPID
+        while :; do sleep 0.01; done"""
+    install(tmp_path, monkeypatch, script)
+    lines = []
+    settings = {"grpc_port": 8500, "rest_port": 8501, "host": "127.0.0.1"}
+    serve(models_under(root), engine=engine, echo=lines.append, **settings)
+    assert "listens on every address" in lines[0]
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert arguments[:2] == ["--port=8500", "--rest_api_port=8501"]
+    models, _, monitoring = (tmp_path / "files").read_text().partition("prometheus_config")
+    assert embedded_models(text_format.Parse(models, ModelServerConfig())) == {"a": root / "a", "b": root / "b"}
+    assert "enable: true" in monitoring
+    assert (tmp_path / "signal").read_text() == "TERM\n"
+
+
+def test_tf_servings_program_that_fails_is_a_resource_error(root, tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, "exit 3")
+    with pytest.raises(ResourceError, match="ended with code 3"):
+        serve(models_under(root), engine="auto", echo=print, **SETTINGS)
+
+
+def test_tf_servings_program_that_is_missing_is_a_resource_error(root, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ResourceError, match="is not on the PATH"):
+        serve(models_under(root), engine="tensorflow_model_server", echo=print, **SETTINGS)

@@ -1,0 +1,72 @@
+"""SavedModels of a few bytes, of TensorFlow 2 and 1, whose answers are known."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+
+def save_half_plus(folder: Path, plus: float = 2.0) -> Path:
+    """Write a TensorFlow 2 model: y = x / 2 + plus."""
+    module = tf.Module()
+    module.half, module.plus = tf.Variable(tf.constant(0.5)), tf.Variable(tf.constant(plus))
+    tf.saved_model.save(module, str(folder), signatures=_traced(lambda x: {"y": module.half * x + module.plus}, x=X))
+    return folder
+
+
+def save_half_plus_tf1(folder: Path, plus: float = 2.0) -> Path:
+    """Write the same as a TensorFlow 1 model, by its own builder."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        y = v1.get_variable("half", initializer=0.5) * x + v1.get_variable("plus", initializer=plus)
+        session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.predict_signature_def({"x": x}, {"y": y})
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], {"serving_default": signature})
+        builder.save()
+    return folder
+
+
+def save_many(folder: Path) -> Path:
+    """Write a model with a signature for each thing that a server can get wrong.
+
+    serving_default  tag string [N], signal float32 [N, 3] -> tag_bytes = tag, total float32 [N]
+    text             tag string [N] -> text string [N], the same
+    ragged           x float32 [N] -> a = x [N], b [2]: no common batch size
+    scalar           x float32 [N] -> total float32 []
+    reshape          x float32 [N] -> y [2]: fails in the graph unless N = 2
+    wait             x int32 [N] -> y int32 []: counts to x[0], about 100,000 a second
+    """
+    module = tf.Module()
+    tag, signal = tf.TensorSpec([None], tf.string, "tag"), tf.TensorSpec([None, 3], tf.float32, "signal")
+    steps = tf.TensorSpec([None], tf.int32, "x")
+    signatures = {
+        "serving_default": _traced(
+            lambda tag, signal: {"tag_bytes": tf.identity(tag), "total": tf.reduce_sum(signal, 1)},
+            tag=tag,
+            signal=signal,
+        ),
+        "text": _traced(lambda tag: {"text": tf.identity(tag)}, tag=tag),
+        "ragged": _traced(lambda x: {"a": tf.identity(x), "b": tf.zeros(2)}, x=X),
+        "scalar": _traced(lambda x: {"total": tf.reduce_sum(x)}, x=X),
+        "reshape": _traced(lambda x: {"y": tf.reshape(x, [2])}, x=X),
+        "wait": _traced(
+            lambda x: {"y": tf.while_loop(lambda i: i < x[0], lambda i: [i + 1], [0], parallel_iterations=1)[0]},
+            x=steps,
+        ),
+    }
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
+
+
+X = tf.TensorSpec([None], tf.float32, "x")
+
+
+def _traced(function, **specs):
+    return tf.function(function).get_concrete_function(**specs)
+
+
+def floats(*values: float) -> np.ndarray:
+    """Return a float32 array [N]."""
+    return np.array(values, np.float32)

@@ -1,0 +1,109 @@
+"""What a server says of its models, whichever way it was asked."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import grpc
+import numpy as np
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis.get_model_metadata_pb2 import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    SignatureDefMap,
+)
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+
+from tfdrift.serving.monitoring import Monitoring
+from tfdrift.serving.refusal import Refusal, invalid
+from tfdrift.serving.versions import Serving, VersionedModel, not_found
+
+SIGNATURE_FIELD = "signature_def"
+
+
+class Inference:
+    """The models of a server; every method may be called from many threads at once.
+
+    Args:
+        models: each model by its name.
+        monitoring: counts and times the requests.
+    """
+
+    def __init__(self, models: Mapping[str, VersionedModel], monitoring: Monitoring) -> None:
+        self._models = models
+        self._monitoring = monitoring
+
+    def counted(self, name: str, entrypoint: str) -> AbstractContextManager:
+        """Return the context that counts and times a request by GRPC or REST, if there is a model of that name."""
+        # Names that clients make up would fill the memory with counters.
+        return self._monitoring.request(name, entrypoint) if name in self._models else nullcontext()
+
+    def serving(self, spec: ModelSpec) -> Serving:
+        """Return the version that answers a request.
+
+        Raises:
+            Refusal: it is not loaded, or was asked for by a label.
+        """
+        self._check(spec)
+        version = spec.version.value if spec.HasField("version") else None
+        if spec.name not in self._models:
+            raise not_found(spec.name, version)
+        return self._models[spec.name].serving(version)
+
+    def run(
+        self, name: str, serving: Serving, signature: SignatureDef, inputs: Mapping[str, np.ndarray], *wanted: str
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs of a signature, the wanted ones or all.
+
+        Raises:
+            Refusal: names, dtypes or shapes are not the signature's, or an op of the graph fails.
+        """
+        with self._monitoring.runtime(name):
+            return serving.model.run(signature, inputs, wanted)
+
+    def metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
+        """Return the signatures of a model.
+
+        Raises:
+            Refusal: the version is not loaded, or something else than the signatures was asked for.
+        """
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != SIGNATURE_FIELD:
+                raise invalid(f"Metadata field {field} is not supported")
+        version, model = self.serving(request.model_spec)
+        response = GetModelMetadataResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = version
+        response.metadata[SIGNATURE_FIELD].Pack(SignatureDefMap(signature_def=model.signatures))
+        return response
+
+    def status(self, request: GetModelStatusRequest) -> GetModelStatusResponse:
+        """Return the state of one version of a model, or of each, newest first.
+
+        Raises:
+            Refusal: there is no such version.
+        """
+        spec = request.model_spec
+        self._check(spec)
+        states = self._models[spec.name].states if spec.name in self._models else {}
+        if spec.HasField("version"):
+            version = spec.version.value
+            if version not in states:
+                raise Refusal(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {spec.name}")
+            states = {version: states[version]}
+        if not states:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        response = GetModelStatusResponse()
+        for version, (state, code, message) in sorted(states.items(), reverse=True):
+            status = response.model_version_status.add(version=version, state=state)
+            status.status.error_code = code.value[0]
+            status.status.error_message = message
+        return response
+
+    def _check(self, spec: ModelSpec) -> None:
+        if not spec.name:
+            raise invalid("Missing ModelSpec")
+        if spec.version_label:
+            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
