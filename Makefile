@@ -18,8 +18,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/tfdrift train method1 --out $(DEMO)
-	$(BIN)/tfdrift export $(DEMO)
+	PATH="$(CURDIR)/$(BIN):$$PATH" docs/demo.sh $(DEMO)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope
