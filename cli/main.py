@@ -10,10 +10,10 @@ import tfdrift
 from tfdrift.errors import TfdriftError
 
 COMMANDS = {
+    "cohort": ("cohort:cohort", "From DICOM folders to a cohort to train on."),
     "train": ("train:train", "Train a method and score it on held-out patients."),
     "evaluate": ("evaluate:evaluate", "Score a run on held-out patients, with uncertainty and a report."),
     "crossval": ("crossval:crossval", "Train and score a method on every fold in turn."),
-    "cohort": ("cohort:cohort", "Look into DICOM folders and turn contours into masks."),
     "reproduce": ("reproduce:reproduce", "Redraw the figures of the paper, training what they need."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
     "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),

@@ -8,10 +8,11 @@ from skimage.io import imread
 
 from tests.random_samples import make_samples
 from tfdrift.cohort.samples import split
-from tfdrift.config import train_config
+from tfdrift.config import train_config, write_config
 from tfdrift.errors import DataError
 from tfdrift.evaluation.heldout import evaluate_run, predict
-from tfdrift.training.run import load_predictor, train
+from tfdrift.training.checkpoint import Checkpoints
+from tfdrift.training.run import build_network, load_predictor
 
 SAMPLES = make_samples(count=90, size=8)
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 8, "levels": 5}
@@ -19,8 +20,11 @@ TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth":
 
 @pytest.fixture(scope="module", params=["method1", "method2", "direct"])
 def run_folder(request, tmp_path_factory):
+    """A run with its first weights, untrained, which are as good to be scored as any."""
     folder = tmp_path_factory.mktemp(request.param)
-    train(train_config(request.param, **TINY), folder, echo=lambda _: None, samples=SAMPLES)
+    config = train_config(request.param, **TINY)
+    Checkpoints(folder / "checkpoints", network=build_network(config)).save(config.steps)
+    write_config(folder / "config.json", config, data={"fingerprint": SAMPLES.fingerprint()})
     return folder
 
 

@@ -214,7 +214,8 @@ def residual_percent(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Tran
     onto = resample_image(moving, fixed, transform, interpolation="linear")
     tissue, seen = tissue_mask(fixed), coverage(moving, fixed, transform)
     gain = session_gain(fixed, onto, sitk.And(tissue, seen)).gain
-    head = sitk.GetArrayViewFromImage(sitk.And(distance_mm(tissue) <= _RIM_MM, seen)) > 0
+    near = sitk.And(distance_mm(tissue) <= _RIM_MM, seen)  # named, for the view does not keep the image alive
+    head = sitk.GetArrayViewFromImage(near) > 0
     brain = sitk.GetArrayViewFromImage(tissue) > 0
     first = sitk.GetArrayViewFromImage(fixed).astype(np.float64)
     second = sitk.GetArrayViewFromImage(onto).astype(np.float64)
