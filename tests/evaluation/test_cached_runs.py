@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.evaluation.outcomes import TINY
 from tests.random_samples import make_samples
 from tfdrift.cohort.dataset import example_seeds
+from tfdrift.config import TrainConfig
 from tfdrift.evaluation.cached_runs import CachedRuns
 from tfdrift.evaluation.experiments import Experiment, Run
 from tfdrift.training.run import load_predictor
@@ -85,6 +86,17 @@ def test_whatever_decides_the_weights_decides_the_folder(changed, tmp_path):
         return runs.folder_of(runs.configs(METHOD2, experiment())[0], SAMPLES)
 
     assert folder_of() != folder_of(**changed)
+
+
+def test_a_setting_that_comes_later_does_not_move_a_run_as_long_as_it_is_at_its_default(tmp_path):
+    later = dataclasses.make_dataclass(
+        "Later", [("new", str, dataclasses.field(default="as before"))], bases=(TrainConfig,), frozen=True, kw_only=True
+    )
+    runs = cached(tmp_path)
+    config = runs.configs(METHOD2, experiment())[0]
+    same = later(**dataclasses.asdict(config))
+    other = dataclasses.replace(same, new="otherwise")
+    assert runs.folder_of(same, SAMPLES) == runs.folder_of(config, SAMPLES) != runs.folder_of(other, SAMPLES)
 
 
 def test_other_data_have_another_folder(tmp_path):

@@ -116,8 +116,16 @@ class CachedRuns:
         return [dataclasses.replace(plain, fold=fold, **given) for fold in folds]
 
     def folder_of(self, config: TrainConfig, samples: Samples) -> Path:
-        """Return the folder of a run: readable, and another one for other weights."""
-        decides = {n: v for n, v in dataclasses.asdict(config).items() if n not in _DECIDES_NO_WEIGHTS}
+        """Return the folder of a run: readable, and another one for other weights.
+
+        Settings that are at their defaults do not enter the name, so that a version with one more setting finds the
+        runs of the one before. Should a default change, training refuses the folder.
+        """
+        decides = {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.name not in _DECIDES_NO_WEIGHTS and getattr(config, field.name) != field.default
+        }
         text = json.dumps([decides, samples.fingerprint()], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"

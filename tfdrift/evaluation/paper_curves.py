@@ -147,13 +147,15 @@ def draw_ranking(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
             panel.plot(skill["value"], place, "o", color=colour, markersize=4)
             if skill["value"] < LOWEST_SKILL:
                 words = f"◂ {skill['value']:.2f}"
-                panel.text(LOWEST_SKILL + 0.02, place, words, fontsize=7, va="center", color=colour, clip_on=True)
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+                panel.text(LOWEST_SKILL, place, words, fontsize=7, va="center", color=colour, bbox=box)
         panel.axvline(0, color="0.3", linewidth=1, linestyle="--")
-        panel.axvline(scores[0]["mean_drift"][name]["skill"]["value"], color="0.3", linewidth=1, linestyle=":")
+        mean_drift = scores[0]["mean_drift"][name]["skill"]["value"]
+        panel.axvline(mean_drift, color="0.3", linewidth=1, linestyle=":")
         panel.set_title("post image" if name == "post" else "drift", fontsize=10)
         panel.set_xlabel("skill (dashed: no change; dotted: mean drift)", fontsize=8)
         skills = [score["final"][name]["skill"] for score in scores]
-        low, high = min(skill["low"] for skill in skills), max(max(skill["high"] for skill in skills), 0.0)
+        low, high = min(skill["low"] for skill in skills), max(*(skill["high"] for skill in skills), mean_drift, 0.0)
         panel.set_xlim(max(low - 0.05, LOWEST_SKILL), high + 0.05)
         panel.set_ylim(len(scores) - 0.5, -0.5)
         panel.grid(alpha=0.25, axis="x")
