@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("train:train", "Train a method and score it on held-out patients."),
     "evaluate": ("evaluate:evaluate", "Score a run on held-out patients, with uncertainty and a report."),
     "crossval": ("crossval:crossval", "Train and score a method on every fold in turn."),
+    "reproduce": ("reproduce:reproduce", "Redraw the figures of the paper, training what they need."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
     "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),
     "serve": ("serve:serve", "Serve models over gRPC and REST as TF Serving does."),

@@ -48,6 +48,7 @@ _SETTINGS = [
         "drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM)
     ),
     click.option("--clip-x0/--no-clip-x0", default=None, help="Clip Method 2's estimate of the pre image to [0, 1]."),
+    _option("balance", "Weighted sum of the losses, or of their logarithms.", type=click.Choice(settings.BALANCES)),
     _option("recon_weight", "Weight of the reconstruction loss."),
     _option("drift_weight", "Weight of the drift loss."),
     _option("recon_ssim", "Share of SSIM in the reconstruction loss."),

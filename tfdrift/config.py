@@ -22,6 +22,7 @@ PREDICTIONS = ("eps", "x0", "v")
 PRECISIONS = ("float32", "mixed_bfloat16")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
 DRIFT_FROM = ("mean", "last")
+BALANCES = ("fixed", "uncertainty")
 PRESETS = ("default", "paper")
 
 
@@ -59,6 +60,7 @@ class TrainConfig:
     drift_from: str = "mean"
     clip_x0: bool = False
 
+    balance: str = "fixed"
     recon_weight: float = 1.0
     drift_weight: float = 3.0
     recon_ssim: float = 0.1
@@ -240,7 +242,7 @@ _PAPER: dict[str, Any] = {
 }  # fmt: skip
 _CHOICES = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM,
+    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "fold": (0, math.inf, "0 or more"),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
+from scipy import optimize, stats
 
 from tfdrift.config import METHODS
 from tfdrift.diffusion.schedule import make_schedule
@@ -17,7 +17,7 @@ from tfdrift.training.step import make_loss, make_optimizer, make_train_step, me
 SCHEDULE = make_schedule("linear", levels=5, noise_level=0.2)
 RNG = np.random.default_rng(0)
 PRE, POST, RECON, DRIFT = (tf.constant(RNG.random((6, 8, 8, 1), np.float32)) for _ in range(4))
-WEIGHTS = {"recon_weight": 1.0, "drift_weight": 3.0, "recon_ssim": 0.1, "drift_ssim": 0.2}
+WEIGHTS: dict[str, Any] = {"recon_weight": 1.0, "drift_weight": 3.0, "recon_ssim": 0.1, "drift_ssim": 0.2}
 
 
 class Recorder:
@@ -52,6 +52,36 @@ def test_adamw_has_the_numbers_of_the_paper():
     settings = make_optimizer(learning_rate=1e-4, weight_decay=1e-4).get_config()
     expected = {"learning_rate": 1e-4, "weight_decay": 1e-4, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
     assert {name: settings[name] for name in expected} == pytest.approx(expected)
+
+
+def balanced_loss(recon: tf.Tensor, drift: tf.Tensor, balance: str) -> tf.Tensor:
+    network: Any = Recorder(recon, drift)
+    options = {**WEIGHTS, "recon_ssim": 0.0, "drift_ssim": 0.0}
+    loss = make_loss(network, method="direct", schedule=SCHEDULE, prediction="eps", balance=balance, **options)
+    return loss(PRE, POST, tf.constant([0, 0], tf.int64))["loss"]
+
+
+def test_balance_by_uncertainty_is_its_gaussian_likelihood_at_the_best_variances():
+    """sum of w (L / v + log v), minimised over v by scipy, is sum of w (1 + log L)."""
+    losses = np.mean((RECON - POST).numpy() ** 2), np.mean((DRIFT - (POST - PRE)).numpy() ** 2)
+    best = optimize.minimize(
+        lambda log_v: np.sum([1, 3] * (losses * np.exp(-log_v) + log_v)), np.zeros(2), tol=1e-10
+    ).fun
+    assert float(balanced_loss(RECON, DRIFT, "uncertainty")) == pytest.approx(best - 4, abs=1e-5)
+
+
+def test_balance_by_uncertainty_does_not_mind_the_size_of_a_loss():
+    """With an error a hundred times as large, the gradient of the loss by the error's logarithm stays the same."""
+
+    def slope(balance: str, error: float) -> float:
+        log_error = tf.Variable(np.log(error), dtype=tf.float32)
+        with tf.GradientTape() as tape:
+            value = balanced_loss(POST + tf.exp(log_error), DRIFT, balance)
+        slopes: Any = tape.gradient(value, [log_error])
+        return float(slopes[0])
+
+    assert slope("uncertainty", 10.0) == pytest.approx(slope("uncertainty", 0.1), rel=1e-3)
+    assert slope("fixed", 10.0) == pytest.approx(1e4 * slope("fixed", 0.1), rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["method1", "method2"])

@@ -193,6 +193,7 @@ def _train(
         drift_weight=config.drift_weight,
         recon_ssim=config.recon_ssim,
         drift_ssim=config.drift_ssim,
+        balance=config.balance,
     )
     train_step = make_train_step(
         network,

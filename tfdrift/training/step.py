@@ -43,6 +43,7 @@ def make_loss(
     drift_weight: float,
     recon_ssim: float,
     drift_ssim: float,
+    balance: str = "fixed",
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]:
     """Return the training loss as a function of (pre, post, seed).
 
@@ -59,9 +60,14 @@ def make_loss(
         drift_weight: factor of the drift loss.
         recon_ssim: share of SSIM in the reconstruction loss.
         drift_ssim: share of SSIM in the drift loss.
+        balance: `fixed` is the weighted sum of the two losses, `uncertainty` that of their logarithms. Each task
+            has an unknown noise variance v in L / (2 v) + log(v) / 2; at its best, v = L, that is log(L) / 2 and a
+            constant. So neither loss outweighs the other by its size alone, and there is nothing to learn or to save.
 
-    Source: paper, eq. 3 and "Data augmentation, loss function and model training".
+    Source: paper, eq. 3 and "Data augmentation, loss function and model training"; Kendall, Gal and Cipolla (2018),
+        eq. 7, for the balance by uncertainty, minimised over v as in Kirchdorfer et al. (2024).
     """
+    scale = {"fixed": tf.identity, "uncertainty": tf.math.log}[balance]
 
     def loss(pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Metrics:
         count = tf.shape(pre)[0]
@@ -82,7 +88,7 @@ def make_loss(
             recon = image_loss(outputs["recon"], target, ssim_share=recon_ssim, data_range=IMAGE_RANGE)
         drift = image_loss(outputs["drift"], post - pre, ssim_share=drift_ssim, data_range=DRIFT_RANGE)
         return {
-            "loss": recon_weight * recon["loss"] + drift_weight * drift["loss"],
+            "loss": recon_weight * scale(recon["loss"]) + drift_weight * scale(drift["loss"]),
             **{f"recon_{name}": value for name, value in recon.items()},
             **{f"drift_{name}": value for name, value in drift.items()},
         }
