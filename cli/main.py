@@ -15,6 +15,7 @@ COMMANDS = {
     "crossval": ("crossval:crossval", "Train and score a method on every fold in turn."),
     "cohort": ("cohort:cohort", "Look into DICOM folders and turn contours into masks."),
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
+    "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),
     "serve": ("serve:serve", "Serve models over gRPC and REST as TF Serving does."),
 }
 """Name of each command: where it is, and the line `tfdrift --help` shows, so that help needs no module of a command."""

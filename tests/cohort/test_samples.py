@@ -69,6 +69,18 @@ def test_more_folds_than_patients_are_refused():
         assign_folds(["a", "b", "c"], [0.5] * 3, num_folds=5, seed=0)
 
 
+def test_ranges_are_those_of_the_pixels_and_of_the_signal_inside_the_gtv():
+    samples = make_samples(count=4)
+    pre, mask = np.zeros_like(samples.pre), np.zeros_like(samples.pre_mask)
+    mask[:, :2] = True
+    pre[:, :2], pre[:, 2:] = 0.5, 0.9  # signal outside the GTV must not count
+    pre[3, :2] = 0.7
+    pixel_mm = np.array([0.25, 0.5, 1.0, 0.75], np.float32)
+    ranges = dataclasses.replace(samples, pre=pre, pre_mask=mask, pixel_mm=pixel_mm).ranges()
+    assert ranges["pixel_mm"] == [0.25, 1.0]
+    assert ranges["mean_signal"] == pytest.approx([0.5, 0.7])
+
+
 def test_fingerprint_sees_every_field():
     samples = make_samples()
     changed = dataclasses.replace(samples, pixel_mm=samples.pixel_mm * 2)

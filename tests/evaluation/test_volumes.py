@@ -54,7 +54,7 @@ def test_a_dark_core_is_part_of_the_lesion():
 def test_units_do_not_matter(phantom):
     post, _, scale = phantom
     np.testing.assert_array_equal(
-        predicted_mask(np.float64(post[:8]), scale[:8]), predicted_mask(512.0 * post[:8], 512.0 * scale[:8])
+        predicted_mask(post[:8].astype(np.float64), scale[:8]), predicted_mask(512.0 * post[:8], 512.0 * scale[:8])
     )
 
 

@@ -82,6 +82,15 @@ class Samples:
         """Side S of the crops in pixels."""
         return self.pre.shape[1]
 
+    def ranges(self) -> dict[str, list[float]]:
+        """Return the lowest and highest `pixel_mm` and `mean_signal`, the mean of a pre crop inside its GTV, in [0, 1].
+
+        A model has seen nothing beyond them.
+        """
+        inside = np.maximum(self.pre_mask.sum(axis=(1, 2, 3)), 1)
+        seen = {"pixel_mm": self.pixel_mm, "mean_signal": np.sum(self.pre * self.pre_mask, axis=(1, 2, 3)) / inside}
+        return {name: [float(values.min()), float(values.max())] for name, values in seen.items()}
+
     def take(self, rows: np.ndarray) -> "Samples":
         """Return the samples at `rows` (bool [n] or int [m])."""
         return Samples(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})

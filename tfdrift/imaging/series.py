@@ -79,7 +79,7 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
     Raises:
         DataError: any of the above does not hold. The message names the file by number.
     """
-    files = _files_of(source)
+    files = files_of(source)
     slices = read_slices(files)
     if not slices:
         raise DataError("no file is a DICOM image; give the folder that holds the slices themselves")
@@ -147,7 +147,12 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
     )
 
 
-def _files_of(source: Path | Sequence[Path]) -> list[Path]:
+def files_of(source: Path | Sequence[Path]) -> list[Path]:
+    """Return the files that `read_series` reads, in the order that `Slice.file` counts them.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
     if not isinstance(source, Path):
         return sorted(source)
     try:

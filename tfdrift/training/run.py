@@ -64,7 +64,12 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     if samples is None:
         samples = _load(config)
     training, held_out = split(samples, config.fold)
-    data = {"fingerprint": samples.fingerprint(), "slices": len(training), "patients": len(set(training.patient))}
+    data = {
+        "fingerprint": samples.fingerprint(),
+        "slices": len(training),
+        "patients": len(set(training.patient)),
+        "ranges": training.ranges(),
+    }
     with _locked(folder):
         _refuse_other_run(folder, config, data)
         _train(config, folder, data, training, held_out, echo)

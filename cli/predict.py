@@ -1,0 +1,81 @@
+"""`tfdrift predict`: a patient's lesions at the second MRI, for a DICOM viewer and a colleague."""
+
+from pathlib import Path
+
+import click
+
+from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN
+from tfdrift.errors import UsageError
+
+from .quiet import start_tensorflow
+
+
+@click.command()
+@click.option("--model", type=click.Path(path_type=Path), help="Exported model: a version's folder, or the versions'.")
+@click.option("--server", metavar="HOST:PORT", help="gRPC address of a model server, instead of --model.")
+@click.option("--name", help="Name of the model on the server.")
+@click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
+@click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
+@click.option("--roi", help="Regular expression for the lesions' names.  [default: names of GTVs and metastases]")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
+@click.option("--samples", default=16, show_default=True, help="How often the second MRI is drawn, at least 2.")
+@click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
+def predict(
+    model: Path | None,
+    server: str | None,
+    name: str | None,
+    series_dir: Path,
+    rtstruct: Path,
+    roi: str | None,
+    out: Path,
+    samples: int,
+    seed: int,
+) -> None:
+    """Predict the second MRI of every lesion of a patient.
+
+    Writes OUT/report.html, OUT/prediction.json, OUT/nifti (predicted MRI, drift and its spread on the MRI's own grid)
+    and OUT/dicom (Parametric Maps of the drift and a Segmentation of the predicted GTVs, for a DICOM viewer). A server
+    is sent crops and seeds, and nothing that says whose they are.
+
+    \b
+    Example:
+      tfdrift predict --model saved_models/first --series MR_T1 --rtstruct RS.dcm --out prediction
+      tfdrift predict --server localhost:8500 --name first --series MR_T1 --rtstruct RS.dcm --out prediction
+    """
+    if (model is None) == (server is None):
+        raise UsageError("give either --model or --server")
+    if (server is None) != (name is None):
+        raise UsageError("--server and --name go together")
+    start_tensorflow()
+    from tfdrift.serving.models import LocalModel, ServedModel
+    from tfdrift.serving.predict import predict_patient, refuse_used
+
+    refuse_used(out)
+    answering = LocalModel(model) if model else ServedModel(server or "", name or "")
+    try:
+        document = predict_patient(
+            answering,
+            series_dir=series_dir,
+            rtstruct=rtstruct,
+            out=out,
+            roi=DEFAULT_ROI_PATTERN if roi is None else roi,
+            samples=samples,
+            seed=seed,
+        )
+    finally:
+        answering.close()
+    for line in document["skipped"]:
+        click.echo(f"warning: {line}", err=True)
+    for lesion in document["lesions"]:
+        for warning in lesion["warnings"]:
+            click.echo(f"warning: structure {lesion['structure']}: {warning}", err=True)
+        click.echo(_line(lesion))
+    click.echo(f"{'report':<24} {out / 'report.html'}")
+
+
+def _line(lesion: dict) -> str:
+    predicted = lesion["volume_predicted_mm3"]
+    return (
+        f"{lesion['name'][:24]:<24} {lesion['volume_now_mm3']:>9,.0f} mm3 now, {predicted['mean']:>9,.0f} predicted "
+        f"[{predicted['low']:,.0f}, {predicted['high']:,.0f}]"
+    )

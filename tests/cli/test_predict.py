@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from tests.command_line import exit_code
+from tests.serving.patients import noisy, write_formula, write_patient
+from tfdrift.serving.server import embedded_server
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A patient and a model."""
+    folder = tmp_path_factory.mktemp("predict")
+    write_patient(folder / "patient")
+    write_formula(folder / "models/chancy", noisy)
+    return folder
+
+
+def arguments(base, out, *source) -> list[str]:
+    patient = ["--series", str(base / "patient/MR"), "--rtstruct", str(base / "patient/RS.dcm"), "--samples", "2"]
+    return ["predict", *source, *patient, "--out", str(out)]
+
+
+def test_a_model_folder_gives_a_prediction(base, tmp_path, capsys):
+    assert exit_code(arguments(base, tmp_path / "out", "--model", str(base / "models/chancy"))) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("GTV 1 ")
+    assert f"report                   {tmp_path / 'out/report.html'}" in captured.out
+    assert "warning: structure 1: what the model was trained on is not known here" in captured.err
+    document = json.loads((tmp_path / "out/prediction.json").read_text())
+    assert f"{document['lesions'][0]['volume_now_mm3']:,.0f} mm3 now" in captured.out
+
+
+def test_a_server_gives_a_prediction(base, tmp_path):
+    with embedded_server({"chancy": base / "models/chancy"}) as server:
+        source = ("--server", f"127.0.0.1:{server.grpc_port}", "--name", "chancy")
+        assert exit_code(arguments(base, tmp_path / "out", *source)) == 0
+    assert json.loads((tmp_path / "out/prediction.json").read_text())["model"]["name"] == "chancy"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        ((), 2, "give either --model or --server"),
+        (("--model", "m", "--server", "localhost:1", "--name", "n"), 2, "give either --model or --server"),
+        (("--server", "localhost:1"), 2, "--server and --name go together"),
+        (("--model", "m", "--name", "n"), 2, "--server and --name go together"),
+        (("--model", "nowhere"), 3, "nowhere is no folder"),
+        (("--server", "127.0.0.1:1", "--name", "n"), 4, "no answer from a server on 127.0.0.1:1"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_one_line_and_nothing_is_written(base, tmp_path, capsys, source, code, said):
+    assert exit_code(arguments(base, tmp_path / "out", *source)) == code
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_matching_structure_ends_with_3_and_nothing_is_written(base, tmp_path, capsys):
+    source = ("--model", str(base / "models/chancy"), "--roi", "^nothing$")
+    assert exit_code(arguments(base, tmp_path / "out", *source)) == 3
+    assert "matches --roi '^nothing$'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_in_use_is_refused_before_anything_is_read(base, capsys):
+    assert exit_code(arguments(base, base / "patient", "--model", "nowhere")) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
