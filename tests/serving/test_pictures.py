@@ -15,7 +15,7 @@ UPRIGHT = ORIENTATIONS["axial"]
 def prediction():
     signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
     crops = crop_gtv(signal, ball(GRID), (2.0, 1.1, 0.9), SIZE)
-    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, crops.slices))
+    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, len(crops.slices)))
 
 
 def shown(axes) -> np.ndarray:

@@ -91,7 +91,7 @@ def test_a_calibration_of_the_same_settings_stands_in_the_model_and_its_card(run
     found = calibrate_for(run, tmp_path)
     version = push_run(run, tmp_path / "models/first", samples=1, calibration=tmp_path / "crossval").version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] == found
-    assert "They were\nmeasured on 39 patients" in (version / "assets.extra/model_card.md").read_text()
+    assert "measured on 39 patients" in (version / "assets.extra/model_card.md").read_text()
 
 
 @pytest.mark.usefixtures("without_server")

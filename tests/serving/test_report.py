@@ -44,7 +44,7 @@ def prediction():
     signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
     grid = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
     crops = crop_gtv(signal, ball(grid), (2.0, 1.1, 0.9), SIZE)
-    return predict_lesion(PythonModel(scaled), ball(grid), crops, sample_seeds(0, 1, 2, crops.slices))
+    return predict_lesion(PythonModel(scaled), ball(grid), crops, sample_seeds(0, 1, 2, len(crops.slices)))
 
 
 def build(prediction, document, card=None) -> str:

@@ -114,7 +114,11 @@ def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any]
             f"{folder} holds no calibration ({type(error).__name__}); give a folder that `tfdrift crossval` or "
             "`tfdrift evaluate` wrote; if it is an old one, give the same command again"
         ) from None
-    calibration, theirs = as_calibration(document, str(folder))
+    calibration = as_calibration(document, str(folder))
+    try:
+        theirs = TrainConfig(**calibration.settings)
+    except (TypeError, UsageError) as error:
+        raise _unreadable(str(folder), error) from None
     if calibration.fingerprint != facts["data"]["fingerprint"]:
         raise DataError(
             f"{folder} was calibrated on other data than the run was trained on; cross-validate on its data"
@@ -130,8 +134,8 @@ def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any]
     return calibration
 
 
-def as_calibration(document: Any, where: str) -> tuple[Calibration, TrainConfig]:
-    """Return the calibration that a JSON document describes, and its settings.
+def as_calibration(document: Any, where: str) -> Calibration:
+    """Return the calibration that a JSON document describes.
 
     Args:
         document: `dataclasses.asdict` of one, with None for a margin that is infinite.
@@ -151,9 +155,13 @@ def as_calibration(document: Any, where: str) -> tuple[Calibration, TrainConfig]
         margins = calibration.volume_margin, calibration.drift_margin
         if calibration.coverage != conformal.COVERAGE or not all(0 <= margin < math.inf for margin in margins):
             raise ValueError("margins")
-        return calibration, TrainConfig(**calibration.settings)
-    except (TypeError, ValueError, ArithmeticError, UsageError) as error:
-        raise DataError(f"{where} holds a calibration this version cannot read ({error!r}); make it again") from None
+        return calibration
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise _unreadable(where, error) from None
+
+
+def _unreadable(where: str, error: Exception) -> DataError:
+    return DataError(f"{where} holds a calibration this version cannot read ({error!r}); make it again")
 
 
 def _margin(outcomes: np.ndarray, truth: np.ndarray, patient: np.ndarray) -> float:

@@ -85,8 +85,8 @@ def _intervals(calibration: dict[str, Any] | None) -> str:
 
 These margins are the smallest that promise {promise:.0%} of a new patient's values, on average over patients. They were
 measured on {calibration["patients"]} patients, each predicted by a run with these settings that had not seen that
-patient, with {calibration["outcomes"]} samples of each slice. The promise holds for patients like those, and not exactly: their
-volumes were told from three slices of a lesion, and `tfdrift predict` counts the voxels of all."""
+patient, with {calibration["outcomes"]} samples of each slice. The promise holds for patients like those, and not
+exactly: their volumes were told from three slices of a lesion, and `tfdrift predict` counts the voxels of all."""
 
 
 def _scores(metrics: dict[str, Any] | None) -> str:

@@ -91,7 +91,7 @@ def predict_patient(
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, crops.slices))
+        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, len(crops.slices)))
         found = doubts(prediction, voxels.shape[1:], model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
     if not lesions:
