@@ -62,6 +62,19 @@ def test_volumes_stand_on_one_axis_that_begins_at_zero(prediction):
         assert volume < axes.get_xlim()[1]
 
 
+def test_a_calibrated_interval_is_drawn_beside_the_raw_one(prediction):
+    calibrated = (0.1 * prediction.volume_mm3, 3 * prediction.volume_mm3)
+    (axes,) = draw_volumes(prediction, calibrated).axes
+    drawn = {tuple(np.asarray(line.get_xdata()).tolist()) for line in axes.lines}
+    assert {calibrated, prediction.interval_mm3} <= drawn
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "each sample",
+        "mean and raw 90%",
+        "calibrated 90%",
+    ]
+    assert axes.get_xlim()[1] > calibrated[1]
+
+
 @pytest.mark.parametrize(
     ("name", "letters"),
     [("axial", "RLAP"), ("coronal", "RLHF"), ("sagittal", "APHF")],
