@@ -98,9 +98,10 @@ def _note(calibration: Mapping[str, Any] | None, samples: int) -> str:
         f"The interval is calibrated on {calibration['patients']} patients, each predicted by a run with the model's "
         "settings that had not seen that patient: the raw interval of the samples is widened at both ends by "
         f"{calibration['volume_margin']:.1%} of the volume now, which was measured with {calibration['outcomes']} "
-        f"samples{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This is "
-        "not exact: it was measured on volumes told from three slices of a lesion, and here the voxels of all its slices "
-        "are counted. Undecided means that 80% of the volume now lies inside the interval, whatever the samples say."
+        f"samples{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This "
+        "is not exact: it was measured on volumes told from three slices of a lesion, and here the voxels of all its "
+        "slices are counted. Undecided means that 80% of the volume now lies inside the interval, whatever the "
+        "samples say."
     )
 
 
