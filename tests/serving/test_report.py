@@ -116,7 +116,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page):
         "1,200", "900", "600 – 1,250", "−25%", "undecided", "25% of samples",
         "90% interval 600 to 1,250 mm³, calibrated on 39 patients (samples alone: between 850 and 1,000)",
         "Undecided: the interval holds 80% of the volume now; 25% of the samples are below it",
-        "the 90% interval of a pixel is ±141, calibrated (raw ±41) on average",
+        "the 90% interval of a pixel's drift is ±141 on average, calibrated (raw ±41)",
         "widened at both ends by 20.8% of the volume now, which was measured with 16 samples. So",
         "This is not exact: it was measured on volumes told from three slices",
         "m, version 7", "ab" * 32, "16, seed 3",
@@ -140,7 +140,7 @@ def test_without_calibration_nothing_on_the_page_claims_one(prediction):
     text = Page(build(prediction, make_document(calibration=None, lesions=[raw]))).text
     assert "The interval is raw, the spread of the samples: no calibration came with the model" in text
     assert "90% of the samples between 850 and 1,000 mm³, and 25% of them below 80% of the volume now" in text
-    assert "the 90% interval of a pixel is ±41, raw on average" in text
+    assert "the 90% interval of a pixel's drift is ±41 on average, raw" in text
     assert not re.search("ndecided|calibrated", text)
 
 

@@ -121,10 +121,11 @@ def _of_the_volume(lesion: Mapping[str, Any], calibration: Mapping[str, Any] | N
 def _of_the_drift(lesion: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
     drift = lesion["drift_in_gtv_scanner_units"]
     raw = f"±{drift['raw_interval_half_width']:,.0f}"
-    interval = f"{raw}, raw" if calibration is None else f"±{drift['interval_half_width']:,.0f}, calibrated (raw {raw})"
+    calibrated = f"±{drift['interval_half_width']:,.0f} on average, calibrated (raw {raw})"
     return (
         f"Inside the contour the mean drift is {drift['mean']:+,.0f} scanner units ({drift['lowest']:+,.0f} to "
-        f"{drift['highest']:+,.0f}); the 90% interval of a pixel is {interval} on average."
+        f"{drift['highest']:+,.0f}); the 90% interval of a pixel's drift is "
+        f"{f'{raw} on average, raw' if calibration is None else calibrated}."
     )
 
 
