@@ -18,9 +18,23 @@ MODELS = Path("saved_models")
 )
 @click.option("--ensemble", default=16, show_default=True, help="Samples of the signature `ensemble`.")
 @click.option("--tolerance", default=0.02, show_default=True, help="Skill that may be lost to the version served now.")
+@click.option(
+    "--calibration",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="What `tfdrift crossval` or `evaluate` wrote for these settings: widens the intervals of `tfdrift predict`.",
+)
 @click.option("--force", is_flag=True, help="Push a model that is not blessed; this is recorded beside it.")
 @click.option("--list", "list_only", is_flag=True, help="Show the versions, their blessing and their scores.")
-def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, force: bool, list_only: bool) -> None:
+def export(
+    run: Path | None,
+    to: Path | None,
+    ensemble: int,
+    tolerance: float,
+    calibration: Path | None,
+    force: bool,
+    list_only: bool,
+) -> None:
     """Write RUN as a new version of a SavedModel that TF Serving takes as it is.
 
     The graph holds the normalisation and the whole sampler; whoever loads it needs nothing of tfdrift. The version
@@ -31,7 +45,7 @@ def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, f
     \b
     Example:
       tfdrift export runs/first
-      tfdrift export runs/first --to saved_models/method1
+      tfdrift export runs/first --to saved_models/method1 --calibration crossval/method1
       tfdrift export --list
     """
     if list_only:
@@ -42,10 +56,12 @@ def export(run: Path | None, to: Path | None, ensemble: int, tolerance: float, f
     start_tensorflow()
     from tfdrift.serving.push import push_run
 
-    pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force)
+    pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force, calibration=calibration)
     click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
     for check in pushed.checks:
         click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")
+    found = calibration or "none; intervals of predictions will be far too narrow, see --calibration"
+    click.echo(f"calibration      {found}")
     click.echo(f"SavedModel       {pushed.version}")
     click.echo(f"look inside      saved_model_cli show --dir {pushed.version} --all")
 

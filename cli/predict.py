@@ -70,6 +70,11 @@ def predict(
         for warning in lesion["warnings"]:
             click.echo(f"warning: structure {lesion['structure']}: {warning}", err=True)
         click.echo(_line(lesion))
+    known = document["calibration"]
+    click.echo(
+        f"{'90% intervals':<24} "
+        + (f"calibrated on {known['patients']} patients" if known else "not calibrated: far too narrow")
+    )
     click.echo(f"{'report':<24} {out / 'report.html'}")
 
 

@@ -24,6 +24,8 @@ DIGIT_CHANGES = ("mix", "grow", "shrink")
 DRIFT_FROM = ("mean", "last")
 BALANCES = ("fixed", "uncertainty")
 PRESETS = ("default", "paper")
+NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
+"""Settings that the weights at a given step do not depend on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -207,10 +209,11 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps; nor do
     paths: whether the data are the same is told by their fingerprint.
     """
-    free = {"steps", "log_every", "validate_every", "checkpoint_every"}
     mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
     return [
-        f"{name}: {mine[name]}, not {other[name]}" for name in mine if name not in free and mine[name] != other[name]
+        f"{name}: {mine[name]}, not {other[name]}"
+        for name in mine
+        if name not in NOT_DECIDING and mine[name] != other[name]
     ]
 
 

@@ -30,6 +30,7 @@ def test_a_run_becomes_a_version_and_is_listed(run, tmp_path, capsys, monkeypatc
     output = capsys.readouterr().out
     assert f"SavedModel       {version.relative_to(tmp_path)}" in output
     assert "blessing         BLESSED" in output
+    assert "calibration      none; intervals of predictions will be far too narrow" in output
     assert "passed           skill over copy 0.500 [0.250, 0.750]" in output
     assert (version / "saved_model.pb").is_file()
     tables = []
@@ -50,6 +51,16 @@ def test_a_run_that_is_not_blessed_ends_with_1_and_names_the_threshold(run, tmp_
     output = capsys.readouterr().out
     assert "blessing         FORCED" in output
     assert "not passed       skill over copy 0.500 [-0.250, 0.750]" in output
+
+
+def test_a_folder_without_calibration_ends_with_3_and_nothing_is_written(run, tmp_path, capsys):
+    score(run, 0.25)  # a run folder has scores, but no calibration
+    source = ["--calibration", str(run), "--to", str(tmp_path / "models/first")]
+    assert exit_code(["export", str(run), *source]) == 3
+    error = capsys.readouterr().err
+    assert "holds no calibration" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_neither_run_nor_list_ends_with_2(capsys):

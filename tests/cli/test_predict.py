@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.command_line import exit_code
-from tests.serving.patients import noisy, write_formula, write_patient
+from tests.serving.patients import CALIBRATION, noisy, write_formula, write_patient
 from tfdrift.serving.server import embedded_server
 
 
@@ -25,10 +25,17 @@ def test_a_model_folder_gives_a_prediction(base, tmp_path, capsys):
     assert exit_code(arguments(base, tmp_path / "out", "--model", str(base / "models/chancy"))) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("GTV 1 ")
+    assert "90% intervals            not calibrated: far too narrow" in captured.out
     assert f"report                   {tmp_path / 'out/report.html'}" in captured.out
     assert "warning: structure 1: what the model was trained on is not known here" in captured.err
     document = json.loads((tmp_path / "out/prediction.json").read_text())
     assert f"{document['lesions'][0]['volume_now_mm3']:,.0f} mm3 now" in captured.out
+
+
+def test_a_calibrated_model_says_on_how_many_patients(base, tmp_path, capsys):
+    model = write_formula(tmp_path / "models/calibrated", noisy, calibration=CALIBRATION)
+    assert exit_code(arguments(base, tmp_path / "out", "--model", str(model))) == 0
+    assert "90% intervals            calibrated on 39 patients" in capsys.readouterr().out
 
 
 def test_a_server_gives_a_prediction(base, tmp_path):

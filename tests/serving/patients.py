@@ -99,12 +99,21 @@ def write_formula(
 class PythonModel:
     """A model whose `post` and `drift` are a NumPy formula of image and seed, for what needs no TensorFlow."""
 
-    def __init__(self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE) -> None:
+    def __init__(
+        self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE, **facts
+    ) -> None:
         self._formula = formula
-        self.about = About(name="formula", version=None, image_size=size, sha256=None, facts={}, card=None)
+        self.about = About(name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None)
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         return self._formula(image, seed)
+
+
+CALIBRATION = {
+    "coverage": 0.9, "volume_margin": 0.25, "drift_margin": 0.125, "patients": 39, "outcomes": 16, "runs": 1, "step": 3,
+    "fingerprint": "abc", "settings": {"method": "method1"},
+}  # fmt: skip
+"""What `tfdrift export` writes beside a model that was calibrated, made up."""
 
 
 def same(image: np.ndarray, _seed: np.ndarray) -> dict[str, np.ndarray]:

@@ -111,6 +111,7 @@ def test_config_says_what_the_model_is_without_the_users_paths(exported, method)
         "scaling": "each image is divided by its own largest signal, and the answer multiplied by it",
         "samples": 1 if method == "direct" else 16,
         "metrics": None,
+        "calibration": None,
         "schedule": {"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
     }
     assert config.mnist_file is not None

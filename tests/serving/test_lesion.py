@@ -18,7 +18,7 @@ SIGNAL = np.random.default_rng(0).uniform(400, 900, (11, 28, 30)).astype(np.floa
 def predict(formula, gtv=None, signal=SIGNAL, samples=4):
     gtv = ball(GRID) if gtv is None else gtv
     crops = crop_gtv(signal, gtv, SPACING_MM, SIZE)
-    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, samples, crops.slices))
+    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, samples, len(crops.slices)))
 
 
 def test_crops_are_those_of_the_training():
@@ -54,17 +54,25 @@ def test_a_slice_without_signal_is_refused():
 
 
 def test_seeds_are_those_that_are_documented():
-    seeds = sample_seeds(3, 7, 2, [40, 41])
-    assert seeds[1, 0].tolist() == np.random.SeedSequence([3, 7, 1, 40]).generate_state(2).tolist()
+    seeds = sample_seeds(3, 7, 2, 2)
+    assert seeds[1, 0].tolist() == np.random.SeedSequence([3, 7, 1]).generate_state(2).tolist()
 
 
-def test_no_two_samples_slices_structures_or_runs_share_a_seed():
-    pairs = [sample_seeds(seed, roi, 8, list(range(20))).reshape(-1, 2) for seed in (0, 1) for roi in (1, 2)]
-    assert len(np.unique(np.concatenate(pairs), axis=0)) == 4 * 8 * 20
+def test_no_two_samples_structures_or_runs_share_a_seed():
+    pairs = [sample_seeds(seed, roi, 50, 1).reshape(-1, 2) for seed in (0, 1) for roi in (1, 2)]
+    assert len(np.unique(np.concatenate(pairs), axis=0)) == 4 * 50
+
+
+def test_the_slices_of_a_sample_share_its_noise_and_so_its_error_does_not_cancel():
+    """Each sample scales a slice by its seed: alike on all slices, the drift's sum spreads as the factors do."""
+    prediction = predict(scaled, samples=20)
+    drift = prediction.drift.sum(axis=(1, 2, 3)) / prediction.crops.image.sum()
+    factors = factor_of(sample_seeds(0, 1, 20, 1)[:, 0])
+    np.testing.assert_allclose(drift, factors - 1, rtol=1e-4, atol=1e-5)
 
 
 def test_more_samples_begin_with_the_same_ones():
-    np.testing.assert_array_equal(sample_seeds(0, 1, 9, [4, 5])[:3], sample_seeds(0, 1, 3, [4, 5]))
+    np.testing.assert_array_equal(sample_seeds(0, 1, 9, 2)[:3], sample_seeds(0, 1, 3, 2))
 
 
 def test_no_change_keeps_the_volume():
@@ -78,7 +86,7 @@ def test_no_change_keeps_the_volume():
 def test_mean_and_variance_are_those_of_the_samples():
     signal = np.full_like(SIGNAL, 800.0)
     prediction = predict(scaled, signal=signal, samples=6)
-    factors = factor_of(sample_seeds(0, 1, 6, prediction.crops.slices))
+    factors = factor_of(sample_seeds(0, 1, 6, len(prediction.crops.slices)))
     for slice_number, inside in enumerate(prediction.gtv):
         inner = ndimage.binary_erosion(inside, iterations=2)
         changes = 800.0 * (factors[:, slice_number] - 1)
@@ -139,6 +147,18 @@ def test_a_lesion_at_any_edge_of_its_crop_is_noticed(place):
     masks = prediction.sample_masks.copy()
     masks[(1, 2, *place)] = True
     assert dataclasses.replace(prediction, sample_masks=masks).touches_edge == 1 / 4
+
+
+def test_half_the_width_of_the_drifts_interval_is_over_the_pixels_of_the_gtv_alone():
+    prediction = predict(same)
+    gtv = prediction.crops.gtv
+    width = np.where(gtv, np.random.default_rng(1).random(gtv.shape), 1e6)
+    ramp = np.linspace(-0.5, 0.5, 101)[:, None, None, None] * width  # its 5% and 95% quantile are 0.9 widths apart
+    prediction = dataclasses.replace(prediction, drift=ramp)
+    assert prediction.drift_half_width() == pytest.approx(0.45 * width[gtv].mean())
+    pixels = gtv.sum(axis=(1, 2))
+    out = 0.25 * np.sum(pixels * prediction.crops.scale) / pixels.sum()
+    assert prediction.drift_half_width(0.25) - prediction.drift_half_width() == pytest.approx(out)
 
 
 def test_drift_statistics_are_over_the_gtv_alone():

@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from tfdrift.config import METHODS
-from tfdrift.serving.model_card import NOT_SCORED, model_card
+from tfdrift.serving.model_card import NOT_CALIBRATED, NOT_SCORED, model_card
 
 DOCUMENT = {
     "tfdrift": "0.2",
@@ -12,6 +12,9 @@ DOCUMENT = {
     "step": 1500,
     "samples": 16,
     "train": {"method": "method1", "data": "cohort", "image_size": 32},
+    "calibration": {
+        "coverage": 0.9, "volume_margin": 0.2134, "drift_margin": 0.0871, "patients": 39, "outcomes": 24,
+    },
     "metrics": {
         "fold": 2, "patients": 8, "lesions": 11, "slices": 33, "ssim": 0.912, "copy": {"skill": 0.0, "ssim": 0.5},
         "skill": {"value": 0.43, "low": 0.21, "high": 0.65},
@@ -37,6 +40,10 @@ def card(**changes) -> str:
         "| copy: the second MRI looks like the first | 0 | 0.500 |",
         "## Limits",
         "not a calibrated uncertainty",
+        "a lesion's volume by 0.213 of the volume now, those of a pixel's drift by 0.087 of the largest signal",
+        "measured on 39 patients",
+        "with 24 samples of each slice",
+        "The promise holds for patients like those, and not exactly",
         "tfdrift 0.2, trained with tfdrift 0.1",
     ],
 )
@@ -46,6 +53,11 @@ def test_card_says(said):
 
 def test_a_model_without_scores_says_so():
     assert NOT_SCORED in card(metrics=None)
+
+
+def test_a_model_without_calibration_says_that_its_intervals_are_too_narrow():
+    assert NOT_CALIBRATED in card(calibration=None)
+    assert NOT_CALIBRATED not in card()
 
 
 @pytest.mark.parametrize("data", ["phantom", "mnist"])

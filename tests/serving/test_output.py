@@ -17,7 +17,7 @@ SIGNAL = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.floa
 def make_lesion(number: int, **place) -> Lesion:
     gtv = ball(GRID, **place)
     crops = crop_gtv(SIGNAL, gtv, (2.0, 1.1, 0.9), SIZE)
-    prediction = predict_lesion(PythonModel(scaled), gtv, crops, sample_seeds(0, number, 3, crops.slices))
+    prediction = predict_lesion(PythonModel(scaled), gtv, crops, sample_seeds(0, number, 3, len(crops.slices)))
     return Lesion(Roi(number=number, name="GTV", contours_mm=()), "GTV", prediction, [])
 
 

@@ -15,7 +15,7 @@ UPRIGHT = ORIENTATIONS["axial"]
 def prediction():
     signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
     crops = crop_gtv(signal, ball(GRID), (2.0, 1.1, 0.9), SIZE)
-    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, crops.slices))
+    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, len(crops.slices)))
 
 
 def shown(axes) -> np.ndarray:
@@ -60,6 +60,19 @@ def test_volumes_stand_on_one_axis_that_begins_at_zero(prediction):
     for volume in (prediction.volume_mm3, *prediction.sample_volumes_mm3, *prediction.interval_mm3):
         assert np.isclose(drawn, volume).any()
         assert volume < axes.get_xlim()[1]
+
+
+def test_a_calibrated_interval_is_drawn_beside_the_raw_one(prediction):
+    calibrated = (0.1 * prediction.volume_mm3, 3 * prediction.volume_mm3)
+    (axes,) = draw_volumes(prediction, calibrated).axes
+    drawn = {tuple(np.asarray(line.get_xdata()).tolist()) for line in axes.lines}
+    assert {calibrated, prediction.interval_mm3} <= drawn
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "each sample",
+        "mean and raw 90%",
+        "calibrated 90%",
+    ]
+    assert axes.get_xlim()[1] > calibrated[1]
 
 
 @pytest.mark.parametrize(

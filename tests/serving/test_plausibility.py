@@ -17,7 +17,7 @@ KNOWN = {"data": {"ranges": {"pixel_mm": [0.2, 2.0], "mean_signal": [0.5, 0.95]}
 def predict(formula=scaled, gtv=None, signal=SIGNAL, spacing_mm=(2.0, 1.1, 0.9), size=SIZE):
     gtv = ball(GRID) if gtv is None else gtv
     crops = crop_gtv(signal, gtv, spacing_mm, size)
-    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, 4, crops.slices))
+    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, 4, len(crops.slices)))
 
 
 def ranges(**changed):

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write
 from tests.serving.patients import (
+    CALIBRATION,
     LEFT,
     MIDDLE,
     ORIENTATIONS,
@@ -35,7 +36,7 @@ from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.structures import Roi
 from tfdrift.serving import predict
 from tfdrift.serving.models import LocalModel, ServedModel
-from tfdrift.serving.predict import predict_patient, public_label
+from tfdrift.serving.predict import decide_below, predict_patient, public_label
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -190,6 +191,60 @@ def test_volume_now_is_that_of_the_contours(tmp_path):
 
 
 @pytest.mark.usefixtures("without_report")
+def test_a_calibration_widens_the_intervals_and_leaves_the_samples_alone(tmp_path):
+    patient = write_patient(tmp_path)
+    raw = run(patient, tmp_path / "raw")
+    calibrated = run(patient, tmp_path / "calibrated", PythonModel(scaled, calibration=CALIBRATION))
+    (before,), (after,) = raw["lesions"], calibrated["lesions"]
+    now, was, widened = before["volume_now_mm3"], before["volume_predicted_mm3"], after["volume_predicted_mm3"]
+    assert (was["low"], was["high"]) == (was["raw_low"], was["raw_high"]) == (widened["raw_low"], widened["raw_high"])
+    assert widened["low"] == pytest.approx(was["low"] - 0.25 * now)
+    assert widened["high"] == pytest.approx(was["high"] + 0.25 * now)
+    assert (widened["mean"], widened["samples"]) == (was["mean"], was["samples"])
+    drift, wider = before["drift_in_gtv_scanner_units"], after["drift_in_gtv_scanner_units"]
+    assert drift["interval_half_width"] == drift["raw_interval_half_width"] == wider["raw_interval_half_width"]
+    # The largest signal of a slice is at most that of the ramp 6 mm to the left, and at least the middle's.
+    assert 0.125 * MIDDLE < wider["interval_half_width"] - drift["interval_half_width"] < 0.125 * (MIDDLE + 6 * PER_MM)
+    for file in ("drift_mean", "drift_std"):
+        names = (tmp_path / f"{folder}/nifti/{file}.nii.gz" for folder in ("raw", "calibrated"))
+        assert len({name.read_bytes() for name in names}) == 1
+
+
+@pytest.mark.usefixtures("without_report")
+def test_the_document_says_whether_it_is_calibrated_and_on_how_many(tmp_path):
+    patient = write_patient(tmp_path)
+    raw = run(patient, tmp_path / "raw")
+    assert (raw["calibration"], raw["lesions"][0]["below_80_percent"]) == (None, None)
+    calibrated = run(patient, tmp_path / "calibrated", PythonModel(same, calibration=CALIBRATION))
+    assert calibrated["calibration"] == {
+        "coverage": 0.9, "volume_margin": 0.25, "drift_margin": 0.125, "patients": 39, "outcomes": 16,
+    }  # fmt: skip
+    (lesion,) = calibrated["lesions"]  # nothing changes, give or take a quarter: 80% of now is within
+    assert (lesion["share_of_samples_below_80_percent"], lesion["below_80_percent"]) == (0.0, "undecided")
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_calibrated_interval_ends_at_zero(tmp_path):
+    wide = PythonModel(same, calibration={**CALIBRATION, "volume_margin": 1.5})
+    (lesion,) = run(write_patient(tmp_path), tmp_path / "out", wide)["lesions"]
+    assert lesion["volume_predicted_mm3"]["low"] == 0.0
+
+
+def test_a_damaged_calibration_is_refused(tmp_path):
+    damaged = PythonModel(same, calibration={"volume_margin": 0.2})
+    refuse(DataError, "the model formula holds a calibration this version cannot read", tmp_path,
+           write_patient(tmp_path), model=damaged)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "decided"),
+    [(0, 799.9, "yes"), (0, 800, "undecided"), (799.9, 2000, "undecided"), (800, 800, "no"), (900, 2000, "no")],
+)
+def test_an_interval_decides_only_where_80_percent_is_not_in_it(low, high, decided):
+    assert decide_below(1000.0, low, high) == decided
+
+
+@pytest.mark.usefixtures("without_report")
 def test_lesions_whose_crops_overlap_add_up(tmp_path):
     patient = write_patient(tmp_path, lesions=TWO)
     for name, roi in (("both", "GTV"), ("one", "GTV 1"), ("two", "GTV 2")):
@@ -229,6 +284,7 @@ def test_a_server_gives_the_prediction_of_the_version_on_disk(tmp_path):
         lesion.pop("warnings")
     assert theirs["lesions"] == ours["lesions"]
     assert (theirs["model"]["name"], theirs["model"]["version"]) == ("chancy", 7)
+    assert theirs["calibration"] is None
 
 
 @pytest.mark.usefixtures("without_report")

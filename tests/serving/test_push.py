@@ -1,5 +1,6 @@
 """A run becomes a version that is served only if it deserves it, as a whole or not at all."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -13,10 +14,13 @@ import pytest
 
 from tests.random_samples import make_samples
 from tests.serving.conftest import METRICS, SIZE
+from tfdrift.config import read_config
 from tfdrift.errors import DataError, NotBlessedError, ResourceError, UsageError
+from tfdrift.evaluation.calibration import Calibration
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.serving import push
 from tfdrift.serving.canary import try_on_server
+from tfdrift.serving.model_card import NOT_CALIBRATED
 from tfdrift.serving.model_folder import read_version, versions
 from tfdrift.serving.push import push_run
 from tfdrift.serving.server_configs import read_models_config
@@ -80,6 +84,44 @@ def test_force_pushes_it_and_is_recorded(run, tmp_path):
     record = blessing(push_run(run, tmp_path / "models/first", samples=1, force=True).version)
     assert (record["blessed"], record["forced"]) == (False, True)
     assert [check["name"] for check in record["checks"] if not check["passed"]] == ["above copy"]
+
+
+@pytest.mark.usefixtures("without_server")
+def test_a_calibration_of_the_same_settings_stands_in_the_model_and_its_card(run, tmp_path):
+    found = calibrate_for(run, tmp_path)
+    version = push_run(run, tmp_path / "models/first", samples=1, calibration=tmp_path / "crossval").version
+    assert json.loads((version / "assets/config.json").read_text())["calibration"] == found
+    assert "measured on 39 patients" in (version / "assets.extra/model_card.md").read_text()
+
+
+@pytest.mark.usefixtures("without_server")
+def test_without_it_the_model_has_none_and_its_card_says_so(run, tmp_path):
+    version = push_run(run, tmp_path / "models/first", samples=1).version
+    assert json.loads((version / "assets/config.json").read_text())["calibration"] is None
+    assert NOT_CALIBRATED in (version / "assets.extra/model_card.md").read_text()
+
+
+def test_a_calibration_of_other_settings_is_refused_before_anything_is_written(run, tmp_path):
+    calibrate_for(run, tmp_path, noise_level=0.5)
+    with pytest.raises(DataError, match=r"noise_level: 0\.5, not 0\.2"):
+        push_run(run, tmp_path / "models/first", calibration=tmp_path / "crossval")
+    assert not (tmp_path / "models").exists()
+
+
+def calibrate_for(run: Path, folder: Path, **changed: float) -> dict[str, Any]:
+    """Write what a cross-validation of the run's settings would, but for those changed; return its calibration."""
+    config, facts = read_config(run / "config.json")
+    settings = {**dataclasses.asdict(config.without_paths()), **changed}
+    found = dataclasses.asdict(
+        Calibration(
+            coverage=0.9, volume_margin=0.25, drift_margin=0.125, patients=39, outcomes=16, runs=1, step=2,
+            fingerprint=facts["data"]["fingerprint"],
+            settings={name: settings[name] for name in settings if name not in ("fold", "seed", "steps")},
+        )
+    )  # fmt: skip
+    (folder / "crossval").mkdir()
+    (folder / "crossval/metrics.json").write_text(json.dumps({"calibration": found}))
+    return found
 
 
 @pytest.mark.usefixtures("without_server")

@@ -43,6 +43,7 @@ class Answers:
         mean_drift: float32 [n, S, S, 1], post by the mean drift of the patients the run was trained on.
         exponent: float64 [n], `fit_exponent` of those patients.
         cut: float64 [n], `fit_cut` of those patients.
+        members: runs that share the outcomes of a slice; more than 1 for an ensemble.
     """
 
     label: str
@@ -61,6 +62,7 @@ class Answers:
     mean_drift: np.ndarray
     exponent: np.ndarray
     cut: np.ndarray
+    members: int = 1
 
 
 def load_shared_samples(folders: Sequence[Path], samples: Samples | None = None) -> Samples:
@@ -117,6 +119,7 @@ def answer(folders: Sequence[Path], samples: Samples, *, count: int) -> Answers:
     return dataclasses.replace(
         first,
         label=f"{first.label}, {len(parts)} runs",
+        members=len(parts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
         **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
     )

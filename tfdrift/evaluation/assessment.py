@@ -1,5 +1,6 @@
 """The document of an evaluation: every score of a method beside the baselines and beside other methods."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
+from tfdrift.evaluation.calibration import calibrate
 from tfdrift.evaluation.comparison import Comparison, compare, sentence
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.response import lesions_of
@@ -89,6 +91,7 @@ def assess(ours: Answers, others: Sequence[Answers] = (), *, attainable: dict[st
         "attainable": attainable,
         "methods": methods,
         "comparisons": [as_document(comparison) for comparison in comparisons],
+        "calibration": dataclasses.asdict(calibrate(ours)),
     }
     return Assessment(
         metrics=plain(metrics),

@@ -1,7 +1,8 @@
 """A trained run as a version of a served model: `saved_models/<name>/<version>/`.
 
 saved_model.pb  variables/                    signatures and weights
-assets/config.json                            settings, schedule, scaling, data fingerprint, step, versions, scores
+assets/config.json                            settings, schedule, scaling, data fingerprint, step, versions, scores,
+                                              calibration
 assets.extra/model_card.md                    the same for people
 assets.extra/tf_serving_warmup_requests       what a server asks itself when it loads the version
 """
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DataError, ResourceError
+from tfdrift.evaluation.calibration import Calibration, read_calibration
 from tfdrift.model.predictor import Predictor
 from tfdrift.serving.model_card import model_card
 from tfdrift.serving.model_folder import CONFIG_FILE, default_target, versions
@@ -32,26 +34,31 @@ EMBEDDED_DATA = ("phantom", "mnist")
 SCORES = ("fold", "patients", "lesions", "slices", "skill", "drift_skill", "ssim", "copy", "mean_drift")
 
 
-def export_run(run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES) -> Path:
+def export_run(
+    run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES, calibration: Path | None = None
+) -> Path:
     """Write the newest weights of a run as a new version of a served model, good or not; see `serving.push`.
 
     Args:
         run_folder: what `tfdrift train` wrote.
         to: folder of the model's versions; None is `saved_models/<name of the run folder>`.
         samples: number of samples of the signature `ensemble`.
+        calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
 
     Returns:
         The version's folder.
 
     Raises:
-        DataError: the folder is no run, holds no checkpoint, or its graph is not one that a server may run.
+        DataError: the folder is no run, holds no checkpoint, its graph is not one that a server may run, or the
+            calibration is none of this run.
         ResourceError: the target cannot be written, or another export writes to it.
     """
     config, facts, predictor = load_run(run_folder)
     metrics = read_metrics(run_folder, facts["step"])
+    found = None if calibration is None else read_calibration(calibration, config, facts)
 
     def write(folder: Path) -> None:
-        write_model(folder, config, facts, predictor, samples=samples, metrics=metrics)
+        write_model(folder, config, facts, predictor, samples=samples, metrics=metrics, calibration=found)
 
     return publish(default_target(run_folder) if to is None else to, write)
 
@@ -92,6 +99,7 @@ def write_model(
     *,
     samples: int = DEFAULT_SAMPLES,
     metrics: dict[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Write the SavedModel of a predictor and what it says of itself.
 
@@ -102,6 +110,7 @@ def write_model(
         predictor: around the trained network.
         samples: number of samples of the signature `ensemble`.
         metrics: what `read_metrics` told, if the run was scored.
+        calibration: what the intervals of a new patient are widened by, if it was measured.
 
     Returns:
         The functions that were saved, by signature; they answer as long as the predictor lives.
@@ -125,6 +134,7 @@ def write_model(
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
         samples=module.samples,
         metrics=metrics,
+        calibration=None if calibration is None else dataclasses.asdict(calibration),
     )
     write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size))
     document = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))

@@ -100,6 +100,16 @@ class LesionPrediction:
         edges = self.sample_masks[:, :, [0, -1], :], self.sample_masks[:, :, :, [0, -1]].swapaxes(2, 3)
         return float(np.concatenate(edges, axis=2).any(axis=(1, 2, 3)).mean())
 
+    def drift_half_width(self, margin: float = 0.0) -> float:
+        """Return half the width of the samples' 90% interval of drift, mean over the GTV's pixels on the crops.
+
+        Args:
+            margin: by which both of its ends are moved out, in units of the largest signal of the slice.
+        """
+        low, high = np.quantile(self.drift, INTERVAL, axis=0)
+        half = (high - low) / 2 + margin * self.crops.scale[:, None, None]
+        return float(half[self.crops.gtv].mean())
+
     def drift_statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest of the mean drift over the voxels of the GTV, and the mean spread there."""
         inside = self.drift_mean[self.gtv]
@@ -147,29 +157,27 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
     return crops
 
 
-def sample_seeds(seed: int, structure: int, samples: int, slices: list[int]) -> np.ndarray:
-    """Return the model's seed of each sample and slice: `numpy.random.SeedSequence([seed, structure, sample, slice])`.
+def sample_seeds(seed: int, structure: int, samples: int, slices: int) -> np.ndarray:
+    """Return the model's seed of each sample and slice: `numpy.random.SeedSequence([seed, structure, sample])`.
 
-    So a lesion's samples do not depend on which other lesions are asked for.
+    So a lesion's samples do not depend on which other lesions are asked for. The slices of a sample share their noise:
+    noise of their own would cancel in the volume, which is a sum over slices.
 
     Args:
         seed: of the run, 0 or more.
         structure: ROINumber of the lesion.
         samples: K.
-        slices: n indices in the series.
+        slices: n.
 
     Returns:
         int64 [K, n, 2], two 32-bit words each.
 
     Example:
-        >>> sample_seeds(0, 1, 2, [40, 41, 42]).shape
+        >>> sample_seeds(0, 1, 2, 3).shape
         (2, 3, 2)
     """
-    words = [
-        [np.random.SeedSequence([seed, structure, sample, k]).generate_state(2) for k in slices]
-        for sample in range(samples)
-    ]
-    return np.array(words, np.int64)
+    words = [np.random.SeedSequence([seed, structure, sample]).generate_state(2) for sample in range(samples)]
+    return np.repeat(np.array(words, np.int64)[:, None], slices, axis=1)
 
 
 def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:

@@ -111,22 +111,31 @@ def draw_samples(prediction: LesionPrediction) -> Figure:
     return figure
 
 
-def draw_volumes(prediction: LesionPrediction) -> Figure:
-    """Draw the volume now, 80% of it, and the samples' volumes with their mean and 90% interval on one axis."""
-    figure = _figure(8.6, 1.5)
+def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, float] | None = None) -> Figure:
+    """Draw the volume now, 80% of it, and the samples' volumes with their mean and 90% interval on one axis.
+
+    Args:
+        prediction: of the lesion.
+        calibrated_mm3: the calibrated interval, if there is one.
+    """
+    figure = _figure(8.6, 1.5 if calibrated_mm3 is None else 1.9)
     axes = figure.add_subplot()
     volumes, now = prediction.sample_volumes_mm3, prediction.volume_mm3
     low, high = prediction.interval_mm3
-    highest = 1.08 * max(now, float(volumes.max()))
+    rows = {"each sample": 0, "mean and raw 90%": 1} | ({} if calibrated_mm3 is None else {"calibrated 90%": 2})
+    top = len(rows) - 0.38
+    highest = 1.08 * max(now, float(volumes.max()), *(calibrated_mm3 or ()))
     axes.axvspan(0, _GOOD_SHARE * now, color="#e6f2e8", lw=0)
-    axes.text(_GOOD_SHARE * now, 1.62, "below 80% of now ", ha="right", va="top", fontsize=8, color="#4b7a54")
+    axes.text(_GOOD_SHARE * now, top, "below 80% of now ", ha="right", va="top", fontsize=8, color="#4b7a54")
     axes.axvline(now, color="#c79a00", lw=1.6)
-    axes.text(now, 1.62, " now", ha="left", va="top", fontsize=8, color="#8f6f00")
+    axes.text(now, top, " now", ha="left", va="top", fontsize=8, color="#8f6f00")
     axes.plot([low, high], [1, 1], color=_BLUE, lw=5, alpha=0.35, solid_capstyle="butt")
+    if calibrated_mm3 is not None:
+        axes.plot(calibrated_mm3, [2, 2], color=_BLUE, lw=5, solid_capstyle="butt")
     axes.plot([volumes.mean()], [1], marker="D", ms=7, color=_BLUE)
     axes.plot(volumes, np.zeros(len(volumes)), "|", color=_INK, ms=12, alpha=0.7)
-    axes.set(xlim=(0, highest), ylim=(-0.6, 1.7), yticks=[0, 1], xlabel="volume, mm³")
-    axes.set_yticklabels(["each sample", "mean and 90%"])
+    axes.set(xlim=(0, highest), ylim=(-0.6, top + 0.08), yticks=list(rows.values()), xlabel="volume, mm³")
+    axes.set_yticklabels(list(rows))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.tick_params(labelsize=8, colors=_INK, length=3)
     axes.tick_params(axis="y", length=0)

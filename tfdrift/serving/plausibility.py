@@ -33,7 +33,7 @@ def doubts(prediction: LesionPrediction, image_shape: tuple[int, ...], facts: Ma
             "what the model was trained on is not known here, so size and signal could not be compared with it"
         )
     if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
-        found.append("all samples are the same: the model draws no noise, so the interval says nothing")
+        found.append("all samples are the same: the model draws no noise, so their spread says nothing")
     return found
 
 

@@ -18,8 +18,10 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import Dataset
 
 from tfdrift import __version__
+from tfdrift.cohort.pairing import response_group
 from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN, is_target
 from tfdrift.errors import DataError, UsageError
+from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
@@ -74,6 +76,7 @@ def predict_patient(
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed {seed}: must be 0 to {MAX_SEED}")
     refuse_used(out)
+    calibration = calibration_of(model.about)
     image, series = read_series(series_dir)
     if series.modality != "MR":
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
@@ -91,12 +94,12 @@ def predict_patient(
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, crops.slices))
+        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, len(crops.slices)))
         found = doubts(prediction, voxels.shape[1:], model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
     if not lesions:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
-    document = describe(lesions, skipped, series, model.about, samples=samples, seed=seed)
+    document = describe(lesions, skipped, series, model.about, calibration, samples=samples, seed=seed)
     with staged(out) as folder:
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
@@ -109,6 +112,16 @@ def predict_patient(
         (folder / "report.html").write_text(report, encoding="utf-8")
         (folder / "prediction.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
+
+
+def calibration_of(about: About) -> Calibration | None:
+    """Return what the model says of its calibration; None where it says nothing, as on a server.
+
+    Raises:
+        DataError: it says something that cannot be used.
+    """
+    document = about.facts.get("calibration")
+    return None if document is None else as_calibration(document, f"the model {about.name}")
 
 
 def read_headers(files: list[Path], series: Series) -> list[Dataset]:
@@ -163,7 +176,14 @@ def public_label(roi: Roi, header: Dataset) -> str:
 
 
 def describe(
-    lesions: list[Lesion], skipped: list[str], series: Series, about: About, *, samples: int, seed: int
+    lesions: list[Lesion],
+    skipped: list[str],
+    series: Series,
+    about: About,
+    calibration: Calibration | None,
+    *,
+    samples: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Return the content of `prediction.json`, which names no patient and no UID."""
     trained = about.facts.get("train", {})
@@ -187,17 +207,31 @@ def describe(
         },
         "samples": samples,
         "seed": seed,
-        "seeds": "numpy.random.SeedSequence([seed, structure, sample, slice]).generate_state(2)",
-        "interval": "5% and 95% quantile of the samples; their spread is no calibrated uncertainty and far too narrow",
-        "probability_of_good_response": "share of the samples whose volume at the second MRI is below 80% of now",
+        "seeds": "numpy.random.SeedSequence([seed, structure, sample]).generate_state(2), on every slice",
+        "raw_interval": "5% and 95% quantile of the samples, which is far too narrow",
+        "interval": _RAW if calibration is None else _CALIBRATED,
+        "calibration": None if calibration is None else {name: getattr(calibration, name) for name in _TOLD},
+        "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
+        "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
         "skipped": skipped,
-        "lesions": [_describe_lesion(lesion) for lesion in lesions],
+        "lesions": [_describe_lesion(lesion, calibration) for lesion in lesions],
     }
 
 
-def _describe_lesion(lesion: Lesion) -> dict[str, Any]:
+_RAW = "as raw_interval: the model came without calibration"
+_CALIBRATED = "raw_interval, moved out at both ends by the margin of the calibration, and not below 0"
+_TOLD = ("coverage", "volume_margin", "drift_margin", "patients", "outcomes")
+
+
+def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[str, Any]:
     prediction = lesion.prediction
-    low, high = prediction.interval_mm3
+    raw = low, high = prediction.interval_mm3
+    half_width = raw_half_width = prediction.drift_half_width()
+    below = None
+    if calibration is not None:
+        low, high = calibration.volume_interval(raw, prediction.volume_mm3)
+        half_width = prediction.drift_half_width(calibration.drift_margin)
+        below = decide_below(prediction.volume_mm3, low, high)
     return {
         "structure": lesion.roi.number,
         "name": lesion.label,
@@ -207,10 +241,30 @@ def _describe_lesion(lesion: Lesion) -> dict[str, Any]:
             "mean": float(prediction.sample_volumes_mm3.mean()),
             "low": low,
             "high": high,
+            "raw_low": raw[0],
+            "raw_high": raw[1],
             "samples": prediction.sample_volumes_mm3.tolist(),
         },
-        "probability_of_good_response": prediction.good_response_share,
-        "drift_in_gtv_scanner_units": prediction.drift_statistics(),
+        "share_of_samples_below_80_percent": prediction.good_response_share,
+        "below_80_percent": below,
+        "drift_in_gtv_scanner_units": {
+            **prediction.drift_statistics(),
+            "interval_half_width": half_width,
+            "raw_interval_half_width": raw_half_width,
+        },
         "crop_mm": prediction.crops.box.side_mm,
         "warnings": lesion.warnings,
     }
+
+
+def decide_below(now_mm3: float, low_mm3: float, high_mm3: float) -> str:
+    """Return whether an interval of volumes is below 80% of the volume now: yes, no, or undecided where it holds 80%.
+
+    Example:
+        >>> [decide_below(1000.0, *interval) for interval in ((100.0, 790.0), (800.0, 900.0), (790.0, 810.0))]
+        ['yes', 'no', 'undecided']
+    """
+    groups = {response_group(now_mm3, volume) for volume in (low_mm3, high_mm3)}
+    if len(groups) > 1:
+        return "undecided"
+    return "yes" if groups == {"B"} else "no"

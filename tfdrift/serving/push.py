@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.errors import NotBlessedError, ResourceError, UsageError
+from tfdrift.evaluation.calibration import read_calibration
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.serving.blessing import TOLERANCE, Check, bless, write_blessing
 from tfdrift.serving.canary import try_on_server
@@ -32,6 +33,7 @@ def push_run(
     samples: int = DEFAULT_SAMPLES,
     tolerance: float = TOLERANCE,
     force: bool = False,
+    calibration: Path | None = None,
 ) -> Pushed:
     """Make the newest weights of a run the newest version of a served model, if they deserve it.
 
@@ -45,12 +47,13 @@ def push_run(
         samples: number of samples of the signature `ensemble`.
         tolerance: skill that a version may lose to the one served now.
         force: push a version that is not blessed, and record that. The trial on a server must be passed all the same.
+        calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
 
     Raises:
         NotBlessedError: a threshold is not reached, which the message names, or the trial on a server failed.
         UsageError: `samples` is below 1 or `tolerance` below 0.
-        DataError: the folder is no run, holds no checkpoint, its data cannot be had for scoring, or a file that is
-            read on the way is damaged.
+        DataError: the folder is no run, holds no checkpoint, its data cannot be had for scoring, the
+            calibration is none of this run, or a file that is read on the way is damaged.
         ResourceError: the target cannot be written, another export writes to it, or the run is being trained.
     """
     if samples < 1:
@@ -58,6 +61,7 @@ def push_run(
     if not tolerance >= 0:
         raise UsageError(f"--tolerance {tolerance}: must be 0 or more")
     config, facts, predictor = load_run(run_folder)
+    found = None if calibration is None else read_calibration(calibration, config, facts)
     target = default_target(run_folder) if to is None else to
     read_models_config(target.resolve().parent)  # refused now rather than after the work
     metrics = _scores(run_folder, facts["step"])
@@ -68,7 +72,7 @@ def push_run(
         failed = [check.said for check in checks if not check.passed]
         if failed and not force:
             raise NotBlessedError(f"NOT_BLESSED, not pushed: {'; '.join(failed)}; train better or push with --force")
-        signatures = write_model(folder, config, facts, predictor, samples=samples, metrics=metrics)
+        signatures = write_model(folder, config, facts, predictor, samples=samples, metrics=metrics, calibration=found)
         write_blessing(folder, checks, forced=bool(failed))
         requests = synthetic_requests(config.image_size)
         expected = {name: _answers(signatures[name], inputs) for name, inputs in requests.items()}

@@ -36,11 +36,16 @@ def build_report(
     return _PAGE.substitute(
         style=_STYLE,
         title="Predicted second MRI",
+        interval=f"90% interval<br>{'calibrated' if document['calibration'] else 'raw'},",
+        note=escape(_note(document["calibration"], document["samples"])),
         number=f"{len(lesions)} lesion{'s' if len(lesions) != 1 else ''}",
         facts=_facts(model, series, document),
         rows="".join(_row(lesion) for lesion in lesions),
         skipped=_warnings([f"not predicted: {sentence}" for sentence in document["skipped"]]),
-        lesions="".join(_lesion(lesion, one, direction) for lesion, one in zip(lesions, predictions, strict=True)),
+        lesions="".join(
+            _lesion(lesion, one, direction, document["calibration"])
+            for lesion, one in zip(lesions, predictions, strict=True)
+        ),
         card=f"<pre>{escape(card)}</pre>" if card else f"<p>{_NO_CARD}</p>",
         version=escape(document["tfdrift"]),
     )
@@ -69,28 +74,86 @@ def _row(lesion: Mapping[str, Any]) -> str:
         f"<b>{predicted['mean']:,.0f}</b>",
         f"{predicted['low']:,.0f} – {predicted['high']:,.0f}",
         f"{100 * (predicted['mean'] / now - 1):+.0f}%".replace("-", "−"),
-        f"{lesion['probability_of_good_response']:.0%}",
+        _below(lesion),
         str(len(lesion["warnings"]) or "–"),
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _lesion(lesion: Mapping[str, Any], prediction: LesionPrediction, direction: Sequence[float]) -> str:
+def _below(lesion: Mapping[str, Any]) -> str:
+    samples = f"{lesion['share_of_samples_below_80_percent']:.0%} of samples"
+    return samples if lesion["below_80_percent"] is None else f"<b>{lesion['below_80_percent']}</b><br>{samples}"
+
+
+def _note(calibration: Mapping[str, Any] | None, samples: int) -> str:
+    if calibration is None:
+        return (
+            "The interval is raw, the spread of the samples: no calibration came with the model, and a server never "
+            "sends it. It holds the noise of the method alone and nothing of what the model does not know, so the "
+            "truth lies outside far more often than in 10% of cases, and a share of samples near 0% or 100% does not "
+            "mean that it is certain."
+        )
+    here = "" if samples == calibration["outcomes"] else f", not {samples} as here"
+    return (
+        f"The interval is calibrated on {calibration['patients']} patients, each predicted by a run with the model's "
+        "settings that had not seen that patient: the raw interval of the samples is widened at both ends by "
+        f"{calibration['volume_margin']:.1%} of the volume now, which was measured with {calibration['outcomes']} "
+        f"samples{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This "
+        "is not exact: it was measured on volumes told from three slices of a lesion, and here the voxels of all its "
+        "slices are counted. Undecided means that 80% of the volume now lies inside the interval, whatever the "
+        "samples say."
+    )
+
+
+def _of_the_volume(lesion: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
+    predicted, share = lesion["volume_predicted_mm3"], f"{lesion['share_of_samples_below_80_percent']:.0%}"
+    start = f"{lesion['volume_now_mm3']:,.0f} mm³ now; {predicted['mean']:,.0f} mm³ predicted, "
+    raw = f"{predicted['raw_low']:,.0f} and {predicted['raw_high']:,.0f}"
+    if calibration is None:
+        return start + f"90% of the samples between {raw} mm³, and {share} of them below 80% of the volume now."
+    return start + (
+        f"90% interval {predicted['low']:,.0f} to {predicted['high']:,.0f} mm³, calibrated on "
+        f"{calibration['patients']} patients (samples alone: between {raw}). {_DECIDED[lesion['below_80_percent']]}; "
+        f"{share} of the samples are below it."
+    )
+
+
+def _of_the_drift(lesion: Mapping[str, Any], calibration: Mapping[str, Any] | None) -> str:
     drift = lesion["drift_in_gtv_scanner_units"]
+    raw = f"±{drift['raw_interval_half_width']:,.0f}"
+    calibrated = f"±{drift['interval_half_width']:,.0f} on average, calibrated (raw {raw})"
+    return (
+        f"Inside the contour the mean drift is {drift['mean']:+,.0f} scanner units ({drift['lowest']:+,.0f} to "
+        f"{drift['highest']:+,.0f}); the 90% interval of a pixel's drift is "
+        f"{f'{raw} on average, raw' if calibration is None else calibrated}."
+    )
+
+
+_DECIDED = {
+    "yes": "The whole interval is below 80% of the volume now",
+    "no": "The whole interval is at 80% of the volume now or above",
+    "undecided": "Undecided: the interval holds 80% of the volume now",
+}
+
+
+def _lesion(
+    lesion: Mapping[str, Any],
+    prediction: LesionPrediction,
+    direction: Sequence[float],
+    calibration: Mapping[str, Any] | None,
+) -> str:
     predicted = lesion["volume_predicted_mm3"]
+    calibrated_mm3 = None if calibration is None else (predicted["low"], predicted["high"])
     summary = (
-        f"{lesion['volume_now_mm3']:,.0f} mm³ now; {predicted['mean']:,.0f} mm³ predicted, 90% of the samples between "
-        f"{predicted['low']:,.0f} and {predicted['high']:,.0f} mm³. In {lesion['probability_of_good_response']:.0%} of "
-        "the samples less than 80% of the volume is left. Inside the contour the mean drift is "
-        f"{drift['mean']:+,.0f} scanner units ({drift['lowest']:+,.0f} to {drift['highest']:+,.0f}) with a spread of "
-        f"{drift['mean_std']:,.0f} between samples. The crops are {lesion['crop_mm']:.1f} mm wide."
+        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)} The crops are "
+        f"{lesion['crop_mm']:.1f} mm wide."
     ).replace("-", "−")
     return _LESION.substitute(
         number=lesion["structure"],
         name=escape(lesion["name"]),
         summary=escape(summary),
         warnings=_warnings(lesion["warnings"]),
-        volumes=_picture(draw_volumes(prediction), "Volumes of the samples beside the volume now"),
+        volumes=_picture(draw_volumes(prediction, calibrated_mm3), "Volumes of the samples beside the volume now"),
         slices=_picture(
             draw_slices(prediction, direction), "MRI, predicted MRI, drift and its spread on up to three slices"
         ),
@@ -132,16 +195,13 @@ it.</p>
 <section>
 <h2>Volumes</h2>
 <table>
-<thead><tr><th>Lesion</th><th>Now<br>mm³</th><th>Predicted<br>mm³</th><th>90% of samples<br>mm³</th><th>Change</th>
+<thead><tr><th>Lesion</th><th>Now<br>mm³</th><th>Predicted<br>mm³</th><th>$interval mm³</th><th>Change</th>
 <th>Volume below<br>80% of now</th><th>Doubts</th></tr></thead>
 <tbody>$rows</tbody>
 </table>
 $skipped
-<p class="note">The second MRI is predicted, not the follow-up. <i>Volume below 80% of now</i> is the share of samples
-in which the lesion of the second MRI has less than 80% of its volume now; the response group of the literature compares
-the follow-up instead. The interval is the spread of the samples. It holds the noise
-of the method alone and nothing of what the model does not know, so the truth lies outside far more often than in 10% of
-cases.</p>
+<p class="note">The second MRI is predicted, not the follow-up. <i>Volume below 80% of now</i> is about the
+second MRI; the response group of the literature compares the follow-up instead. $note</p>
 </section>
 $lesions
 <section>
