@@ -19,6 +19,7 @@ ORDER = [
 OTHER_TEST_FILES = {
     "tests/test_house.py",
     "tests/test_readme.py",
+    "tests/test_saved_models.py",
     "tests/test_network_doc.py",
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
     "tests/conformance/test_variants.py",
