@@ -33,6 +33,12 @@ def test_predict_returns_arrays_by_name(client):
     assert outputs["y"].dtype == np.float32
 
 
+def test_a_server_on_this_machine_is_not_looked_for_behind_a_proxy(target, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    with Client(target) as client:
+        assert client.predict("half", {"x": floats(1)})["y"].tolist() == [2.5]
+
+
 def test_signature_and_version_may_be_chosen(client):
     outputs = client.predict("many", {"tag": np.array([b"\xff"], object)}, signature="text", version=1)
     assert outputs["text"].tolist() == [b"\xff"]
