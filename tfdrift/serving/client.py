@@ -71,7 +71,8 @@ class Client:
         self._target = target
         self._deadline_seconds = deadline_seconds
         on_this_machine = target.rpartition(":")[0] in ("localhost", "127.0.0.1", "[::1]")
-        proxy = [("grpc.enable_http_proxy", 0)] if on_this_machine else []  # a proxy would look for it on its own machine
+        # A proxy would look for the server on a machine of its own.
+        proxy = [("grpc.enable_http_proxy", 0)] if on_this_machine else []
         self._channel = grpc.insecure_channel(target, options=[*UNLIMITED_MESSAGES, *proxy])
         self._prediction = PredictionServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
