@@ -55,6 +55,7 @@ setup(
             "pyright>=1.1.390",
             "hypothesis>=6.100",
             "psutil>=5.9",
+            "nibabel>=5.2",
         ],
         "bench": ["torch>=2.5", "openvino>=2024.4"],
         "beam": ["apache-beam>=2.70"],
