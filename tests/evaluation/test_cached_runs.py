@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +119,9 @@ def test_where_mnist_lies_does_not_decide_the_folder(tmp_path):
 def test_a_loss_curve_has_two_hundred_points(tmp_path):
     config = cached(tmp_path, steps=5000).configs(METHOD2, experiment())[0]
     assert (config.steps, config.log_every) == (5000, 25)
+
+
+def test_the_folder_of_a_cohort_is_named_nowhere():
+    runs = CachedRuns(Path("runs"), lesions="/home/someone/cohort", echo=print)
+    assert runs.data_name("lesions") == "cohort"
+    assert runs.data_name("digits") == "mnist"

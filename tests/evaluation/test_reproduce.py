@@ -92,7 +92,8 @@ def test_a_figure_says_how_it_is_made_and_from_what(everything):
     lesions = everything.lesions
     for name in FIGURES:
         found = numbers(everything, name)
-        assert found["command"] == f"tfdrift reproduce {name}"
+        options = "--steps 2 --image-size 8 --base-filters 2 --depth 1 --batch-size 4 --levels 3"
+        assert found["command"] == f"tfdrift reproduce {name} {options}"
         assert found["pictures"] == [f"{name}{ending}.png" for ending in PICTURES[name]]
         if EXPERIMENTS[name].data == "lesions":
             assert found["data"] == {"name": "phantom", "fingerprint": lesions.fingerprint()}

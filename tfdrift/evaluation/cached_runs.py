@@ -100,8 +100,13 @@ class CachedRuns:
         return self._samples[data]
 
     def data_name(self, data: str) -> str:
-        """Return what `--data` calls it."""
-        return self._names[data]
+        """Return `phantom`, `mnist` or `cohort`; a cohort's folder is nobody else's business."""
+        return train_config("direct", data=self._names[data]).data_kind
+
+    def command(self, experiment: Experiment) -> str:
+        """Return the command that makes an experiment with these settings."""
+        options = [f"--{name.replace('_', '-')} {value}" for name, value in self._overrides.items()]
+        return " ".join([experiment.command, *options])
 
     def configs(self, run: Run, experiment: Experiment) -> list[TrainConfig]:
         """Return the settings of a run, one for each fold that the experiment holds out.

@@ -90,7 +90,7 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
         "experiment": experiment.name,
         "title": experiment.title,
         "purpose": experiment.purpose,
-        "command": experiment.command,
+        "command": runs.command(experiment),
         "tfdrift": __version__,
         "data": {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()},
         "pictures": [path.name for path in pictures],
