@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 from click.testing import CliRunner
 from skimage.io import imread
 
-from cli.cohort import cohort
+from cli.main import cli
 from tests.command_line import exit_code
 from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
 from tests.prepared_cohort import write_cohort
@@ -37,7 +37,7 @@ def patient(tmp_path):
 
 def mask_command(folder: Path, roi="GTV", out="gtv.nii.gz"):
     options = ["mask", "--series", folder / "mr", "--rtstruct", folder / "rs.dcm", "--roi", roi, "--out", folder / out]
-    return CliRunner().invoke(cohort, [str(option) for option in options])
+    return CliRunner().invoke(cli, ["cohort", *(str(option) for option in options)])
 
 
 def test_mask_writes_what_was_drawn_and_prints_its_figures(patient):
@@ -92,7 +92,7 @@ def test_mask_of_a_real_patient_prints_the_expected_figures(tmp_path, patient_id
     folder = DATA / "ibsi_sts" / patient_id / "MR_T1"
     options = ["mask", "--series", folder / "image", "--rtstruct", folder / "mask/RS.dcm"]
     options += ["--roi", expected["roi_name"], "--out", tmp_path / "gtv.nii.gz"]
-    run = CliRunner().invoke(cohort, [str(option) for option in options])
+    run = CliRunner().invoke(cli, ["cohort", *(str(option) for option in options)])
     voxels, volume, centroid = (line.split() for line in run.stdout.splitlines())
     assert voxels[1] == expected["mask_voxels"]
     assert round(float(volume[1]) / 1000, 3) == float(expected["volume_cc"])
@@ -103,13 +103,13 @@ def test_mask_of_a_real_patient_prints_the_expected_figures(tmp_path, patient_id
 
 
 def test_scan_prints_a_tree(patient):
-    run = CliRunner().invoke(cohort, ["scan", str(patient[0])])
+    run = CliRunner().invoke(cli, ["cohort", "scan", str(patient[0])])
     assert run.exit_code == 0
     assert run.stdout.splitlines()[2] == "ID-7  Doe^Jane"
 
 
 def test_scan_json_is_one_document_and_nothing_else(patient):
-    run = CliRunner().invoke(cohort, ["scan", "--json", str(patient[0])])
+    run = CliRunner().invoke(cli, ["cohort", "scan", "--json", str(patient[0])])
     assert json.loads(run.stdout)["patients"][0]["patient_id"] == "ID-7"
     assert run.stderr == ""
 
@@ -123,7 +123,7 @@ def test_the_group_loads_without_the_libraries_it_uses():
 def test_phantom_writes_patients_and_their_truth(tmp_path, monkeypatch):
     coarse = functools.partial(phantom_dicom.write_phantom, spacing_mm=(9.0, 8.0, 8.0))
     monkeypatch.setattr(phantom_dicom, "write_phantom", coarse)  # a second instead of a minute
-    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path / "clinic"), "--patients", "2", "--seed", "1"])
+    run = CliRunner().invoke(cli, ["cohort", "phantom", str(tmp_path / "clinic"), "--patients", "2", "--seed", "1"])
     assert (run.exit_code, run.stdout) == (0, "")
     truth = json.loads((tmp_path / "clinic" / "truth.json").read_text())
     assert (truth["seed"], len(truth["patients"])) == (1, 2)
@@ -133,13 +133,13 @@ def test_phantom_writes_patients_and_their_truth(tmp_path, monkeypatch):
 
 def test_phantom_refuses_a_folder_that_is_not_empty(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path)])
+    run = CliRunner().invoke(cli, ["cohort", "phantom", str(tmp_path)])
     assert isinstance(run.exception, UsageError)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_phantom_without_patients_is_a_usage_error(tmp_path):
-    run = CliRunner().invoke(cohort, ["phantom", str(tmp_path / "clinic"), "--patients", "0"])
+    run = CliRunner().invoke(cli, ["cohort", "phantom", str(tmp_path / "clinic"), "--patients", "0"])
     assert isinstance(run.exception, UsageError)
     assert run.exception.exit_code == 2
 
@@ -228,7 +228,7 @@ def asked(monkeypatch):
 
 
 def import_command(*options):
-    return CliRunner().invoke(cohort, ["import", "clinic", "out", *options])
+    return CliRunner().invoke(cli, ["cohort", "import", "clinic", "out", *options])
 
 
 def test_import_says_what_is_in_the_cohort_and_what_to_look_at(asked):
@@ -268,6 +268,6 @@ def test_import_hands_every_option_on(asked):
 
 def test_import_into_a_folder_that_is_not_empty_is_a_usage_error(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    run = CliRunner().invoke(cohort, ["import", str(tmp_path), str(tmp_path)])
+    run = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path), str(tmp_path)])
     assert isinstance(run.exception, UsageError)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]

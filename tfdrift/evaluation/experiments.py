@@ -254,6 +254,7 @@ _TABLES = (
             *_reading("schedule cosine", *_BOTH, schedule="cosine"),
             *_reading("noise level 0.1", *_BOTH, noise_level=0.1),
             *_reading("noise level 0.5", *_BOTH, noise_level=0.5),
+            *_reading("another seed", *_BOTH, seed=1),
             *_reading("averaged weights", *_BOTH, ema=0.99),
             *_reading("weights 1:1", "method1", drift_weight=1.0),
             *_reading("weights 1:1.5", "method1", drift_weight=1.5),
