@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfdrift.errors import DataError
-from tfdrift.evaluation.comparison import Comparison, compare, compare_results, read_results, sentence
+from tfdrift.evaluation.comparison import Comparison, compare, compare_results, holm, read_results, sentence
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import skill
 
@@ -58,6 +58,30 @@ def test_methods_that_are_alike_are_told_apart_as_seldom_as_the_interval_says():
     assert 1 <= told <= 22  # 5% of 200, within four standard errors
 
 
+def test_three_patients_that_agree_are_one_of_the_two_ends_of_eight_ways_to_swap():
+    copy, patient = np.ones(6), np.repeat(["a", "b", "c"], 2)
+    assert compare("a", "b", 0.1 * copy, 0.2 * copy, copy, patient).p_value == pytest.approx(2 / 8)
+
+
+def test_slices_of_a_patient_are_swapped_together():
+    copy, patient = np.ones(40), np.repeat(["a", "b"], 20)
+    assert compare("a", "b", 0.1 * copy, 0.2 * copy, copy, patient).p_value == pytest.approx(2 / 4)
+
+
+def test_p_values_of_methods_that_are_alike_are_below_a_bound_as_often_as_the_bound_says():
+    p_values = []
+    for seed in range(200):
+        first, second = np.random.default_rng(seed).gamma(2, 1, (2, 12))
+        p_values.append(compare("a", "b", first, second, np.ones(12), np.arange(12).astype(str)).p_value)
+    assert abs(np.mean(np.array(p_values) <= 0.2) - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 200)
+
+
+def test_holm_rejects_step_by_step_from_the_smallest():
+    corrected = holm([0.02, 0.001, 0.5, 0.02])
+    assert corrected == pytest.approx([0.06, 0.004, 0.5, 0.06])  # 4, 3, 2 and 1 times, never falling
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("difference", "words"),
     [
@@ -68,7 +92,7 @@ def test_methods_that_are_alike_are_told_apart_as_seldom_as_the_interval_says():
     ],
 )
 def test_the_sentence_claims_no_more_than_the_interval(difference, words):
-    text = sentence(Comparison("A", "B", difference, 39, 27))
+    text = sentence(Comparison("A", "B", difference, 39, 27, 0.5))
     assert text.startswith(words)
     assert text.endswith("(39 patients; better for 27 of them).")
 

@@ -38,7 +38,7 @@ def test_perfect_predictions_score_one():
 
 def test_the_gain_is_the_difference_of_the_skills():
     worse, better = make_outcome(error=0.2), make_outcome(error=0.1, seed=1)
-    gain = compare_outcomes(worse, better)
+    (gain,) = compare_outcomes([(worse, better)])
     first, second = score_outcome(worse), score_outcome(better)
     for name in ("post", "drift"):
         difference = second["final"][name]["skill"]["value"] - first["final"][name]["skill"]["value"]
@@ -48,24 +48,34 @@ def test_the_gain_is_the_difference_of_the_skills():
 
 def test_a_run_gains_nothing_over_itself_whichever_patients_are_drawn():
     outcome = make_outcome()
-    gain = compare_outcomes(outcome, outcome)["post"]
+    gain = compare_outcomes([(outcome, outcome)])[0]["post"]
     assert (gain["value"], gain["low"], gain["high"], gain["better_for"]) == (0.0, 0.0, 0.0, 0)
     assert "cannot be told apart" in gain["sentence"]
+
+
+def test_p_values_are_corrected_for_every_comparison_of_post_and_drift():
+    first, second, third = (make_outcome(error=error, seed=seed) for seed, error in enumerate((0.2, 0.1, 0.15)))
+    gains = compare_outcomes([(first, second), (first, third)])
+    tests = [gain[name] for gain in gains for name in ("post", "drift")]
+    assert max(test["p_holm"] for test in tests) <= 1
+    smallest = min(tests, key=lambda test: test["p_value"])
+    assert smallest["p_holm"] == pytest.approx(min(4 * smallest["p_value"], 1))
 
 
 def test_runs_on_other_slices_are_not_compared():
     outcome = make_outcome()
     fewer = dataclasses.replace(outcome, samples=outcome.samples.take(np.arange(5)))
     with pytest.raises(ValueError, match="hold out other slices"):
-        compare_outcomes(outcome, fewer)
+        compare_outcomes([(outcome, fewer)])
 
 
 def test_the_table_has_a_row_a_run_with_its_numbers():
     first, second = make_outcome(error=0.2), make_outcome(error=0.1)
-    gain = compare_outcomes(first, second)
+    (gain,) = compare_outcomes([(first, second)])
     rows = as_table([score_outcome(first), score_outcome(second)], [gain]).splitlines()
     assert len(rows) == 4
     assert {row.count("|") for row in rows} == {9}
     assert rows[2].startswith("| method1 with 0.2 | ")
     assert f"{gain['post']['value']:+.3f} [" in rows[3]
-    assert rows[3].endswith("| method1 with 0.2 |")
+    assert rows[3].endswith(f"| {gain['drift']['p_holm']:.2g} |")
+    assert rows[2].endswith("|  |")

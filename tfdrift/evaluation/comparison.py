@@ -3,10 +3,12 @@
 import csv
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import permutation_test
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.intervals import Estimate, ratio_interval
@@ -21,6 +23,7 @@ class Comparison(NamedTuple):
         difference: skill over copy of the first minus that of the second, with its interval over patients.
         patients: how many.
         better_for: patients whose summed error is smaller with the first method.
+        p_value: two-sided, of a test that swaps the methods' names in whole patients; not corrected for other tests.
     """
 
     first: str
@@ -28,6 +31,7 @@ class Comparison(NamedTuple):
     difference: Estimate
     patients: int
     better_for: int
+    p_value: float
 
 
 def compare(
@@ -49,30 +53,57 @@ def compare(
         second_mse: float [n].
         copy_mse: float [n], those of post = pre.
         patient: str [n].
-        seed: of the resampling.
+        seed: of the resampling and of the test.
 
     Source: Efron and Tibshirani (1993), ch. 13; the difference of two skills over the same reference is
-        (sum of second_mse - sum of first_mse) / sum of copy_mse.
+        (sum of second_mse - sum of first_mse) / sum of copy_mse. The test flips the sign of a patient's difference
+        (Fisher 1935), in all ways up to 13 patients and in 9,999 beyond (Phipson and Smyth 2010).
     """
     _, row = np.unique(patient, return_inverse=True)
-    better = np.bincount(row, first_mse) < np.bincount(row, second_mse)
+    gains = np.bincount(row, second_mse) - np.bincount(row, first_mse)
+    test = permutation_test(
+        (gains,), lambda drawn, axis: drawn.sum(axis), permutation_type="samples", vectorized=True, rng=seed
+    )
     return Comparison(
         first=first,
         second=second,
         difference=ratio_interval(second_mse - first_mse, copy_mse, patient, seed=seed),
-        patients=len(better),
-        better_for=int(better.sum()),
+        patients=len(gains),
+        better_for=int((gains > 0).sum()),
+        p_value=float(test.pvalue),
     )
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Return p values corrected for their number: the chance of any false finding among them is at most each one's.
+
+    Args:
+        p_values: of m tests, dependent or not.
+
+    Returns:
+        float64 [m], in the same order.
+
+    Source: Holm (1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values)
+    weighted = np.sort(p_values) * np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(weighted), 1.0)
+    return corrected
 
 
 def sentence(comparison: Comparison) -> str:
     """Return what a comparison says, in words that claim no more than its interval.
 
     Example:
-        >>> sentence(Comparison("Method 1", "direct", Estimate(0.05, 0.01, 0.09), 39, 27))
+        >>> sentence(Comparison("Method 1", "direct", Estimate(0.05, 0.01, 0.09), 39, 27, 0.004))
         'Method 1 beats direct by 0.050 [0.010, 0.090] in skill over copy (39 patients; better for 27 of them).'
     """
-    first, second, difference, patients, better_for = comparison
+    first, second, difference, patients, better_for, _ = comparison
     who = f"({patients} patients; better for {better_for} of them)"
     if difference.low > 0 or difference.high < 0:
         words = "beats" if difference.low > 0 else "is beaten by"

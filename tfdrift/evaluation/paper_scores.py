@@ -8,7 +8,7 @@ import numpy as np
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.baselines import copy
 from tfdrift.evaluation.cached_runs import Outcome
-from tfdrift.evaluation.comparison import compare, sentence
+from tfdrift.evaluation.comparison import compare, holm, sentence
 from tfdrift.evaluation.metrics import skill_interval, squared_errors, ssim
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE
 
@@ -42,16 +42,64 @@ def score_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def compare_outcomes(reference: Outcome, other: Outcome) -> dict[str, Any]:
-    """Return how much more skill a run has than another one on the same patients, who are resampled in pairs.
+def compare_outcomes(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[dict[str, Any]]:
+    """Return how much more skill runs have than others on the same patients, who are resampled in pairs.
+
+    Args:
+        pairs: a reference and another run, each time; p values are corrected for all of them, post and drift alike.
 
     Returns:
-        `run` and `than`, and for `post` and `drift` the difference with its 95% interval, the patients that are
-        predicted better, and what may be said of it in a sentence.
+        For each pair `run` and `than`, and for `post` and `drift` the difference with its 95% interval, the patients
+        that are predicted better, `p_value`, `p_holm` (`comparison.holm`), and what may be said of it in a sentence.
 
     Raises:
-        ValueError: the two hold out other slices.
+        ValueError: the runs of a pair hold out other slices.
     """
+    found = [
+        {"run": other.run.label, "than": reference.run.label, **_gains(reference, other)} for reference, other in pairs
+    ]
+    tests = [one[name] for one in found for name in ("post", "drift")]
+    for test, p_value in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
+        test["p_holm"] = float(p_value)
+    return found
+
+
+def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
+    """Return scores as a Markdown table, a row a run, with the skill it gains over the run it is compared with.
+
+    Args:
+        scores: of `score_outcome`.
+        compared: of `compare_outcomes`, for some of them.
+    """
+    gains = {one["run"]: one for one in compared}
+    lines = [
+        "| run | skill of post | SSIM | gain of post | p (Holm) | skill of drift | gain of drift | p (Holm) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for score in scores:
+        cells = [score["label"]]
+        gain = gains.get(score["label"])
+        for name in ("post", "drift"):
+            final = score["final"][name]
+            cells.append(interval_words(final["skill"]))
+            cells += [f"{final['ssim']:.3f}"] if name == "post" else []
+            cells += [interval_words(gain[name], signed=True), f"{gain[name]['p_holm']:.2g}"] if gain else ["", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def interval_words(estimate: Mapping[str, float], *, signed: bool = False) -> str:
+    """Return an estimate with its interval in words.
+
+    Example:
+        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
+        '0.500 [0.250, 0.750]'
+    """
+    value, low, high = (f"{estimate[name]:{'+' if signed else ''}.3f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _gains(reference: Outcome, other: Outcome) -> dict[str, dict[str, Any]]:
     held_out = other.samples
     if reference.samples.lesion.tolist() != held_out.lesion.tolist():
         raise ValueError("the two runs hold out other slices; compare runs of the same data and folds")
@@ -69,45 +117,10 @@ def compare_outcomes(reference: Outcome, other: Outcome) -> dict[str, Any]:
         gains[name] = {
             **comparison.difference._asdict(),
             "better_for": comparison.better_for,
+            "p_value": comparison.p_value,
             "sentence": sentence(comparison),
         }
-    return {"run": other.run.label, "than": reference.run.label, **gains}
-
-
-def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> str:
-    """Return scores as a Markdown table, a row a run, with the skill it gains over the run it is compared with.
-
-    Args:
-        scores: of `score_outcome`.
-        compared: of `compare_outcomes`, for some of them.
-    """
-    gains = {one["run"]: one for one in compared}
-    lines = [
-        "| run | skill of post | skill of drift | SSIM of post | SSIM of drift | gain of post | gain of drift | than |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for score in scores:
-        gain = gains.get(score["label"])
-        cells = [
-            score["label"],
-            *(interval_words(score["final"][name]["skill"]) for name in ("post", "drift")),
-            *(f"{score['final'][name]['ssim']:.3f}" for name in ("post", "drift")),
-            *(interval_words(gain[name], signed=True) if gain else "" for name in ("post", "drift")),
-            gain["than"] if gain else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def interval_words(estimate: Mapping[str, float], *, signed: bool = False) -> str:
-    """Return an estimate with its interval in words.
-
-    Example:
-        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
-        '0.500 [0.250, 0.750]'
-    """
-    value, low, high = (f"{estimate[name]:{'+' if signed else ''}.3f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return gains
 
 
 def _score(held_out: Samples, post: np.ndarray, drift: np.ndarray) -> dict[str, dict[str, Any]]:

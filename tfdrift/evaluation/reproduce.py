@@ -258,11 +258,8 @@ def _draw_groups(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
 
 def _draw_table(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> Drawn:
     reference: dict[str, Outcome] = {}
-    compared = []
-    for outcome in outcomes:
-        first = reference.setdefault(outcome.run.method, outcome)
-        if first is not outcome:
-            compared.append(compare_outcomes(first, outcome))
+    pairs = [(reference.setdefault(outcome.run.method, outcome), outcome) for outcome in outcomes]
+    compared = compare_outcomes([(first, other) for first, other in pairs if first is not other])
     scores = [score_outcome(outcome) for outcome in outcomes]
     return Drawn(
         {"": draw_ranking(scores, title=experiment.title)},
@@ -282,7 +279,7 @@ def _draw_loss_curves(outcome: Outcome, *, recon_name: str) -> Drawn:
 
 
 def _compared(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    return [compare_outcomes(outcomes[0], outcome) for outcome in outcomes[1:]]
+    return compare_outcomes([(outcomes[0], outcome) for outcome in outcomes[1:]])
 
 
 def _group_counts(samples: Samples) -> dict[str, int]:
