@@ -1,11 +1,8 @@
-"""The page of an evaluation: Markdown to keep with the numbers, and the same in one HTML file."""
+"""The page of an evaluation in Markdown, and the few lines of it that a command prints."""
 
-import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
-
-import markdown
 
 
 def compose(metrics: dict[str, Any], pictures: Collection[str]) -> str:
@@ -41,24 +38,6 @@ def in_short(metrics: dict[str, Any], folder: Path) -> str:
     lines += [entry["sentence"] for entry in metrics["comparisons"]]
     lines.append(f"report           {folder / 'report.html'}")
     return "\n".join(lines)
-
-
-def as_html(page: str, pictures: Mapping[str, bytes]) -> str:
-    """Return the page as one HTML file with its pictures inside.
-
-    Args:
-        page: Markdown of `compose`.
-        pictures: PNG files by name.
-    """
-    body = markdown.markdown(page, extensions=["tables"], output_format="html")
-    for name, data in pictures.items():
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(data).decode()}"')
-    title = page.splitlines()[0].removeprefix("# ")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n'
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
 
 
 def _head(metrics: dict[str, Any]) -> str:
@@ -109,8 +88,17 @@ def _scores(metrics: dict[str, Any]) -> str:
             "![Skill of every method with its interval](skills.png)",
             _table(["", *columns.values()], rows),
             "`copy` predicts no change and `mean drift` the mean change of the training patients. Intervals of every "
-            "number are in `metrics.json`.",
+            "number are in `metrics.json`." + _without_direct(metrics),
         ]
+    )
+
+
+def _without_direct(metrics: dict[str, Any]) -> str:
+    if any(name.startswith("direct") for name in metrics["methods"]):
+        return ""
+    return (
+        " What noise and time add is not told here: `direct`, the same network without them, is missing. Train it on "
+        "the same folds and name it with `--against`, or cross-validate it in a folder beside this one."
     )
 
 
@@ -191,7 +179,7 @@ def _uncertainty(metrics: dict[str, Any], several: bool) -> str:
     parts += [
         "![Coverage of the intervals against what they promise](reliability.png)",
         _table(header, rows),
-        _calibration(ours["drift"]),
+        _calibration(ours["drift"]) + _for_a_new_patient(metrics["calibration"]),
     ]
     return "\n\n".join(parts)
 
@@ -230,6 +218,16 @@ def _calibration(found: dict[str, Any]) -> str:
     return (
         f"Each patient's 90% interval was widened by what {others} or more other held-out patients ask for, never by "
         "that patient's own error."
+    )
+
+
+def _for_a_new_patient(found: dict[str, Any]) -> str:
+    if found["volume_margin"] is None:
+        return ""
+    return (
+        f" For a new patient all {found['patients']} together ask for {found['volume_margin']:.3f} of the volume now "
+        f"on both ends of a volume's interval, and {found['drift_margin']:.3f} of the largest signal on both ends of a "
+        "pixel's drift; `tfdrift export --calibration` gives them to a model."
     )
 
 
@@ -276,25 +274,3 @@ def _interval(estimate: dict[str, Any] | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
-
-
-_STYLE = """
-:root { color-scheme: light; }
-body { max-width: 66rem; margin: 2.5rem auto 4rem; padding: 0 1.5rem; color: #1b1f24; background: #fff;
-  font: 16px/1.55 -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.01em; }
-h1 + p { color: #59636e; margin-top: 0; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: 1.1rem; border-top: 1px solid #d8dee4; }
-p, li { max-width: 46rem; }
-p:has(img) { max-width: none; }
-img { max-width: min(100%, 42rem); display: block; margin: 1rem 0; }
-img[alt*="lesion"], img[alt*="slice"] { max-width: 100%; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .78rem; font-variant-numeric: tabular-nums;
-  display: block; overflow-x: auto; }
-th { color: #59636e; font-weight: 600; border-bottom: 2px solid #d8dee4; vertical-align: bottom; }
-th, td { padding: .35rem .5rem; text-align: right; white-space: nowrap; }
-td { border-bottom: 1px solid #eaeef2; }
-th { white-space: normal; min-width: 3.6rem; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-code { font-size: .9em; background: #f3f5f7; padding: .1em .3em; border-radius: 4px; }
-"""

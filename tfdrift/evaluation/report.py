@@ -22,8 +22,9 @@ from tfdrift.evaluation import plots
 from tfdrift.evaluation.answers import Answers, answer, load_shared_samples
 from tfdrift.evaluation.assessment import Assessment, assess, attainable_score
 from tfdrift.evaluation.figures import draw_lesions
+from tfdrift.evaluation.html_page import as_html
 from tfdrift.evaluation.metrics import squared_errors
-from tfdrift.evaluation.page import as_html, compose
+from tfdrift.evaluation.page import compose
 from tfdrift.evaluation.uncertainty import spread
 from tfdrift.imaging.drawing import png_bytes
 from tfdrift.training.checkpoint import writing
