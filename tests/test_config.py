@@ -20,6 +20,11 @@ def test_method_2_in_the_paper_predicts_eps_with_decoupled_heads_and_ssim_in_the
     assert (paper.prediction, paper.heads, paper.drift_ssim, paper.recon_ssim) == ("eps", "decoupled", 0.1, 0)
 
 
+def test_method_2_clips_its_estimate_by_default_and_not_in_the_paper():
+    assert train_config("method2").clip_x0
+    assert not train_config("method2", preset="paper").clip_x0
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_configuration_comes_back_from_its_file(method, tmp_path):
     config = train_config(method, seed=7, noise_level=0.5)

@@ -236,12 +236,19 @@ def check_image_size(image_size: int, depth: int) -> None:
 
 _METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "method1": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
-    "method2": {"heads": "decoupled", "recon_ssim": 0.0, "drift_ssim": 0.1, "recon_weight": 1.0, "drift_weight": 1.0},
+    "method2": {
+        "heads": "decoupled",
+        "recon_ssim": 0.0,
+        "drift_ssim": 0.1,
+        "recon_weight": 1.0,
+        "drift_weight": 1.0,
+        "clip_x0": True,
+    },
     "direct": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
 }
 _PAPER: dict[str, Any] = {
     "steps": 5000, "batch_size": 64, "learning_rate": 1e-4, "weight_decay": 1e-4, "schedule": "linear", "levels": 21,
-    "noise_level": 0.2, "prediction": "eps", "ema": 0.0, "clip_norm": 0.0,
+    "noise_level": 0.2, "prediction": "eps", "clip_x0": False, "ema": 0.0, "clip_norm": 0.0,
 }  # fmt: skip
 _CHOICES = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,

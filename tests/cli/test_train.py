@@ -88,7 +88,7 @@ def test_the_same_command_again_trains_no_further(tmp_path, capsys):
     first = (tmp_path / "run" / "metrics.json").read_text()
     capsys.readouterr()
     assert exit_code(arguments) == 0
-    assert "has 2 steps already" in capsys.readouterr().out
+    assert "is trained already: 2 steps" in capsys.readouterr().out
     assert (tmp_path / "run" / "metrics.json").read_text() == first
 
 

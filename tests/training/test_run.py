@@ -218,7 +218,7 @@ def test_a_finished_run_started_again_says_so_and_changes_nothing(finished, make
     folder, said = finished("method1"), []
     before = everything_below(folder)
     train(tiny_config("method1", **{**RUNS["method1"], "steps": 8}), folder, echo=said.append, samples=make_samples())
-    assert said == [f"{folder} has 12 steps already; give more --steps to go on"]
+    assert said == [f"{folder} is trained already: 12 steps; more --steps would go on"]
     assert everything_below(folder) == before
 
 

@@ -210,7 +210,7 @@ def _train(
         checkpoints.sweep()
     saved = step = checkpoints.restore()
     if step >= config.steps:
-        echo(f"{folder} has {step} steps already; give more --steps to go on")
+        echo(f"{folder} is trained already: {step} steps; more --steps would go on")
         return
     with writing(folder):
         write_config(folder / "config.json", config.seen_from(folder), data=data)
