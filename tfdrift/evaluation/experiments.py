@@ -184,7 +184,7 @@ _FIGURES = (
         kind="lesions",
         title="Method 2 with shared layers",
         purpose="Fig. S4: the five lesions of Fig. 6 with one decoder for noise and drift.",
-        expect="The paper finds it slightly worse by eye. On the phantom the image is better and the drift no different.",
+        expect="Slightly worse by eye in the paper. On the phantom the image is better, the drift no different.",
         runs=(METHOD2, Run(label="shared layers", method="method2", settings={"heads": "shared"})),
     ),
     Experiment(
@@ -192,7 +192,7 @@ _FIGURES = (
         kind="lesions",
         title="Method 2 with MSE alone",
         purpose="Fig. S5: the five lesions of Fig. 6 without SSIM in the drift loss.",
-        expect="The paper finds it slightly worse by eye. On the phantom the image is better and the drift no different.",
+        expect="Slightly worse by eye in the paper. On the phantom the image is better, the drift no different.",
         runs=(METHOD2, Run(label="MSE only", method="method2", settings={"drift_ssim": 0.0})),
     ),
 )
