@@ -96,16 +96,29 @@ def test_runs_that_all_failed_are_shown_as_they_are():
 
 def test_the_ranking_has_a_row_a_run_in_order():
     scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 0.2)]
-    figure = draw_ranking(scores, title="t")
+    figure = draw_ranking(scores, [], title="t")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [score["label"] for score in scores]
     first, last = figure.axes[0].get_ylim()
     assert first > last  # the first row on top
     assert inside_figure(figure)
 
 
+def test_only_a_run_that_can_be_told_apart_has_a_filled_mark():
+    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 0.2, 0.3)]
+    p_values = zip((1, 2), ({"post": 0.04, "drift": 0.06}, {"post": 1.0, "drift": 1.0}), strict=True)
+    compared = [
+        {"run": scores[row]["label"], **{name: {"p_holm": p_value} for name, p_value in of.items()}}
+        for row, of in p_values
+    ]
+    figure = draw_ranking(scores, compared, title="t")
+    for axes, filled in zip(figure.axes, ([False, True, False], [False, False, False]), strict=True):
+        marks = [line for line in axes.lines if line.get_marker() == "o"]
+        assert [mark.get_markerfacecolor() != "white" for mark in marks] == filled
+
+
 def test_a_run_of_the_ranking_that_lies_outside_is_named_with_its_skill():
     scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 5.0)]
-    figure = draw_ranking(scores, title="t")
+    figure = draw_ranking(scores, [], title="t")
     for axes, name in zip(figure.axes, ("post", "drift"), strict=True):
         assert axes.get_xlim()[0] == LOWEST_SKILL
         assert [text.get_text() for text in axes.texts] == [f"◂ {scores[1]['final'][name]['skill']['value']:.2f}"]

@@ -130,21 +130,25 @@ def draw_levels(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     return figure
 
 
-def draw_ranking(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+def draw_ranking(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     """Draw the skill of many runs with their intervals, a row a run, one colour a method.
 
     Args:
         scores: of `tfdrift.evaluation.paper_scores.score_outcome`.
+        compared: of `tfdrift.evaluation.paper_scores.compare_outcomes`; a run that can be told apart from the one it is
+            compared with gets a filled mark.
         title: of the figure.
     """
     figure, axes = _figure(1, 2, size=(10, 1.2 + 0.24 * len(scores)), title=title)
     methods = list(dict.fromkeys(score["method"] for score in scores))
+    differs = {(one["run"], name) for one in compared for name in ("post", "drift") if one[name]["p_holm"] < 0.05}
     for panel, name in zip(axes, ("post", "drift"), strict=True):
         for place, score in enumerate(scores):
             skill = score["final"][name]["skill"]
             colour = COLOURS[methods.index(score["method"])]
             panel.plot([skill["low"], skill["high"]], [place, place], color=colour, linewidth=1.5, alpha=0.6)
-            panel.plot(skill["value"], place, "o", color=colour, markersize=4)
+            inside = colour if (score["label"], name) in differs else "white"
+            panel.plot(skill["value"], place, "o", color=colour, markerfacecolor=inside, markersize=5)
             if skill["value"] < LOWEST_SKILL:
                 words = f"◂ {skill['value']:.2f}"
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
@@ -153,7 +157,10 @@ def draw_ranking(scores: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
         mean_drift = scores[0]["mean_drift"][name]["skill"]["value"]
         panel.axvline(mean_drift, color="0.3", linewidth=1, linestyle=":")
         panel.set_title("post image" if name == "post" else "drift", fontsize=10)
-        panel.set_xlabel("skill (dashed: no change; dotted: mean drift)", fontsize=8)
+        panel.set_xlabel(
+            "skill (0: no change; dotted: mean drift)\nfilled: differs from the method's first row, Holm p < 0.05",
+            fontsize=8,
+        )
         skills = [score["final"][name]["skill"] for score in scores]
         low, high = min(skill["low"] for skill in skills), max(*(skill["high"] for skill in skills), mean_drift, 0.0)
         panel.set_xlim(max(low - 0.05, LOWEST_SKILL), high + 0.05)

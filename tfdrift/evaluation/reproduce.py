@@ -262,7 +262,7 @@ def _draw_table(experiment: Experiment, _: Samples, outcomes: list[Outcome]) -> 
     compared = compare_outcomes([(first, other) for first, other in pairs if first is not other])
     scores = [score_outcome(outcome) for outcome in outcomes]
     return Drawn(
-        {"": draw_ranking(scores, title=experiment.title)},
+        {"": draw_ranking(scores, compared, title=experiment.title)},
         {"runs": scores, "compared": compared},
         as_table(scores, compared),
     )
