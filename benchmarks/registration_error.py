@@ -159,9 +159,13 @@ def register_motions(motions: int, *, bias: float, noise: float) -> None:
 
 
 def move_off(motions: int, *, bias: float, noise: float) -> None:
-    """Print the residuals of poses that are off the truth by a shift in a random direction or a turn about one."""
+    """Print the residuals of poses off the truth, by a shift in a random direction or a turn about one.
+
+    The first column of figures is the mean target registration error of those poses.
+    """
     fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000, noise=noise)
     offsets = [(size, "mm") for size in OFF_BY_MM] + [(size, "degrees") for size in OFF_BY_DEGREES]
+    errors_mm: dict[tuple[float, str], list[float]] = {offset: [] for offset in offsets}
     residuals: dict[tuple[float, str], list[float]] = {offset: [] for offset in offsets}
     for seed in range(motions):
         motion, direction = random_motion(seed), np.random.default_rng([seed, 2]).normal(size=3)
@@ -170,11 +174,13 @@ def move_off(motions: int, *, bias: float, noise: float) -> None:
             degrees, shift_mm = (size, 0.0) if unit == "degrees" else (0.0, size)
             off = rigid_motion(direction, degrees, direction, shift_mm)
             pose = sitk.CompositeTransform([motion.GetInverse(), off])  # the last one is applied first
+            errors_mm[size, unit].append(target_error_mm(pose, motion, fixed))
             residuals[size, unit].append(registration.residual_percent(fixed, moving, pose))
-    print("| off by | min | mean | max | above the limit |\n|---|---|---|---|---|")
+    print("| off by | error, mm | residual, %: min | mean | max | above the limit |\n|---|---|---|---|---|---|")
     for (size, unit), values in residuals.items():
         above = sum(value > registration.POOR_RESIDUAL_PERCENT for value in values)
-        figures = " | ".join(f"{figure:.1f}" for figure in (np.min(values), np.mean(values), np.max(values)))
+        mean_mm = np.mean(errors_mm[size, unit])
+        figures = " | ".join(f"{figure:.1f}" for figure in (mean_mm, np.min(values), np.mean(values), np.max(values)))
         print(f"| {size:g} {unit} | {figures} | {above} of {motions} |")
 
 

@@ -27,7 +27,7 @@ import tfdrift
 from tfdrift.imaging.intensity import distance_mm
 from tfdrift.imaging.resampling import resample_image, resample_mask
 
-NOISES = (0.0, 2.0, 4.0, 8.0)
+NOISES = (0.0, 2.0, 4.0, 8.0, 12.0)
 RIM_MM = 3.0
 SPHERE_SIZE_VOXELS = (72, 72, 24)
 SPHERE_SPACING_MM = (1.0, 1.0, 3.0)
