@@ -20,6 +20,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 import tfdrift
+from tfdrift.errors import DataError
 from tfdrift.imaging import registration
 
 SIZE_VOXELS = (128, 160, 44)
@@ -135,14 +136,18 @@ def target_error_mm(found: sitk.Transform, motion: sitk.Transform, fixed: sitk.I
 
 
 def register_motions(motions: int, *, bias: float, noise: float) -> None:
-    """Print the distribution of the errors and residuals of `register_rigid`."""
+    """Print the distribution of the errors and residuals of `register_rigid`, and how many motions it refused."""
     fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000, noise=noise)
-    errors_mm, seconds, residuals, unconverged = [], [], [], 0
+    errors_mm, seconds, residuals, unconverged, refused = [], [], [], 0, 0
     for seed in range(motions):
         motion = random_motion(seed)
         moving = head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=bias, noise=noise)
         started = time.perf_counter()
-        found = registration.register_rigid(fixed, moving)
+        try:
+            found = registration.register_rigid(fixed, moving)
+        except DataError:
+            refused += 1
+            continue
         seconds.append(time.perf_counter() - started)
         errors_mm.append(target_error_mm(found.transform, motion, fixed))
         residuals.append(found.residual_percent)
@@ -155,7 +160,7 @@ def register_motions(motions: int, *, bias: float, noise: float) -> None:
     ):
         figures = np.min(values), np.median(values), np.quantile(values, 0.95), np.max(values)
         print(f"| {name} | " + " | ".join(f"{figure:.{digits}f}" for figure in figures) + " |")
-    print(f"stopped at the bound on iterations: {unconverged}")
+    print(f"stopped at the bound on iterations: {unconverged}; refused: {refused}")
 
 
 def move_off(motions: int, *, bias: float, noise: float) -> None:
