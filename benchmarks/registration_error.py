@@ -2,8 +2,8 @@
 
     python benchmarks/registration_error.py                               errors of `register_rigid`
     python benchmarks/registration_error.py --bias 0.2                    with a bias field in the second session
-    python benchmarks/registration_error.py --motions 6 --no-shading      the search without its estimate of the shading
-    python benchmarks/registration_error.py --motions 6 --relaxation 0.5  the search with another shrinking of its step
+    python benchmarks/registration_error.py --motions 10 --no-shading     the search without its estimate of the shading
+    python benchmarks/registration_error.py --motions 10 --relaxation 0.5 the search with another shrinking of its step
     python benchmarks/registration_error.py --motions 20 --off-by         residuals of poses away from the truth
 
 Prints rows for the tables of docs/registration.md. The head is a sum of analytic functions of the position in mm, so
