@@ -1,24 +1,33 @@
-"""Target registration error of `register_rigid` over 50 known motions of a synthetic head.
+"""Errors and residuals of a registration over known motions of a synthetic head.
 
-    python benchmarks/registration_error.py [--motions 50] [--bias 0]
+    python benchmarks/registration_error.py                               errors of `register_rigid`
+    python benchmarks/registration_error.py --bias 0.2                    with a bias field in the second session
+    python benchmarks/registration_error.py --motions 10 --no-shading     the search without its estimate of the shading
+    python benchmarks/registration_error.py --motions 10 --relaxation 0.5 the search with another shrinking of its step
+    python benchmarks/registration_error.py --motions 20 --off-by         residuals of poses away from the truth
 
-Prints the distribution, to be copied to docs/registration.md with the versions. The head is a sum of analytic functions
-of the position in mm, so both sessions are sampled exactly and the moved one carries no interpolation of its own.
+Prints rows for the tables of docs/registration.md. The head is a sum of analytic functions of the position in mm, so
+both sessions are sampled exactly and the moved one carries no interpolation of its own. The package has no switch for
+`--no-shading` and `--relaxation`: they replace a function and a constant of `tfdrift.imaging.registration`.
 """
 
 import argparse
 import platform
 import time
+from unittest import mock
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 import tfdrift
-from tfdrift.imaging.registration import register_rigid
+from tfdrift.errors import DataError
+from tfdrift.imaging import registration
 
 SIZE_VOXELS = (128, 160, 44)
 SPACING_MM = (1.4, 1.3, 3.5)
 BRAIN_RADII_MM = np.array([66.0, 82.0, 60.0])
+OFF_BY_MM = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0)
+OFF_BY_DEGREES = (5.0, 10.0, 20.0)
 LESIONS_MM = (((28.0, -20.0, 12.0), 9.0, 6.0), ((-30.0, 30.0, -8.0), 5.0, 8.0), ((10.0, 45.0, 25.0), 3.5, 2.0))
 
 
@@ -100,10 +109,15 @@ def random_motion(seed: int, *, degrees: float = 10.0, shift_mm: float = 15.0) -
     """Return a turn about a random axis and a shift in a random direction, both uniform in size up to the bounds."""
     rng = np.random.default_rng([seed, 1])
     axis, direction = rng.normal(size=(2, 3))
-    turn = sitk.VersorTransform((axis / np.linalg.norm(axis)).tolist(), np.radians(rng.uniform(0, degrees)))
+    return rigid_motion(axis, rng.uniform(0, degrees), direction, rng.uniform(0, shift_mm))
+
+
+def rigid_motion(axis: np.ndarray, degrees: float, direction: np.ndarray, shift_mm: float) -> sitk.Euler3DTransform:
+    """Return the turn by `degrees` about an axis through the origin, followed by the shift."""
+    turn = sitk.VersorTransform((axis / np.linalg.norm(axis)).tolist(), np.radians(degrees))
     motion = sitk.Euler3DTransform()
     motion.SetMatrix(turn.GetMatrix())
-    motion.SetTranslation((direction / np.linalg.norm(direction) * rng.uniform(0, shift_mm)).tolist())
+    motion.SetTranslation((direction / np.linalg.norm(direction) * shift_mm).tolist())
     return motion
 
 
@@ -121,36 +135,79 @@ def target_error_mm(found: sitk.Transform, motion: sitk.Transform, fixed: sitk.I
     return float(np.linalg.norm(sent_mm - transform_points(motion.GetInverse(), brain), axis=-1).mean())
 
 
-def main() -> None:
-    """Print the distribution of the target registration error."""
-    parser = argparse.ArgumentParser(description="Target registration error over known motions.")
-    parser.add_argument("--motions", type=int, default=50)
-    parser.add_argument("--bias", type=float, default=0.0, help="amplitude of a bias field in the second session")
-    given = parser.parse_args()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000)
-    errors_mm, seconds, residuals, unconverged = [], [], [], 0
-    for seed in range(given.motions):
+def register_motions(motions: int, *, bias: float, noise: float) -> None:
+    """Print the distribution of the errors and residuals of `register_rigid`, and how many motions it refused."""
+    fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000, noise=noise)
+    errors_mm, seconds, residuals, unconverged, refused = [], [], [], 0, 0
+    for seed in range(motions):
         motion = random_motion(seed)
-        moving = head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=given.bias)
+        moving = head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=bias, noise=noise)
         started = time.perf_counter()
-        found = register_rigid(fixed, moving)
+        try:
+            found = registration.register_rigid(fixed, moving)
+        except DataError:
+            refused += 1
+            continue
         seconds.append(time.perf_counter() - started)
         errors_mm.append(target_error_mm(found.transform, motion, fixed))
         residuals.append(found.residual_percent)
         unconverged += not found.converged
+    print("| | min | median | 95% | max |\n|---|---|---|---|---|")
+    for name, values, digits in (
+        ("target registration error, mm", errors_mm, 3),
+        ("residual, %", residuals, 2),
+        ("time, s", seconds, 1),
+    ):
+        figures = np.min(values), np.median(values), np.quantile(values, 0.95), np.max(values)
+        print(f"| {name} | " + " | ".join(f"{figure:.{digits}f}" for figure in figures) + " |")
+    print(f"stopped at the bound on iterations: {unconverged}; refused: {refused}")
+
+
+def move_off(motions: int, *, bias: float, noise: float) -> None:
+    """Print the residuals of poses off the truth, by a shift in a random direction or a turn about one.
+
+    The first column of figures is the mean target registration error of those poses.
+    """
+    fixed = head_session(sitk.Euler3DTransform(), second_visit=False, seed=1000, noise=noise)
+    offsets = [(size, "mm") for size in OFF_BY_MM] + [(size, "degrees") for size in OFF_BY_DEGREES]
+    errors_mm: dict[tuple[float, str], list[float]] = {offset: [] for offset in offsets}
+    residuals: dict[tuple[float, str], list[float]] = {offset: [] for offset in offsets}
+    for seed in range(motions):
+        motion, direction = random_motion(seed), np.random.default_rng([seed, 2]).normal(size=3)
+        moving = head_session(motion, second_visit=True, seed=seed, gain=1.7, bias=bias, noise=noise)
+        for size, unit in offsets:
+            degrees, shift_mm = (size, 0.0) if unit == "degrees" else (0.0, size)
+            off = rigid_motion(direction, degrees, direction, shift_mm)
+            pose = sitk.CompositeTransform([motion.GetInverse(), off])  # the last one is applied first
+            errors_mm[size, unit].append(target_error_mm(pose, motion, fixed))
+            residuals[size, unit].append(registration.residual_percent(fixed, moving, pose))
+    print("| off by | error, mm | residual, %: min | mean | max | above the limit |\n|---|---|---|---|---|---|")
+    for (size, unit), values in residuals.items():
+        above = sum(value > registration.POOR_RESIDUAL_PERCENT for value in values)
+        mean_mm = np.mean(errors_mm[size, unit])
+        figures = " | ".join(f"{figure:.1f}" for figure in (mean_mm, np.min(values), np.mean(values), np.max(values)))
+        print(f"| {size:g} {unit} | {figures} | {above} of {motions} |")
+
+
+def main() -> None:
+    """Print what was asked for, and under which conditions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--motions", type=int, default=50, help="how many, up to 10 degrees and 15 mm")
+    parser.add_argument("--bias", type=float, default=0.0, help="amplitude of a bias field in the second session")
+    parser.add_argument("--noise", type=float, default=4.0, help="of both sessions, in per cent of the brain's signal")
+    parser.add_argument("--off-by", action="store_true", help="no search: residuals of poses away from the truth")
+    parser.add_argument("--no-shading", action="store_true", help="leave out the estimate of the shading")
+    parser.add_argument("--relaxation", type=float, default=registration._RELAXATION, help="of the search's step")
+    given = parser.parse_args()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     print(f"tfdrift {tfdrift.__version__}, SimpleITK {sitk.Version.VersionString()}, numpy {np.__version__}, "
           f"Python {platform.python_version()}, one thread")  # fmt: skip
-    print(f"{given.motions} motions up to 10 degrees and 15 mm; voxel {' x '.join(map(str, SPACING_MM))} mm; "
-          f"half a voxel {min(SPACING_MM) / 2:.2f} mm; bias field {given.bias:g}")  # fmt: skip
-    for name, values in (
-        ("target registration error, mm", errors_mm),
-        ("residual, %", residuals),
-        ("time, s", seconds),
-    ):
-        low, median, high, most = np.min(values), np.median(values), np.quantile(values, 0.95), np.max(values)
-        print(f"{name}: min {low:.3f}  median {median:.3f}  95% {high:.3f}  max {most:.3f}")
-    print(f"stopped at the bound on iterations: {unconverged}")
+    print(f"{given.motions} motions; bias field {given.bias:g}, noise {given.noise:g}%, "
+          f"{'no shading' if given.no_shading else 'shading'}, relaxation {given.relaxation:g}")  # fmt: skip
+    measure = move_off if given.off_by else register_motions
+    shading = (lambda *_sessions: 1.0) if given.no_shading else registration._relative_field
+    with mock.patch.multiple(registration, _RELAXATION=given.relaxation, _relative_field=shading):
+        measure(given.motions, bias=given.bias, noise=given.noise)
 
 
 if __name__ == "__main__":
