@@ -54,7 +54,7 @@ def trained(cohort, samples, tiny_config, tmp_path_factory):
     return jobs, said
 
 
-def test_the_weights_are_those_of_a_run_alone_on_one_thread(trained, cohort, read_weights, tmp_path):
+def test_the_weights_are_those_of_a_run_alone_on_one_thread(trained, read_weights, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from tfdrift.config import read_config\n"
@@ -132,15 +132,17 @@ def test_sigterm_has_every_run_write_a_checkpoint(cohort, tmp_path):
     arguments = ["crossval", "direct", "--folds", "0,1", "--workers", "2", "--out", str(tmp_path), *options]
     code = f"from cli.main import main; main({arguments})"
     runs = [tmp_path / "fold0-seed0", tmp_path / "fold1-seed0"]
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as command:
-        with contextlib.ExitStack() as kill_at_last:
-            kill_at_last.callback(command.kill)
-            deadline = time.monotonic() + 120
-            while not all((run / "history.jsonl").exists() and (run / "history.jsonl").stat().st_size for run in runs):
-                assert time.monotonic() < deadline, "the runs do not start"
-                time.sleep(0.1)
-            command.send_signal(signal.SIGTERM)
-            _, error = command.communicate(timeout=60)
+    with (
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as command,
+        contextlib.ExitStack() as at_last,
+    ):
+        at_last.callback(command.kill)
+        deadline = time.monotonic() + 120
+        while not all((run / "history.jsonl").exists() and (run / "history.jsonl").stat().st_size for run in runs):
+            assert time.monotonic() < deadline, "the runs do not start"
+            time.sleep(0.1)
+        command.send_signal(signal.SIGTERM)
+        _, error = command.communicate(timeout=60)
     assert command.returncode == 143
     assert error == "Error: stopped by SIGTERM with 0 of 2 trained; the same command goes on from there\n"
     assert all(newest_step(run / "checkpoints") > 0 for run in runs)
