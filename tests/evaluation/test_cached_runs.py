@@ -78,7 +78,7 @@ def test_several_workers_are_given_every_run_once(folder, every_fold, monkeypatc
     monkeypatch.setattr(cached_runs, "train_all", lambda jobs, **settings: given.append((jobs, settings["workers"])))
     runs = CachedRuns(folder, overrides=TINY, workers=3, echo=print, samples={"lesions": SAMPLES})
     asked = dataclasses.replace(METHOD2, asked={"drift_from": "last"})
-    runs.train([experiment(runs=(METHOD2, asked), every_fold=True), experiment(runs=(METHOD2,))])
+    runs.train_ahead([experiment(runs=(METHOD2, asked), every_fold=True), experiment(runs=(METHOD2,))])
     ((jobs, workers),) = given
     assert workers == 3
     assert [(config.fold, path) for config, path, _ in jobs] == list(enumerate(outcome.folders))
@@ -86,7 +86,7 @@ def test_several_workers_are_given_every_run_once(folder, every_fold, monkeypatc
 
 
 def test_one_worker_trains_nothing_ahead(tmp_path):
-    cached(tmp_path / "runs").train([experiment(runs=(METHOD2,))])
+    cached(tmp_path / "runs").train_ahead([experiment(runs=(METHOD2,))])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,5 @@
 """Trainings in processes of their own: the bits of one thread, stopped together, each end told by the run's name."""
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -9,22 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.prepared_cohort import write_cohort
 from tfdrift.cohort.dataset import load_samples
-from tfdrift.errors import DivergedError, ResourceError, UsageError
+from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training import side_by_side
 from tfdrift.training.checkpoint import newest_step
 from tfdrift.training.run import train
 from tfdrift.training.side_by_side import train_all
 
-ROOT = Path(__file__).parents[2]
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-ENDLESS = {"steps": 10**6, "log_every": 1, "checkpoint_every": 10**6}
 
 
 def no_echo(_line: str) -> None:
@@ -93,56 +89,54 @@ def test_other_settings_in_a_folder_are_refused_before_anything_is_trained(train
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_error_of_a_run_arrives_with_its_name_and_the_others_can_go_on(
+def test_the_error_of_a_run_arrives_with_its_name_and_no_other_starts(
     cohort, samples, tiny_config, make_samples, tmp_path
 ):
     data = make_samples()
     bright = dataclasses.replace(data, post=np.where(data.fold[:, None, None, None] == 1, 1e30, data.post))
     broken = str(write_cohort(tmp_path / "cohorts/broken", bright))
-    endless = tiny_config("direct", data=cohort, **ENDLESS)
     jobs = [
         (tiny_config("direct", data=broken), tmp_path / "bright", load_samples(broken, image_size=8)),
-        (endless, tmp_path / "other", samples),
+        (tiny_config("direct", data=cohort), tmp_path / "other", samples),
     ]
     with pytest.raises(DivergedError, match=r"^bright: step \d+: not a finite number") as diverged:
-        train_all(jobs, workers=2, echo=no_echo)
+        train_all(jobs, workers=1, echo=no_echo)
     assert diverged.value.exit_code == 5
-    further = newest_step(tmp_path / "other/checkpoints") + 1
-    train(dataclasses.replace(endless, steps=further), tmp_path / "other", echo=no_echo)
-    assert newest_step(tmp_path / "other/checkpoints") == further
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_process_that_is_killed_is_told_by_the_name_of_its_run(cohort, samples, tiny_config, tmp_path):
-    def kill():
+    def kill() -> None:
         while not multiprocessing.active_children():
             time.sleep(0.01)
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        multiprocessing.active_children()[0].kill()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     message = r"^run7: its process was killed by signal 9.*same command goes on.*fewer --workers"
     with pytest.raises(ResourceError, match=message):
         train_all([(tiny_config("direct", data=cohort), tmp_path / "run7", samples)], workers=2, echo=no_echo)
-    killer.join()
 
 
-def test_sigterm_has_every_run_write_a_checkpoint(cohort, tmp_path):
-    settings = {"data": cohort, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, **ENDLESS}
-    options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    arguments = ["crossval", "direct", "--folds", "0,1", "--workers", "2", "--out", str(tmp_path), *options]
-    code = f"from cli.main import main; main({arguments})"
-    runs = [tmp_path / "fold0-seed0", tmp_path / "fold1-seed0"]
-    with (
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as command,
-        contextlib.ExitStack() as at_last,
-    ):
-        at_last.callback(command.kill)
-        deadline = time.monotonic() + 120
-        while not all((run / "history.jsonl").exists() and (run / "history.jsonl").stat().st_size for run in runs):
-            assert time.monotonic() < deadline, "the runs do not start"
-            time.sleep(0.1)
-        command.send_signal(signal.SIGTERM)
-        _, error = command.communicate(timeout=60)
-    assert command.returncode == 143
-    assert error == "Error: stopped by SIGTERM with 0 of 2 trained; the same command goes on from there\n"
-    assert all(newest_step(run / "checkpoints") > 0 for run in runs)
+def test_sigterm_has_a_run_write_a_checkpoint_from_which_it_goes_on(cohort, samples, tiny_config, tmp_path):
+    endless = tiny_config("direct", data=cohort, steps=10**6, log_every=1, checkpoint_every=10**6)
+    history, ended = tmp_path / "running/history.jsonl", threading.Event()
+
+    def stop() -> None:
+        while not (history.exists() and history.stat().st_size):
+            if ended.wait(0.05):
+                return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    message = "^stopped by SIGTERM with 0 of 2 trained; the same command goes on from there$"
+    with pytest.raises(StoppedError, match=message) as stopped:
+        train_all([(endless, tmp_path / name, samples) for name in ("running", "waiting")], workers=1, echo=no_echo)
+    ended.set()
+    assert stopped.value.exit_code == 143
+    assert not (tmp_path / "waiting").exists()
+    reached = newest_step(tmp_path / "running/checkpoints")
+    assert reached > 0
+    said = []
+    train(dataclasses.replace(endless, steps=reached + 1), tmp_path / "running", echo=said.append)
+    assert [line.split()[1] for line in said] == [f"{reached + 1}/{reached + 1}"]

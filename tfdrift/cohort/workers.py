@@ -20,7 +20,7 @@ from typing import Any
 
 from tfdrift.errors import DataError, TfdriftError
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.5  # between two looks at whether to stop: a signal's handler does not end a wait
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

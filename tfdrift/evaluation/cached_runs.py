@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfdrift.cohort.dataset import load_samples
 from tfdrift.cohort.samples import Samples, split
@@ -138,7 +139,7 @@ class CachedRuns:
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
 
-    def train(self, experiments: Sequence[Experiment]) -> None:
+    def train_ahead(self, experiments: Sequence[Experiment]) -> None:
         """Train side by side what experiments need; with one worker, wait for `outcome` to ask for each run.
 
         Raises:
@@ -160,6 +161,7 @@ class CachedRuns:
         Raises:
             TfdriftError: as `tfdrift.training.run.train` and `load_predictor` do.
         """
+        tf.config.experimental.enable_op_determinism()  # as training does: the same numbers where nothing is to train
         samples = self.samples(experiment.data)
         parts = [self._fold_outcome(run, config, samples) for config in self.configs(run, experiment)]
         return parts[0] if len(parts) == 1 else _join(parts)

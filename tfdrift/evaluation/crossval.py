@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfdrift.cohort.dataset import load_samples
 from tfdrift.cohort.samples import Samples, split
@@ -77,6 +78,7 @@ def cross_validate(
     if workers > 1:
         jobs = [(member, _folder(out, member), data) for fold in chosen for member in runs[fold]]
         train_all(jobs, workers=workers, echo=echo)
+    tf.config.experimental.enable_op_determinism()  # as training does: the same scores where nothing is left to train
     for number, fold in enumerate(chosen):
         for member in runs[fold]:
             echo(f"fold {fold}, seed {member.seed} ({number + 1} of {len(chosen)} folds)")

@@ -68,7 +68,7 @@ def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callab
             runs.configs(run, experiment)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    runs.train(experiments)
+    runs.train_ahead(experiments)
     written = []
     for experiment in experiments:
         echo(f"{experiment.name}: {experiment.title}")
