@@ -11,6 +11,14 @@ from tfdrift.config import train_config
 from .quiet import start_tensorflow
 from .train import training_options
 
+workers_option = click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Trainings at a time. With 2 or more each has one processor thread, and the weights are those of one thread.",
+)
+
 
 @click.command()
 @click.argument("method", type=click.Choice(settings.METHODS))
@@ -18,6 +26,7 @@ from .train import training_options
 @click.option("--folds", metavar="0,1,...", help="Folds to hold out in turn.  [default: all there are]")
 @click.option("--members", default=1, show_default=True, type=click.IntRange(1, 100), help="Runs a fold: an ensemble.")
 @click.option("--samples", default=16, show_default=True, type=click.IntRange(1, 1000), help="Outcomes of each slice.")
+@workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 @training_options
 def crossval(
@@ -26,6 +35,7 @@ def crossval(
     folds: str | None,
     members: int,
     samples: int,
+    workers: int,
     as_json: bool,
     preset: str,
     mnist_file: Path | None,
@@ -39,7 +49,7 @@ def crossval(
     \b
     Example:
       tfdrift crossval direct
-      tfdrift crossval method1
+      tfdrift crossval method1 --workers 4
     """
     config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)
     chosen = _numbers(folds) if folds is not None else None
@@ -51,7 +61,13 @@ def crossval(
     from tfdrift.evaluation.page import in_short
 
     metrics = cross_validate(
-        config, folder, folds=chosen, members=members, count=samples, echo=lambda line: click.echo(line, err=as_json)
+        config,
+        folder,
+        folds=chosen,
+        members=members,
+        count=samples,
+        workers=workers,
+        echo=lambda line: click.echo(line, err=as_json),
     )
     click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
 

@@ -7,6 +7,7 @@ import click
 
 from tfdrift.evaluation.experiments import EXPERIMENTS
 
+from .crossval import workers_option
 from .quiet import start_tensorflow
 
 
@@ -42,8 +43,9 @@ def _print_list(context: click.Context, _: click.Parameter, asked: bool) -> None
 @click.option("--base-filters", type=int, help="Filters of the first stage.  [default: 16]")
 @click.option("--depth", type=int, help="Number of poolings.  [default: 3]")
 @click.option("--batch-size", type=int, help="Images a step.  [default: 64, the paper's]")
+@workers_option
 def reproduce(
-    names: tuple[str, ...], out: Path, runs: Path, data: str, mnist_file: Path | None, **settings: Any
+    names: tuple[str, ...], out: Path, runs: Path, data: str, mnist_file: Path | None, workers: int, **settings: Any
 ) -> None:
     """Train what the figures NAME... of the paper need, draw them, and write their numbers beside them.
 
@@ -55,6 +57,7 @@ def reproduce(
     Example:
       tfdrift reproduce --list
       tfdrift reproduce fig4 fig5
+      tfdrift reproduce readings --workers 4
       tfdrift reproduce all --mnist-file mnist.npz
     """
     start_tensorflow()
@@ -62,6 +65,8 @@ def reproduce(
     from tfdrift.evaluation.reproduce import reproduce as run_experiments
 
     overrides = {name: value for name, value in settings.items() if value is not None}
-    cached = CachedRuns(runs, lesions=data, mnist_file=mnist_file, overrides=overrides, echo=click.echo)
+    cached = CachedRuns(
+        runs, lesions=data, mnist_file=mnist_file, overrides=overrides, workers=workers, echo=click.echo
+    )
     for path in run_experiments(names, out, cached, echo=click.echo):
         click.echo(f"wrote {path}")

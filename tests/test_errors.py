@@ -1,9 +1,10 @@
+import pickle
+
 import pytest
 
 from tfdrift import errors
 
-
-@pytest.mark.parametrize(
+ERRORS = pytest.mark.parametrize(
     ("error", "code"),
     [
         (errors.NotBlessedError("x"), 1),
@@ -15,6 +16,15 @@ from tfdrift import errors
         (errors.StoppedError("x", 2), 130),
     ],
 )
+
+
+@ERRORS
 def test_each_error_has_the_documented_exit_code(error, code):
     assert isinstance(error, errors.TfdriftError)
     assert error.exit_code == code
+
+
+@ERRORS
+def test_an_error_arrives_whole_from_another_process(error, code):
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived), arrived.exit_code) == (type(error), "x", code)

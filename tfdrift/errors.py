@@ -44,3 +44,7 @@ class StoppedError(TfdriftError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        # An exception's own way into another process takes the message alone along.
+        return type(self), (str(self), self.exit_code - 128)

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -32,12 +33,17 @@ def act(what: str, value: Any = None) -> Any:
         os.write(1, value)
         os.write(2, value)
         return None
+    if what == "until told":
+        told = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: told.set())
+        value.touch()
+        return "told" if told.wait(30) else "forgotten"
     time.sleep(60)
     return None
 
 
-def outcomes(*tasks, workers=2, time_limit_seconds=30.0):
-    ended = run_each(act, tasks, workers=workers, time_limit_seconds=time_limit_seconds)
+def outcomes(*tasks, workers=2, **given):
+    ended = run_each(act, tasks, workers=workers, **{"time_limit_seconds": 30.0, **given})
     return sorted(ended, key=lambda outcome: outcome.task)
 
 
@@ -63,6 +69,14 @@ def test_one_that_fails_costs_no_other():
 def test_one_that_hangs_is_stopped():
     ended = outcomes(("hang",), ("return", 1), workers=2, time_limit_seconds=4.0)
     assert ended == [Outcome(task=0, fault="stopped after 4 seconds"), Outcome(task=1, value=1)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process that is terminated cannot heed it")
+def test_stopping_has_running_tasks_end_in_their_own_time_and_no_other_start(tmp_path):
+    ended = outcomes(
+        ("until told", tmp_path / "running"), ("return", 1), workers=1, stopping=(tmp_path / "running").exists
+    )
+    assert ended == [Outcome(task=0, value="told")]
 
 
 def test_a_full_disk_ends_all():

@@ -9,6 +9,7 @@ from tests.evaluation.outcomes import TINY
 from tests.random_samples import make_samples
 from tfdrift.cohort.dataset import example_seeds
 from tfdrift.config import TrainConfig
+from tfdrift.evaluation import cached_runs
 from tfdrift.evaluation.cached_runs import CachedRuns
 from tfdrift.evaluation.experiments import Experiment, Run
 from tfdrift.training.run import load_predictor
@@ -67,8 +68,26 @@ def test_a_run_that_is_there_is_shared_and_not_trained_again(every_fold, folder)
     one_fold = cached(folder, said).outcome(dataclasses.replace(METHOD2, label="another name"), experiment())
     assert one_fold.folders == outcome.folders[:1]
     assert one_fold.run.label == "another name"
-    assert any("has 2 steps already" in line for line in said)
+    assert said == [f"{outcome.folders[0].name}: another name, fold 0 held out, 2 steps"]
     assert (outcome.folders[0] / "history.jsonl").read_text() == history
+
+
+def test_several_workers_are_given_every_run_once(folder, every_fold, monkeypatch):
+    _, outcome = every_fold
+    given = []
+    monkeypatch.setattr(cached_runs, "train_all", lambda jobs, **settings: given.append((jobs, settings["workers"])))
+    runs = CachedRuns(folder, overrides=TINY, workers=3, echo=print, samples={"lesions": SAMPLES})
+    asked = dataclasses.replace(METHOD2, asked={"drift_from": "last"})
+    runs.train_ahead([experiment(runs=(METHOD2, asked), every_fold=True), experiment(runs=(METHOD2,))])
+    ((jobs, workers),) = given
+    assert workers == 3
+    assert [(config.fold, path) for config, path, _ in jobs] == list(enumerate(outcome.folders))
+    assert all(samples is SAMPLES for *_, samples in jobs)
+
+
+def test_one_worker_trains_nothing_ahead(tmp_path):
+    cached(tmp_path / "runs").train_ahead([experiment(runs=(METHOD2,))])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_way_of_asking_shares_the_weights(every_fold):

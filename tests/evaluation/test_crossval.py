@@ -8,7 +8,8 @@ import pytest
 
 from tests.evaluation.conftest import TINY
 from tfdrift.config import train_config
-from tfdrift.errors import DataError, UsageError
+from tfdrift.errors import DataError, StoppedError, UsageError
+from tfdrift.evaluation import crossval
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.comparison import read_results
 from tfdrift.evaluation.crossval import beside, cross_validate, with_others
@@ -66,8 +67,30 @@ def test_again_nothing_is_trained_and_the_report_is_the_same(crossed, phantom):
     folder, _ = crossed
     before = contents(folder)
     _, lines = run(folder, phantom)
-    assert sum("has 2 steps already" in line for line in lines) == 2
+    assert lines == ["fold 0, seed 0 (1 of 2 folds)", "fold 2, seed 0 (2 of 2 folds)"]
     assert contents(folder) == before
+
+
+def test_with_several_workers_every_run_is_trained_before_the_first_is_scored(phantom, tmp_path, monkeypatch):
+    asked = {}
+
+    def stop(jobs, **settings):
+        asked["jobs"] = [(config.fold, config.seed, folder.name) for config, folder, _ in jobs]
+        asked["workers"] = settings["workers"]
+        raise StoppedError("enough", 15)
+
+    monkeypatch.setattr(crossval, "train_all", stop)
+    with pytest.raises(StoppedError):
+        run(tmp_path, phantom, members=2, workers=3)
+    runs = [(fold, seed, f"fold{fold}-seed{seed}") for fold in (0, 2) for seed in (0, 1)]
+    assert asked == {"jobs": runs, "workers": 3}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_that_were_trained_side_by_side_are_only_scored(crossed, phantom):
+    folder, metrics = crossed
+    again, _ = run(folder, phantom, workers=2)
+    assert again == metrics
 
 
 def test_what_a_killed_one_left_is_completed_to_the_same_bits(crossed, phantom, tmp_path):

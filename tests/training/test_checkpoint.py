@@ -10,7 +10,7 @@ import pytest
 
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.model.unet import build_unet
-from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.step import make_optimizer
 
 
@@ -72,6 +72,14 @@ def test_without_a_checkpoint_the_step_is_0_and_no_folder_is_made(tmp_path):
     checkpoints.sweep()
     assert checkpoints.restore() == 0
     assert not (tmp_path / "run").exists()
+
+
+def test_the_newest_step_is_that_of_the_newest_checkpoint_that_is_there(tmp_path):
+    assert newest_step(tmp_path) == 0
+    saved(tmp_path, 9, 10)
+    assert newest_step(tmp_path) == 10
+    (tmp_path / "step-10.index").unlink()
+    assert newest_step(tmp_path) == 9
 
 
 def test_a_moved_folder_still_restores(tmp_path):

@@ -24,7 +24,7 @@ from tests.prepared_cohort import write_cohort
 from tfdrift.cohort.dataset import example_seeds, make_batches
 from tfdrift.cohort.samples import split
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
-from tfdrift.training.run import load_predictor, load_run_samples, train
+from tfdrift.training.run import is_trained, load_predictor, load_run_samples, train
 
 RUNS = {"method1": {"ema": 0.9}, "method2": {}}
 
@@ -220,6 +220,28 @@ def test_a_finished_run_started_again_says_so_and_changes_nothing(finished, make
     train(tiny_config("method1", **{**RUNS["method1"], "steps": 8}), folder, echo=said.append, samples=make_samples())
     assert said == [f"{folder} is trained already: 12 steps; more --steps would go on"]
     assert everything_below(folder) == before
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(8, True), (12, True), (13, False)])
+def test_a_run_is_trained_once_it_has_the_steps_that_are_asked_for(
+    finished, make_samples, tiny_config, steps, expected
+):
+    config = tiny_config("method1", **{**RUNS["method1"], "steps": steps})
+    assert is_trained(config, finished("method1"), make_samples()) is expected
+
+
+def test_a_run_that_is_not_there_is_not_trained(make_samples, tiny_config, tmp_path):
+    assert not is_trained(tiny_config("method1"), tmp_path / "nothing", make_samples())
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "seed", "message"),
+    [(0.5, 0, "learning_rate: 0.5, not 0.001"), (1e-3, 1, "the data have changed")],
+)
+def test_another_run_does_not_count_as_trained(finished, make_samples, tiny_config, learning_rate, seed, message):
+    config = tiny_config("method1", **{**RUNS["method1"], "learning_rate": learning_rate})
+    with pytest.raises(UsageError, match=message):
+        is_trained(config, finished("method1"), make_samples(seed=seed))
 
 
 def test_another_configuration_is_refused_with_what_differs(finished, make_samples, tiny_config):

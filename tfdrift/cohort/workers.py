@@ -6,6 +6,7 @@ here take many seconds, beside which the one that a process takes to start count
 
 import contextlib
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from tfdrift.errors import DataError, TfdriftError
+
+_LOOK_SECONDS = 0.5  # between two looks at whether to stop: a signal's handler does not end a wait
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ def run_each(
     tasks: Sequence[tuple],
     *,
     workers: int,
-    time_limit_seconds: float,
+    time_limit_seconds: float = math.inf,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Generator[Outcome, None, None]:
     """Call a function once for each task and yield how each ended, in the order in which they end.
 
@@ -58,22 +62,31 @@ def run_each(
         tasks: positional arguments of each call.
         workers: how many run at a time.
         time_limit_seconds: a task that takes longer is killed.
+        stopping: asked again and again; once it says yes no more tasks start, and those that run get a SIGTERM, which
+            they may heed in their own time.
 
     Raises:
         TfdriftError: a task met one that is not about its data, such as a full disk; the others are stopped.
     """
     waiting = list(enumerate(tasks))[::-1]
     running: dict[Connection, _Running] = {}
+    told = False
     try:
         while waiting or running:
+            if not told and stopping():
+                told = True
+                waiting.clear()
+                for one in running.values():
+                    one.process.terminate()
+                continue
             while waiting and len(running) < workers:
                 task, arguments = waiting.pop()
                 connection, process = _start(function, arguments)
                 running[connection] = _Running(
                     task=task, process=process, deadline=time.monotonic() + time_limit_seconds
                 )
-            nearest = min(one.deadline for one in running.values())
-            for connection in wait(list(running), max(nearest - time.monotonic(), 0)):
+            left_seconds = min(one.deadline for one in running.values()) - time.monotonic()
+            for connection in wait(list(running), min(max(left_seconds, 0), _LOOK_SECONDS)):
                 assert isinstance(connection, Connection)
                 yield _ended(connection, running.pop(connection))
             for connection, one in list(running.items()):

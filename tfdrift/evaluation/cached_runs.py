@@ -7,12 +7,13 @@ picture depends on the command that makes it alone, not on what was trained befo
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfdrift.cohort.dataset import load_samples
 from tfdrift.cohort.samples import Samples, split
@@ -21,7 +22,8 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.experiments import Experiment, Run
 from tfdrift.evaluation.heldout import predict
 from tfdrift.model.predictor import Predictor
-from tfdrift.training.run import load_predictor, train
+from tfdrift.training.run import is_trained, load_predictor, train
+from tfdrift.training.side_by_side import train_all
 
 LOG_LINES = 200
 """Points of a loss curve."""
@@ -67,6 +69,7 @@ class CachedRuns:
         lesions: what `--data` names.
         mnist_file: see `tfdrift.cohort.digits.digit_samples`.
         overrides: fields of `TrainConfig` that every run is given, such as `steps`.
+        workers: trainings at a time; one is in this process with all its threads, several as in `train_all`.
         echo: takes lines of progress.
         samples: the data of `lesions` and `digits` where they are at hand.
     """
@@ -78,10 +81,11 @@ class CachedRuns:
         lesions: str = "phantom",
         mnist_file: Path | None = None,
         overrides: Mapping[str, Any] | None = None,
+        workers: int = 1,
         echo: Callable[[str], None],
         samples: Mapping[str, Samples] | None = None,
     ) -> None:
-        self._folder, self._overrides, self._echo = folder, dict(overrides or {}), echo
+        self._folder, self._overrides, self._workers, self._echo = folder, dict(overrides or {}), workers, echo
         self._names = {"lesions": lesions, "digits": "mnist"}
         self._mnist_file = str(mnist_file) if mnist_file else None
         self._samples = dict(samples or {})
@@ -135,12 +139,29 @@ class CachedRuns:
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
 
+    def train_ahead(self, experiments: Sequence[Experiment]) -> None:
+        """Train side by side what experiments need; with one worker, wait for `outcome` to ask for each run.
+
+        Raises:
+            TfdriftError: as `tfdrift.training.side_by_side.train_all` does.
+        """
+        if self._workers == 1:
+            return
+        jobs = {}
+        for experiment in experiments:
+            samples = self.samples(experiment.data)
+            for config in (config for run in experiment.runs for config in self.configs(run, experiment)):
+                folder = self.folder_of(config, samples)
+                jobs[folder] = (config, folder, samples)
+        train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
+
     def outcome(self, run: Run, experiment: Experiment) -> Outcome:
         """Train a run as far as it is not trained yet, and return what it predicts.
 
         Raises:
             TfdriftError: as `tfdrift.training.run.train` and `load_predictor` do.
         """
+        tf.config.experimental.enable_op_determinism()  # as training does: the same numbers where nothing is to train
         samples = self.samples(experiment.data)
         parts = [self._fold_outcome(run, config, samples) for config in self.configs(run, experiment)]
         return parts[0] if len(parts) == 1 else _join(parts)
@@ -150,7 +171,8 @@ class CachedRuns:
         key = (folder, tuple(sorted(run.asked.items())))
         if key not in self._outcomes:
             self._echo(f"{folder.name}: {run.label}, fold {config.fold} held out, {config.steps} steps")
-            train(config, folder, echo=self._echo, samples=samples)
+            if not is_trained(config, folder, samples):
+                train(config, folder, echo=self._echo, samples=samples)
             training, held_out = split(samples, config.fold)
             predictor = dataclasses.replace(load_predictor(folder)[2], **run.asked)
             final, by_level = predict(predictor, held_out, seed=config.seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfdrift.cohort.dataset import load_samples
 from tfdrift.cohort.samples import Samples, split
@@ -16,7 +17,8 @@ from tfdrift.evaluation.assessment import ONE, Assessment, as_document, assess, 
 from tfdrift.evaluation.comparison import Results, compare_results, read_results
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.evaluation.report import write_report
-from tfdrift.training.run import train
+from tfdrift.training.run import is_trained, train
+from tfdrift.training.side_by_side import train_all
 
 
 def cross_validate(
@@ -26,10 +28,11 @@ def cross_validate(
     folds: Sequence[int] | None = None,
     members: int = 1,
     count: int = 16,
+    workers: int = 1,
     echo: Callable[[str], None],
     samples: Samples | None = None,
 ) -> dict[str, Any]:
-    """Train a method on each fold's complement, one run after the other, and score all folds together.
+    """Train a method on each fold's complement and score all folds together.
 
     A run that has its steps is not trained again, and one that was killed goes on to the same bits.
 
@@ -39,6 +42,8 @@ def cross_validate(
         folds: which ones to hold out in turn; by default all.
         members: runs of each fold, with the seeds `config.seed`, `config.seed` + 1, ...; several are an ensemble.
         count: outcomes of each slice.
+        workers: trainings at a time; one is in this process with all its threads, several as in
+            `tfdrift.training.side_by_side.train_all`.
         echo: takes lines of progress.
         samples: the data, if they are at hand; what can be attained is then not known.
 
@@ -49,7 +54,7 @@ def cross_validate(
         UsageError: a fold does not exist, or the folder holds runs with other settings.
         DataError: two folds share a patient or an image, before anything is trained; or what stands beside `out` is no
             evaluation.
-        ResourceError: a folder cannot be written.
+        ResourceError: a folder cannot be written, or the process of a run was killed.
         DivergedError: see `tfdrift.training.run.train`.
         StoppedError: a signal; the same call goes on from there.
     """
@@ -70,10 +75,15 @@ def cross_validate(
         fold: [dataclasses.replace(config, fold=fold, seed=config.seed + member) for member in range(members)]
         for fold in chosen
     }
+    if workers > 1:
+        jobs = [(member, _folder(out, member), data) for fold in chosen for member in runs[fold]]
+        train_all(jobs, workers=workers, echo=echo)
+    tf.config.experimental.enable_op_determinism()  # as training does: the same scores where nothing is left to train
     for number, fold in enumerate(chosen):
         for member in runs[fold]:
             echo(f"fold {fold}, seed {member.seed} ({number + 1} of {len(chosen)} folds)")
-            train(member, _folder(out, member), echo=echo, samples=data)
+            if not is_trained(member, _folder(out, member), data):
+                train(member, _folder(out, member), echo=echo, samples=data)
             keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
             evaluate_run(_folder(out, member), samples=data)
             keras.backend.clear_session()

@@ -57,7 +57,7 @@ def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callab
     Raises:
         UsageError: an unknown name, or settings that do not go together.
         DataError: the data cannot be had, or an experiment asks for a response and no lesion shows it.
-        ResourceError: a folder cannot be written, or MNIST cannot be downloaded.
+        ResourceError: a folder cannot be written, MNIST cannot be downloaded, or the process of a run was killed.
         DivergedError: see `tfdrift.training.run.train`.
         StoppedError: a signal; the same call goes on from there.
     """
@@ -68,6 +68,7 @@ def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callab
             runs.configs(run, experiment)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
+    runs.train_ahead(experiments)
     written = []
     for experiment in experiments:
         echo(f"{experiment.name}: {experiment.title}")

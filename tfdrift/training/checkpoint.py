@@ -28,6 +28,16 @@ def writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def newest_step(folder: Path) -> int:
+    """Return the step of the newest checkpoint in `runs/<name>/checkpoints` by its name, 0 where there is none.
+
+    Raises:
+        DataError: the `checkpoint` file is damaged.
+    """
+    complete = _complete(folder)
+    return int(complete[-1].name.removeprefix("step-")) if complete else 0
+
+
 class Checkpoints:
     """The checkpoints of one run folder; the newest two are kept.
 
@@ -53,7 +63,7 @@ class Checkpoints:
         optimizer: keras.optimizers.Optimizer | None = None,
     ) -> None:
         self._folder = folder
-        self._named()  # refuses a damaged list before TensorFlow stumbles over it
+        _named(folder)  # refuses a damaged list before TensorFlow stumbles over it
         self._step = tf.Variable(tf.zeros([], tf.int64), trainable=False)
         parts = {"network": network, "averaged": averaged, "optimizer": optimizer}
         self._checkpoint = tf.train.Checkpoint(
@@ -63,7 +73,7 @@ class Checkpoints:
 
     def sweep(self) -> None:
         """Remove what an interrupted save left behind; the caller must hold the run's lock."""
-        named = {path.name for path in self._named()}
+        named = {path.name for path in _named(self._folder)}
         for leftover in self._folder.glob("*_temp"):
             shutil.rmtree(leftover)
         for leftover in self._folder.glob("checkpoint.tmp*"):
@@ -78,7 +88,7 @@ class Checkpoints:
         Raises:
             DataError: the checkpoint is damaged or belongs to another network.
         """
-        complete = [path for path in self._named() if path.with_name(f"{path.name}.index").exists()]
+        complete = _complete(self._folder)
         if not complete:
             return 0
         try:
@@ -103,19 +113,25 @@ class Checkpoints:
         with writing(self._folder):
             self._manager.save(checkpoint_number=step)
 
-    def _named(self) -> list[Path]:
-        """Return the checkpoints that the `checkpoint` file names, the newest last."""
-        # Not the manager's own list: it leaves out what a clock that was set back makes look like the future.
-        try:
-            state = tf.train.get_checkpoint_state(str(self._folder))
-        except ValueError:  # the file names none
-            state = None
-        if state is not None:
-            names = [name for name in state.all_model_checkpoint_paths if name != state.model_checkpoint_path]
-            return [Path(name) for name in (*names, state.model_checkpoint_path)]
-        if (self._folder / "checkpoint").exists():
-            raise DataError(
-                f"{self._folder / 'checkpoint'} is damaged; write 'model_checkpoint_path: \"step-N\"' into it, "
-                "N being the newest checkpoint beside it, or choose another --out"
-            )
-        return []
+
+def _complete(folder: Path) -> list[Path]:
+    """Return those of the named checkpoints that are there, the newest last."""
+    return [path for path in _named(folder) if path.with_name(f"{path.name}.index").exists()]
+
+
+def _named(folder: Path) -> list[Path]:
+    """Return the checkpoints that the `checkpoint` file names, the newest last."""
+    # Not the manager's own list: it leaves out what a clock that was set back makes look like the future.
+    try:
+        state = tf.train.get_checkpoint_state(str(folder))
+    except ValueError:  # the file names none
+        state = None
+    if state is not None:
+        names = [name for name in state.all_model_checkpoint_paths if name != state.model_checkpoint_path]
+        return [Path(name) for name in (*names, state.model_checkpoint_path)]
+    if (folder / "checkpoint").exists():
+        raise DataError(
+            f"{folder / 'checkpoint'} is damaged; write 'model_checkpoint_path: \"step-N\"' into it, "
+            "N being the newest checkpoint beside it, or choose another --out"
+        )
+    return []

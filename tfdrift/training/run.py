@@ -31,7 +31,7 @@ from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.model.predictor import Predictor
 from tfdrift.model.unet import build_unet
-from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, mse, ssim
 from tfdrift.training.progress import Progress
@@ -64,15 +64,22 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     if samples is None:
         samples = _load(config)
     training, held_out = split(samples, config.fold)
-    data = {
-        "fingerprint": samples.fingerprint(),
-        "slices": len(training),
-        "patients": len(set(training.patient)),
-        "ranges": training.ranges(),
-    }
+    data = _facts(samples, training)
     with _locked(folder):
         _refuse_other_run(folder, config, data)
         _train(config, folder, data, training, held_out, echo)
+
+
+def is_trained(config: TrainConfig, folder: Path, samples: Samples) -> bool:
+    """Return whether a folder holds a run of these settings and data with all of its steps.
+
+    Raises:
+        UsageError: it holds a run with other settings or data (the message names them).
+        DataError: the data cannot be split, or the run's files cannot be read.
+    """
+    training, _ = split(samples, config.fold)
+    _refuse_other_run(folder, config, _facts(samples, training))
+    return newest_step(folder / "checkpoints") >= config.steps
 
 
 def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
@@ -139,6 +146,16 @@ def _load(config: TrainConfig) -> Samples:
     return load_samples(
         config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
     )
+
+
+def _facts(samples: Samples, training: Samples) -> dict:
+    """Return what a run's `config.json` says of its data."""
+    return {
+        "fingerprint": samples.fingerprint(),
+        "slices": len(training),
+        "patients": len(set(training.patient)),
+        "ranges": training.ranges(),
+    }
 
 
 def _refuse_other_run(folder: Path, config: TrainConfig, data: dict | None = None) -> None:
@@ -220,7 +237,7 @@ def _train(
     with (
         Summaries(folder, start_step=step) as summaries,
         contextlib.closing(progress),
-        _stop_on_signals() as stopped_by,
+        stop_on_signals() as stopped_by,
     ):
         summaries.hyperparameters(dataclasses.asdict(config.without_paths()))
         while step < config.steps:
@@ -297,7 +314,7 @@ def _make_validation(
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
+def stop_on_signals() -> Iterator[list[int]]:
     """Give a list that SIGINT and SIGTERM are appended to instead of ending the process; main thread only."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
