@@ -11,7 +11,7 @@ from tfdrift.config import train_config
 from tfdrift.errors import UsageError
 
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
-"""What 5,000 steps take with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
+"""What 5,000 steps take at most with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,7 +238,7 @@ _TABLES = (
         kind="table",
         title="Methods, heads and losses in cross-validation",
         purpose="Every method with every kind of heads, with SSIM in the loss and without, each patient held out once.",
-        expect="Few rows are told apart: Method 2 loses with shared heads, direct gains from two networks and MSE alone.",
+        expect="Few rows are told apart: Method 2 loses with shared heads, direct gains with two networks and plain MSE.",
         runs=tuple(
             _of_table(method, heads, loss)
             for method, all_heads in _HEADS.items()
@@ -252,7 +252,7 @@ _TABLES = (
         kind="table",
         title="Readings of the paper in cross-validation",
         purpose="Where the paper can be read in several ways, which way predicts best; one thing changed at a time.",
-        expect="`linear-beta`, noise 0.5 and Method 2's level 20 are worse; the rest differs no more than another seed.",
+        expect="`linear-beta`, noise 0.5 and Method 2's level 20 are worse; most other rows differ as seeds do.",
         runs=(
             *_reading("first reading", *_BOTH),
             *_reading("predicts x0", "method2", prediction="x0"),

@@ -1,7 +1,7 @@
 """Several trainings at a time, each in a process of its own with one processor thread.
 
-Networks this small train as fast on one thread as on four, so four trainings side by side use a machine of four cores
-nearly four times as well as one after another.
+A network this small is far from four times as fast on four threads as on one, so that trainings side by side use the
+machine better than one after another; docs/reproduce.md says by how much.
 """
 
 import contextlib
