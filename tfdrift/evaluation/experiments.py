@@ -238,7 +238,7 @@ _TABLES = (
         kind="table",
         title="Methods, heads and losses in cross-validation",
         purpose="Every method with every kind of heads, with SSIM in the loss and without, each patient held out once.",
-        expect="Few rows are told apart: Method 2 loses with shared heads, direct gains with two networks and plain MSE.",
+        expect="Few rows are told apart: Method 2 loses with shared heads, direct gains with two networks, plain MSE.",
         runs=tuple(
             _of_table(method, heads, loss)
             for method, all_heads in _HEADS.items()
