@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box
 from tfdrift.cohort.dataset import load_samples

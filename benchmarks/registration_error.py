@@ -17,7 +17,7 @@ import time
 from unittest import mock
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 import tfdrift
 from tfdrift.errors import DataError

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from registration_error import (
     LESIONS_MM,
     SPACING_MM,

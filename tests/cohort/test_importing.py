@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tests.clinic import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
 from tfdrift.cohort import importing

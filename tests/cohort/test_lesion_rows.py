@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.cohort.catalogue import scan
 from tfdrift.cohort.lesion_rows import crop_pairs_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.cohort.catalogue import scan
 from tfdrift.cohort.phantom import BIAS_STD, HEAD_SEMI_AXES_MM, NOISE_STD, SESSIONS, gtv, make_cohort, tissue_signal

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from pydicom.uid import DeformableSpatialRegistrationStorage
 
 from tfdrift.cohort import sessions as sessions_module

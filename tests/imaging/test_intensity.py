@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import (

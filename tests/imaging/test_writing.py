@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tests.imaging.mock_dicom import random_grid
 from tfdrift.errors import ResourceError, UsageError

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write

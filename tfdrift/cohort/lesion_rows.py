@@ -7,7 +7,7 @@ import dataclasses
 import functools
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices, crop_lesion
 from tfdrift.cohort.pairing import response_group

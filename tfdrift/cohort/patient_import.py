@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.cohort.catalogue import FoundPatient
 from tfdrift.cohort.crop import LesionSlices

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask

@@ -4,7 +4,7 @@ Transforms map a point of the fixed session to the point of the moving one that 
 voxel of the result SimpleITK looks up where to read.
 """
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import read_header, read_whole

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from tfdrift.errors import ResourceError, UsageError
 

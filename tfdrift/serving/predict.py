@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from tfdrift import __version__
