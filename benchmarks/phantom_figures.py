@@ -12,8 +12,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tfdrift.cohort.law import SESSIONS
-from tfdrift.cohort.phantom import (
+from tfdrift.cohort.samples import Samples, split
+from tfdrift.drawing.panels import Panel, draw_panels, write_png
+from tfdrift.evaluation.baselines import copy, mean_drift
+from tfdrift.evaluation.metrics import skill, squared_errors
+from tfdrift.synthetic.law import SESSIONS
+from tfdrift.synthetic.phantom import (
     POOR_RESPONSE,
     SESSION_DAYS,
     Patient,
@@ -25,10 +29,6 @@ from tfdrift.cohort.phantom import (
     rician,
     tissue_signal,
 )
-from tfdrift.cohort.samples import Samples, split
-from tfdrift.evaluation.baselines import copy, mean_drift
-from tfdrift.evaluation.metrics import skill, squared_errors
-from tfdrift.imaging.drawing import Panel, draw_panels, write_png
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIGURES = DOCS / "figures" / "phantom"

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.dataset import load_samples, make_batches
+from tfdrift.cohort.store import load_samples, make_batches
 from tfdrift.config import train_config
 from tfdrift.diffusion.process import add_noise, t_unit
 from tfdrift.training.loop import compile_steps, run_steps

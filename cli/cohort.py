@@ -49,8 +49,8 @@ def scan(dicom_dir: Path, as_json: bool) -> None:
 
     from tqdm import tqdm
 
-    from tfdrift.cohort.catalogue import scan as scan_folder
-    from tfdrift.cohort.listing import to_document, to_text
+    from tfdrift.importing.catalogue import scan as scan_folder
+    from tfdrift.importing.listing import to_document, to_text
 
     # disable=None: a bar on a terminal only
     found = scan_folder(dicom_dir, lambda files: tqdm(files, unit="file", disable=None))
@@ -74,9 +74,9 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
     """
     from tfdrift.errors import DataError
     from tfdrift.imaging.matching import fits
+    from tfdrift.imaging.nifti import write_nifti
     from tfdrift.imaging.series import read_series
     from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
-    from tfdrift.imaging.writing import write_nifti
 
     image, series = read_series(series_dir)
     structures = read_structures(rtstruct)
@@ -111,7 +111,7 @@ def phantom(out: Path, patients: int, seed: int) -> None:
     """
     from tqdm import tqdm
 
-    from tfdrift.cohort.phantom_dicom import write_phantom
+    from tfdrift.synthetic.phantom_dicom import write_phantom
 
     write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))
 
@@ -154,12 +154,12 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
 
       tfdrift cohort import clinic cohort
     """
-    from tfdrift.cohort.importing import import_cohort
-    from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN
+    from tfdrift.importing.cohort import import_cohort
+    from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
     def write(*arguments: Any) -> None:
         start_tensorflow()
-        from tfdrift.cohort.dataset import write_slices
+        from tfdrift.cohort.store import write_slices
 
         write_slices(*arguments)
 
@@ -188,9 +188,9 @@ def show(folder: Path, out: Path | None) -> None:
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
     click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
     start_tensorflow()
-    from tfdrift.cohort.contact_sheet import draw_contact_sheet
-    from tfdrift.cohort.dataset import load_samples
-    from tfdrift.imaging.drawing import write_png
+    from tfdrift.cohort.store import load_samples
+    from tfdrift.drawing.panels import write_png
+    from tfdrift.importing.contact_sheet import draw_contact_sheet
 
     picture = out or folder / "contact_sheet.png"
     write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)

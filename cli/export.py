@@ -54,7 +54,7 @@ def export(
     if run is None:
         raise UsageError("tfdrift export: give the RUN to export, or --list")
     start_tensorflow()
-    from tfdrift.serving.push import push_run
+    from tfdrift.export.push import push_run
 
     pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force, calibration=calibration)
     click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
@@ -67,7 +67,7 @@ def export(
 
 
 def _show(run: Path | None, to: Path | None) -> None:
-    from tfdrift.serving.model_folder import as_table, default_target, list_models, list_versions
+    from tfdrift.export.model_folder import as_table, default_target, list_models, list_versions
 
     folder = default_target(run) if to is None and run is not None else to
     click.echo(as_table(list_models(MODELS) if folder is None else list_versions(folder)))

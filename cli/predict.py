@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from tfdrift.cohort.target_names import DEFAULT_ROI_PATTERN
 from tfdrift.errors import UsageError
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 from .quiet import start_tensorflow
 
@@ -47,8 +47,8 @@ def predict(
     if (server is None) != (name is None):
         raise UsageError("--server and --name go together")
     start_tensorflow()
-    from tfdrift.serving.models import LocalModel, ServedModel
-    from tfdrift.serving.predict import predict_patient, refuse_used
+    from tfdrift.clinic.models import LocalModel, ServedModel
+    from tfdrift.clinic.predict import predict_patient, refuse_used
 
     refuse_used(out)
     answering = LocalModel(model) if model else ServedModel(server or "", name or "")

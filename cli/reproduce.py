@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tfdrift.evaluation.experiments import EXPERIMENTS
+from tfdrift.reproduction.experiments import EXPERIMENTS
 
 from .crossval import workers_option
 from .quiet import start_tensorflow
@@ -61,8 +61,8 @@ def reproduce(
       tfdrift reproduce all --mnist-file mnist.npz
     """
     start_tensorflow()
-    from tfdrift.evaluation.cached_runs import CachedRuns
-    from tfdrift.evaluation.reproduce import reproduce as run_experiments
+    from tfdrift.reproduction.cached_runs import CachedRuns
+    from tfdrift.reproduction.reproduce import reproduce as run_experiments
 
     overrides = {name: value for name, value in settings.items() if value is not None}
     cached = CachedRuns(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdrift.cohort.dataset import write_slices
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.samples import Samples, save_samples
+from tfdrift.cohort.store import write_slices
 
 
 def save_parts(folder: Path, samples: Samples) -> tuple[list[Path], dict[str, int]]:

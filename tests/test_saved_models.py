@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdrift.serving.models import LocalModel, predict_batches
+from tfdrift.clinic.models import LocalModel, predict_batches
 
 FOLDER = Path(__file__).parents[1] / "saved_models"
 MODELS = ("method1", "method2")

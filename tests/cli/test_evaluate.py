@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.test_train import write_digits
 from tests.command_line import exit_code
-from tfdrift.cohort.dataset import load_samples
+from tfdrift.cohort.store import load_samples
 from tfdrift.config import train_config, write_config
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.run import build_network

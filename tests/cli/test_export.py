@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tests.command_line import exit_code
+from tests.conftest import METRICS
 from tests.random_samples import make_samples
-from tests.serving.conftest import METRICS
 from tfdrift.config import train_config
 from tfdrift.training.run import train
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from tests.clinic.patients import CALIBRATION, noisy, write_formula, write_patient
 from tests.command_line import exit_code
-from tests.serving.patients import CALIBRATION, noisy, write_formula, write_patient
 from tfdrift.serving.server import embedded_server
 
 

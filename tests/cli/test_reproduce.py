@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.command_line import exit_code
-from tfdrift.evaluation.experiments import EXPERIMENTS
+from tfdrift.reproduction.experiments import EXPERIMENTS
 
 
 def test_the_list_names_every_experiment_with_purpose_time_and_expectation(capsys):

@@ -1,9 +1,9 @@
 import csv
 import dataclasses
 
-from tfdrift.cohort.lesion_rows import LesionRow
 from tfdrift.cohort.tables import write_exclusions, write_lesions
-from tfdrift.cohort.visits import Exclusion
+from tfdrift.importing.lesions import LesionRow
+from tfdrift.importing.visits import Exclusion
 
 ROW = LesionRow(
     lesion="l1", interval_days=21, follow_up_days=None, pre_mm3=1234.5678, post_mm3=0.1, follow_up_mm3=None,

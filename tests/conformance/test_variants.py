@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfdrift.config import HEADS, METHODS, PRECISIONS, PREDICTIONS, TrainConfig, train_config, write_config
-from tfdrift.model.predictor import Predictor
-from tfdrift.serving.export import export_run
+from tfdrift.export.saved_model import export_run
+from tfdrift.methods.predictor import Predictor
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.run import build_network, load_predictor, make_predictor

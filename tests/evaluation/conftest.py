@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfdrift.cohort.phantom import phantom_samples
 from tfdrift.config import train_config, write_config
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.metrics import squared_errors
+from tfdrift.synthetic.phantom import phantom_samples
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.run import build_network
 

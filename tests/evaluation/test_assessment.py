@@ -4,11 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from tfdrift.cohort.phantom import attainable_skill
 from tfdrift.config import train_config
 from tfdrift.evaluation.assessment import ONE, assess, attainable_score, plain
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import skill, squared_errors
+from tfdrift.synthetic.phantom import attainable_skill
 
 
 def test_the_document_is_json_and_keeps_the_fields_of_a_training_run(assessed):

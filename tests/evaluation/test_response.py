@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from tests.random_samples import make_samples
-from tfdrift.cohort.phantom import phantom_samples
 from tfdrift.evaluation.response import area_ratios, auc, fit_cut, fit_exponent, lesions_of
+from tfdrift.synthetic.phantom import phantom_samples
 
 
 def make_spheres(factors, *, size=64, shells=81):

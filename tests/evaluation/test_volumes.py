@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tfdrift.cohort.dataset import load_samples
+from tfdrift.cohort.store import load_samples
 from tfdrift.evaluation.volumes import BACKGROUND_FRACTION, predicted_mask
 
 

@@ -28,11 +28,11 @@ from tests.imaging.mock_dicom import (
     write,
     write_series,
 )
-from tfdrift.cohort.catalogue import scan
 from tfdrift.errors import DataError
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import rasterise, read_structures
+from tfdrift.importing.catalogue import scan
 
 GRID = make_grid(size=(8, 6, 3))
 VOLUME = np.random.default_rng(0).integers(-500, 500, GRID.size[::-1], np.int16)

@@ -21,8 +21,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from tests.prepared_cohort import write_cohort
-from tfdrift.cohort.dataset import example_seeds, make_batches
 from tfdrift.cohort.samples import split
+from tfdrift.cohort.store import example_seeds, make_batches
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training.run import is_trained, load_predictor, load_run_samples, train
 

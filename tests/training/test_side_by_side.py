@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.prepared_cohort import write_cohort
-from tfdrift.cohort.dataset import load_samples
+from tfdrift.cohort.store import load_samples
 from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training import side_by_side
 from tfdrift.training.checkpoint import newest_step

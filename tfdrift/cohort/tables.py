@@ -5,8 +5,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tfdrift.cohort.lesion_rows import LesionRow
-from tfdrift.cohort.visits import Exclusion
+from tfdrift.importing.lesions import LesionRow
+from tfdrift.importing.visits import Exclusion
 
 
 def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: Mapping[str, int]) -> None:

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.dataset import example_seeds
 from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.store import example_seeds
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.response import fit_cut, fit_exponent
-from tfdrift.model.predictor import Predictor
+from tfdrift.methods.predictor import Predictor
 from tfdrift.training.run import load_predictor, load_run_samples
 
 BATCH = 64

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfdrift import __version__
-from tfdrift.cohort.phantom import attainable_skill
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
@@ -18,6 +17,7 @@ from tfdrift.evaluation.comparison import Comparison, compare, sentence
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.evaluation.uncertainty import interval
+from tfdrift.synthetic.phantom import attainable_skill
 
 ONE = ", one outcome"
 

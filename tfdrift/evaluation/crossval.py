@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdrift.cohort.dataset import load_samples
 from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.store import load_samples
 from tfdrift.config import TrainConfig
 from tfdrift.errors import UsageError
 from tfdrift.evaluation.answers import answer, join

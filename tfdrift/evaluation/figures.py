@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.imaging.drawing import Panel, draw_panels
+from tfdrift.drawing.panels import Panel, draw_panels
 
 
 def draw_lesions(

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from tfdrift.cohort.samples import Samples, split
+from tfdrift.drawing.panels import write_png
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import draw_levels, draw_outcomes
 from tfdrift.evaluation.figures import draw_lesions
 from tfdrift.evaluation.metrics import skill, skill_interval, squared_errors, ssim
-from tfdrift.imaging.drawing import write_png
-from tfdrift.model.predictor import Predictor
+from tfdrift.methods.predictor import Predictor
 from tfdrift.training.run import load_predictor, load_run_samples
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.drawing.panels import png_bytes
 from tfdrift.evaluation import plots
 from tfdrift.evaluation.answers import Answers, answer, load_shared_samples
 from tfdrift.evaluation.assessment import Assessment, assess, attainable_score
@@ -26,7 +27,6 @@ from tfdrift.evaluation.html_page import as_html
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose
 from tfdrift.evaluation.uncertainty import spread
-from tfdrift.imaging.drawing import png_bytes
 from tfdrift.training.checkpoint import writing
 
 

@@ -13,8 +13,8 @@ import dataclasses
 
 import numpy as np
 
-from tfdrift.cohort.phantom import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples
+from tfdrift.synthetic.phantom import POOR_RESPONSE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,12 +24,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.dataset import example_seeds, load_samples, make_batches
 from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.store import example_seeds, load_samples, make_batches
 from tfdrift.config import TrainConfig, differences, read_config, write_config
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
-from tfdrift.model.predictor import Predictor
+from tfdrift.methods.predictor import Predictor
 from tfdrift.model.unet import build_unet
 from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.loop import compile_steps, run_steps

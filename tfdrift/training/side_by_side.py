@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.cohort.workers import Outcome, run_each
 from tfdrift.config import TrainConfig
 from tfdrift.errors import ResourceError, StoppedError, TfdriftError
+from tfdrift.processes import Outcome, run_each
 
 # `tfdrift.training.run` is imported inside the functions: a new process finds `_train_alone` by importing this module,
 # and TensorFlow greets before `run_each` has closed its standard error.

@@ -1,0 +1,147 @@
+"""A patient whose MRI is a ramp in space, with round lesions, and models that are a formula."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, to_mm, write, write_series
+from tfdrift.clinic.models import About
+from tfdrift.imaging.geometry import Grid
+
+SIZE = 16
+LEFT = np.array([1.0, 0.0, 0.0])
+PER_MM = 40.0
+MIDDLE = 1000.0
+ORIENTATIONS = {
+    "axial": (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "coronal": (1, 0, 0, 0, 0, 1, 0, -1, 0),
+    "sagittal": (0, 0, -1, 1, 0, 0, 0, -1, 0),
+}
+
+
+class Patient(NamedTuple):
+    """Files of a patient, and what is in them."""
+
+    series: Path
+    rtstruct: Path
+    grid: Grid
+    masks: dict[str, np.ndarray]
+
+
+def turned(seed: int) -> tuple[float, ...]:
+    """A random right-handed orientation."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    rotation[:, 2] *= np.sign(np.linalg.det(rotation))
+    return tuple(rotation.ravel().tolist())
+
+
+def centers_mm(grid: Grid) -> np.ndarray:
+    """Patient coordinates of all voxel centres, float64 [slices, rows, columns, 3]."""
+    columns, rows, slices = grid.size
+    k, j, i = np.meshgrid(range(slices), range(rows), range(columns), indexing="ij")
+    return to_mm(grid, np.stack([i, j, k], axis=-1))
+
+
+def middle_mm(grid: Grid) -> np.ndarray:
+    return to_mm(grid, (np.array(grid.size) - 1) / 2)
+
+
+def ramp(grid: Grid, toward: np.ndarray = LEFT) -> np.ndarray:
+    """A signal of `MIDDLE` in the middle of the image that rises toward a side of the patient, whole numbers."""
+    offset = (centers_mm(grid) - middle_mm(grid)) @ toward
+    return np.clip(np.round(MIDDLE + PER_MM * offset), 0, 65535).astype(np.uint16)
+
+
+def ball(grid: Grid, offset_mm: Sequence[float] = (0, 0, 0), radius_mm: float = 6.0) -> np.ndarray:
+    """Voxels within a ball whose centre is off the middle of the image, bool [slices, rows, columns]."""
+    return np.linalg.norm(centers_mm(grid) - middle_mm(grid) - np.array(offset_mm), axis=-1) <= radius_mm
+
+
+def write_patient(
+    folder: Path,
+    *,
+    direction: Sequence[float] = ORIENTATIONS["axial"],
+    toward: np.ndarray = LEFT,
+    lesions: dict[str, dict] | None = None,
+    change: Callable | None = None,
+) -> Patient:
+    """Write an MR series of 30 x 28 x 11 voxels and the RTSTRUCT of its lesions, by default one called GTV 1."""
+    grid = make_grid(
+        size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0), origin_mm=(-20.3, 14.1, 33.7), direction=tuple(direction)
+    )
+    masks = {name: ball(grid, **place) for name, place in (lesions or {"GTV 1": {}}).items()}
+    write_series(folder / "MR", grid, ramp(grid, toward), change)
+    contours = {name: contours_of(mask, grid) for name, mask in masks.items()}
+    rtstruct = write(structures_dataset(contours), folder / "RS.dcm")
+    return Patient(folder / "MR", rtstruct, grid, masks)
+
+
+def write_formula(
+    versions: Path, formula: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]], *, size: int = SIZE, **facts
+) -> Path:
+    """Write a model whose `post` and `drift` are a formula of image and seed, as version 7; return its folder."""
+    module = tf.Module()
+    image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
+    seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
+    module.ones = tf.Variable(tf.ones(1000))  # so that there are files of variables, as in every trained model
+    answer = tf.function(lambda image, seed: formula(module.ones[0] * image, seed), input_signature=[image, seed])
+    tf.saved_model.save(module, str(versions / "7"), signatures={"serving_default": answer.get_concrete_function()})
+    (versions / "7/assets").mkdir(exist_ok=True)
+    document = {"step": 3, "train": {"image_size": size, "method": "method1", "data": "phantom"}, **facts}
+    (versions / "7/assets/config.json").write_text(json.dumps(document))
+    return versions / "7"
+
+
+class PythonModel:
+    """A model whose `post` and `drift` are a NumPy formula of image and seed, for what needs no TensorFlow."""
+
+    def __init__(
+        self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE, **facts
+    ) -> None:
+        self._formula = formula
+        self.about = About(name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None)
+
+    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+        return self._formula(image, seed)
+
+
+CALIBRATION = {
+    "coverage": 0.9, "volume_margin": 0.25, "drift_margin": 0.125, "patients": 39, "outcomes": 16, "runs": 1, "step": 3,
+    "fingerprint": "abc", "settings": {"method": "method1"},
+}  # fmt: skip
+"""What `tfdrift export` writes beside a model that was calibrated, made up."""
+
+
+def same(image: np.ndarray, _seed: np.ndarray) -> dict[str, np.ndarray]:
+    """Nothing changes."""
+    return {"post": image, "drift": np.zeros_like(image)}
+
+
+def factor_of(seed: np.ndarray) -> np.ndarray:
+    """A number from 0.5 to 1.5 for each seed."""
+    return (0.5 + seed[..., 0] / 2**32).astype(np.float32)
+
+
+def scaled(image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+    """Each image becomes brighter or darker, as its seed says."""
+    post = image * factor_of(seed)[:, None, None, None]
+    return {"post": post, "drift": post - image}
+
+
+def brighter_than_middle(image: tf.Tensor, _seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Keep the lesion where it is brighter than `MIDDLE`; the drift is the signal above it, inside the lesion."""
+    inside = tf.cast(image > 0, tf.float32)
+    return {"post": image * tf.cast(image > MIDDLE, tf.float32), "drift": inside * (image - MIDDLE)}
+
+
+def noisy(image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Scale each image by 0.5 to 1.5, as its seed says."""
+    factor = tf.map_fn(
+        lambda one: tf.random.stateless_uniform([], one, 0.5, 1.5, alg="philox"), seed, fn_output_signature=tf.float32
+    )
+    post = image * factor[:, None, None, None]
+    return {"post": post, "drift": post - image}

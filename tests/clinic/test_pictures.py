@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, scaled
+from tests.imaging.mock_dicom import make_grid
+from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.pictures import draw_samples, draw_slices, draw_volumes, side_letters
+from tfdrift.drawing.panels import png_bytes
+
+GRID = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
+UPRIGHT = ORIENTATIONS["axial"]
+
+
+@pytest.fixture(scope="module")
+def prediction():
+    signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
+    crops = crop_gtv(signal, ball(GRID), (2.0, 1.1, 0.9), SIZE)
+    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, len(crops.slices)))
+
+
+def shown(axes) -> np.ndarray:
+    return np.asarray(axes.images[0].get_array())
+
+
+def test_slices_show_mri_post_drift_and_spread_in_this_order(prediction):
+    panels = [axes for axes in draw_slices(prediction, UPRIGHT).axes if axes.images]
+    assert len(panels) == 3 * 4
+    assert [axes.get_title() for axes in panels[:4]] == [
+        "MRI now", "predicted second MRI", "drift, mean of the samples", "drift, standard deviation",
+    ]  # fmt: skip
+    row = prediction.crops.slices.index(int(panels[0].get_ylabel().removeprefix("slice ")) - 1)
+    np.testing.assert_array_equal(shown(panels[0]), prediction.crops.surroundings[row])
+    np.testing.assert_array_equal(shown(panels[1]), prediction.post[:, row].mean(axis=0))
+    np.testing.assert_array_equal(shown(panels[2]), prediction.drift[:, row].mean(axis=0))
+    np.testing.assert_array_equal(shown(panels[3]), prediction.drift[:, row].std(axis=0, ddof=1))
+
+
+def test_every_kind_of_picture_has_a_colour_bar_with_a_unit(prediction):
+    bars = [axes.get_xlabel() for axes in draw_slices(prediction, UPRIGHT).axes if axes.get_xlabel()]
+    assert bars == ["signal, scanner units", "drift, scanner units", "drift, scanner units"]
+
+
+def test_drift_is_white_at_zero(prediction):
+    drift = next(axes for axes in draw_slices(prediction, UPRIGHT).axes if axes.get_title().startswith("drift, mean"))
+    low, high = drift.images[0].get_clim()
+    assert low == -high
+
+
+def test_sixteen_samples_are_shown_with_their_volumes(prediction):
+    panels = [axes for axes in draw_samples(prediction).axes if axes.images]
+    assert len(panels) == 16
+    titles = [f"{volume:,.0f} mm³" for volume in prediction.sample_volumes_mm3[:16]]
+    assert [axes.get_title() for axes in panels] == titles
+
+
+def test_volumes_stand_on_one_axis_that_begins_at_zero(prediction):
+    (axes,) = draw_volumes(prediction).axes
+    assert axes.get_xlim()[0] == 0
+    drawn = np.concatenate([line.get_xdata() for line in axes.lines])
+    for volume in (prediction.volume_mm3, *prediction.sample_volumes_mm3, *prediction.interval_mm3):
+        assert np.isclose(drawn, volume).any()
+        assert volume < axes.get_xlim()[1]
+
+
+def test_a_calibrated_interval_is_drawn_beside_the_raw_one(prediction):
+    calibrated = (0.1 * prediction.volume_mm3, 3 * prediction.volume_mm3)
+    (axes,) = draw_volumes(prediction, calibrated).axes
+    drawn = {tuple(np.asarray(line.get_xdata()).tolist()) for line in axes.lines}
+    assert {calibrated, prediction.interval_mm3} <= drawn
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "each sample",
+        "mean and raw 90%",
+        "calibrated 90%",
+    ]
+    assert axes.get_xlim()[1] > calibrated[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [("axial", "RLAP"), ("coronal", "RLHF"), ("sagittal", "APHF")],
+)
+def test_letters_name_the_patients_sides(name, letters):
+    found = side_letters(ORIENTATIONS[name])
+    assert "".join(found[edge] for edge in ("left", "right", "top", "bottom")) == letters
+
+
+def test_the_same_prediction_gives_the_same_bytes(prediction):
+    assert png_bytes(draw_volumes(prediction)) == png_bytes(draw_volumes(prediction))

@@ -1,0 +1,457 @@
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+
+from tests.clinic.patients import (
+    CALIBRATION,
+    LEFT,
+    MIDDLE,
+    ORIENTATIONS,
+    PER_MM,
+    PythonModel,
+    brighter_than_middle,
+    centers_mm,
+    middle_mm,
+    noisy,
+    ramp,
+    same,
+    scaled,
+    turned,
+    write_formula,
+    write_patient,
+)
+from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write
+from tfdrift.clinic import predict
+from tfdrift.clinic.models import LocalModel, ServedModel
+from tfdrift.clinic.predict import decide_below, predict_patient, public_label
+from tfdrift.errors import DataError, ResourceError, UsageError
+from tfdrift.imaging.structures import Roi
+from tfdrift.serving.server import embedded_server
+
+CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
+DIRECTIONS = {**ORIENTATIONS, **{f"oblique {seed}": turned(seed) for seed in range(3)}}
+DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
+TWO = {"GTV 1": {"offset_mm": (-4, 0, 0), "radius_mm": 4.5}, "GTV 2": {"offset_mm": (4, 1, 0), "radius_mm": 4.5}}
+
+
+@pytest.fixture
+def without_report(monkeypatch):
+    """Leave out the pictures, which take most of the time."""
+    monkeypatch.setattr(predict, "build_report", lambda *_args, **_named: "")
+
+
+@pytest.fixture(scope="module", params=DIRECTIONS)
+def written(request, tmp_path_factory):
+    """A patient scanned in one orientation, and the folder of the prediction by `brighter_than_middle`.
+
+    Positive drift where the MRI is brighter than in the middle, which is on the patient's left; GTV left there.
+    """
+    folder = tmp_path_factory.mktemp("patient")
+    patient = write_patient(folder, direction=DIRECTIONS[request.param])
+    model = LocalModel(write_formula(folder / "sided", brighter_than_middle))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(predict, "build_report", lambda *_args, **_named: "")
+        run(patient, folder / "out", model)
+    return patient, folder / "out"
+
+
+def run(patient, out, model=None, **given) -> dict:
+    """Predict with 3 samples and give what is in `prediction.json`."""
+    arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "samples": 3, **given}
+    return predict_patient(model or PythonModel(scaled), out=out, **arguments)
+
+
+def read_nifti(path) -> tuple[np.ndarray, np.ndarray]:
+    """Patient coordinates (LPS) and value of each voxel, by the file's own affine."""
+    image = nibabel.load(path)
+    index = np.argwhere(np.ones(image.shape))
+    ras = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    return ras * (-1, -1, 1), image.get_fdata()[tuple(index.T)]
+
+
+def read_frames(path) -> tuple[np.ndarray, np.ndarray]:
+    """Patient coordinates and value of each pixel of each frame, by DICOM PS3.3 equation C.7.6.2.1-1."""
+    dataset = pydicom.dcmread(path)
+    shape = (dataset.NumberOfFrames, dataset.Rows, dataset.Columns)
+    if "FloatPixelData" in dataset:
+        values = np.frombuffer(dataset.FloatPixelData, "<f4").reshape(shape)
+    else:
+        values = dataset.pixel_array.reshape(shape)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    cosines = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    row_mm, column_mm = shared.PixelMeasuresSequence[0].PixelSpacing
+    origins = np.array(
+        [frame.PlanePositionSequence[0].ImagePositionPatient for frame in dataset.PerFrameFunctionalGroupsSequence],
+        float,
+    )
+    i, j = np.arange(shape[2])[:, None], np.arange(shape[1])[:, None, None]
+    points = origins[:, None, None] + column_mm * i * cosines[:3] + row_mm * j * cosines[3:]
+    return points.reshape(-1, 3), values.ravel()
+
+
+def assert_is_ramp_to_the_left(points_mm, drift, grid):
+    left_mm = (points_mm - middle_mm(grid)) @ LEFT
+    # By interpolation a value may cross over by a crop pixel where the edge of the lesion is near.
+    assert left_mm[drift > 1].min() > -CROP_PIXEL_MM
+    assert left_mm[drift < -1].max() < CROP_PIXEL_MM
+    interior = np.linalg.norm(points_mm - middle_mm(grid), axis=1) < 3.5
+    assert interior.sum() > 50
+    # A linear signal survives linear interpolation; the MRI holds it in whole numbers.
+    np.testing.assert_allclose(drift[interior], PER_MM * left_mm[interior], atol=0.51)
+
+
+def test_nifti_drift_lies_on_the_patients_side_it_is_on(written):
+    patient, out = written
+    assert_is_ramp_to_the_left(*read_nifti(out / "nifti/drift_mean.nii.gz"), patient.grid)
+
+
+def test_parametric_map_drift_lies_on_the_patients_side_it_is_on(written):
+    patient, out = written
+    assert_is_ramp_to_the_left(*read_frames(out / "dicom/drift_mean.dcm"), patient.grid)
+
+
+def test_nifti_post_is_the_mri_on_the_side_that_is_left(written):
+    patient, out = written
+    points, post = read_nifti(out / "nifti/post_mean.nii.gz")
+    left_mm = (points - middle_mm(patient.grid)) @ LEFT
+    interior = (np.linalg.norm(points - middle_mm(patient.grid), axis=1) < 3.5) & (np.abs(left_mm) > 1.5)
+    np.testing.assert_allclose(post[interior], np.where(left_mm > 0, MIDDLE + PER_MM * left_mm, 0)[interior], atol=0.51)
+
+
+def test_segmentation_lies_on_the_patients_side_it_is_on(written):
+    patient, out = written
+    points, inside = read_frames(out / "dicom/predicted_gtv.dcm")
+    left_mm = (points[inside > 0] - middle_mm(patient.grid)) @ LEFT
+    assert left_mm.min() > -CROP_PIXEL_MM
+    on_the_left = (centers_mm(patient.grid) - middle_mm(patient.grid)) @ LEFT > 0.01
+    assert len(left_mm) == pytest.approx((patient.masks["GTV 1"] & on_the_left).sum(), rel=0.15)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_an_enhanced_multi_frame_series_gives_the_same_maps(tmp_path):
+    patient = write_patient(tmp_path, direction=turned(5))
+    volume = ramp(patient.grid)
+    (tmp_path / "enhanced").mkdir()
+    order = np.random.default_rng(0).permutation(len(volume)).tolist()
+    write(enhanced_dataset(patient.grid, volume, order, [1] * len(volume)), tmp_path / "enhanced/one.dcm")
+    run(patient, tmp_path / "a")
+    run(patient, tmp_path / "b", series_dir=tmp_path / "enhanced")
+    for name in ("drift_mean", "predicted_gtv"):
+        points, values = read_frames(tmp_path / f"a/dicom/{name}.dcm")
+        again_points, again_values = read_frames(tmp_path / f"b/dicom/{name}.dcm")
+        np.testing.assert_allclose(again_points, points, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(again_values, values)
+
+
+def test_everything_is_written_and_nothing_else(tmp_path):
+    patient = write_patient(tmp_path)
+    document = run(patient, tmp_path / "out")
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files == {
+        "prediction.json", "report.html",
+        "nifti/post_mean.nii.gz", "nifti/drift_mean.nii.gz", "nifti/drift_std.nii.gz",
+        "dicom/drift_mean.dcm", "dicom/drift_std.dcm", "dicom/predicted_gtv.dcm",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out/prediction.json").read_text()) == document
+    assert {path.name for path in tmp_path.iterdir()} == {"MR", "RS.dcm", "out"}
+
+
+@pytest.mark.usefixtures("without_report")
+def test_nifti_stands_on_the_grid_of_the_mri(tmp_path):
+    patient = write_patient(tmp_path, direction=turned(3))
+    run(patient, tmp_path / "out")
+    image = sitk.ReadImage(str(tmp_path / "out/nifti/drift_std.nii.gz"))
+    assert image.GetSize() == patient.grid.size
+    # NIfTI's affine has single precision.
+    np.testing.assert_allclose(image.GetSpacing(), patient.grid.spacing_mm, rtol=1e-6)
+    np.testing.assert_allclose(image.GetOrigin(), patient.grid.origin_mm, atol=1e-4)
+    np.testing.assert_allclose(image.GetDirection(), patient.grid.direction, atol=1e-6)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_volume_now_is_that_of_the_contours(tmp_path):
+    patient = write_patient(tmp_path, lesions=TWO)
+    lesions = run(patient, tmp_path / "out")["lesions"]
+    assert [lesion["name"] for lesion in lesions] == ["GTV 1", "GTV 2"]
+    for lesion in lesions:
+        mask = patient.masks[lesion["name"]]
+        assert lesion["volume_now_mm3"] == pytest.approx(mask.sum() * 0.9 * 1.1 * 2.0)
+        assert lesion["slices"] == (np.flatnonzero(mask.any(axis=(1, 2))) + 1).tolist()
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_calibration_widens_the_intervals_and_leaves_the_samples_alone(tmp_path):
+    patient = write_patient(tmp_path)
+    raw = run(patient, tmp_path / "raw")
+    calibrated = run(patient, tmp_path / "calibrated", PythonModel(scaled, calibration=CALIBRATION))
+    (before,), (after,) = raw["lesions"], calibrated["lesions"]
+    now, was, widened = before["volume_now_mm3"], before["volume_predicted_mm3"], after["volume_predicted_mm3"]
+    assert (was["low"], was["high"]) == (was["raw_low"], was["raw_high"]) == (widened["raw_low"], widened["raw_high"])
+    assert widened["low"] == pytest.approx(was["low"] - 0.25 * now)
+    assert widened["high"] == pytest.approx(was["high"] + 0.25 * now)
+    assert (widened["mean"], widened["samples"]) == (was["mean"], was["samples"])
+    drift, wider = before["drift_in_gtv_scanner_units"], after["drift_in_gtv_scanner_units"]
+    assert drift["interval_half_width"] == drift["raw_interval_half_width"] == wider["raw_interval_half_width"]
+    # The largest signal of a slice is at most that of the ramp 6 mm to the left, and at least the middle's.
+    assert 0.125 * MIDDLE < wider["interval_half_width"] - drift["interval_half_width"] < 0.125 * (MIDDLE + 6 * PER_MM)
+    for file in ("drift_mean", "drift_std"):
+        names = (tmp_path / f"{folder}/nifti/{file}.nii.gz" for folder in ("raw", "calibrated"))
+        assert len({name.read_bytes() for name in names}) == 1
+
+
+@pytest.mark.usefixtures("without_report")
+def test_the_document_says_whether_it_is_calibrated_and_on_how_many(tmp_path):
+    patient = write_patient(tmp_path)
+    raw = run(patient, tmp_path / "raw")
+    assert (raw["calibration"], raw["lesions"][0]["below_80_percent"]) == (None, None)
+    calibrated = run(patient, tmp_path / "calibrated", PythonModel(same, calibration=CALIBRATION))
+    assert calibrated["calibration"] == {
+        "coverage": 0.9, "volume_margin": 0.25, "drift_margin": 0.125, "patients": 39, "outcomes": 16,
+    }  # fmt: skip
+    (lesion,) = calibrated["lesions"]  # nothing changes, give or take a quarter: 80% of now is within
+    assert (lesion["share_of_samples_below_80_percent"], lesion["below_80_percent"]) == (0.0, "undecided")
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_calibrated_interval_ends_at_zero(tmp_path):
+    wide = PythonModel(same, calibration={**CALIBRATION, "volume_margin": 1.5})
+    (lesion,) = run(write_patient(tmp_path), tmp_path / "out", wide)["lesions"]
+    assert lesion["volume_predicted_mm3"]["low"] == 0.0
+
+
+def test_a_damaged_calibration_is_refused(tmp_path):
+    damaged = PythonModel(same, calibration={"volume_margin": 0.2})
+    refuse(DataError, "the model formula holds a calibration this version cannot read", tmp_path,
+           write_patient(tmp_path), model=damaged)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "decided"),
+    [(0, 799.9, "yes"), (0, 800, "undecided"), (799.9, 2000, "undecided"), (800, 800, "no"), (900, 2000, "no")],
+)
+def test_an_interval_decides_only_where_80_percent_is_not_in_it(low, high, decided):
+    assert decide_below(1000.0, low, high) == decided
+
+
+@pytest.mark.usefixtures("without_report")
+def test_lesions_whose_crops_overlap_add_up(tmp_path):
+    patient = write_patient(tmp_path, lesions=TWO)
+    for name, roi in (("both", "GTV"), ("one", "GTV 1"), ("two", "GTV 2")):
+        run(patient, tmp_path / name, roi=roi)
+
+    def read(folder, name):
+        return nibabel.load(tmp_path / folder / f"nifti/{name}.nii.gz").get_fdata()
+
+    one, two = read("one", "drift_mean"), read("two", "drift_mean")
+    assert ((one != 0) & (two != 0)).any()
+    np.testing.assert_allclose(read("both", "drift_mean"), one + two, rtol=1e-5, atol=1e-3)
+    spread = np.hypot(read("one", "drift_std"), read("two", "drift_std"))
+    np.testing.assert_allclose(read("both", "drift_std"), spread, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(tmp_path):
+    patient = write_patient(tmp_path)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(patient, tmp_path / name, seed=seed)
+    for file in ("prediction.json", "nifti/drift_mean.nii.gz", "nifti/drift_std.nii.gz"):
+        first = (tmp_path / "a" / file).read_bytes()
+        assert (tmp_path / "b" / file).read_bytes() == first
+        assert (tmp_path / "c" / file).read_bytes() != first
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_server_gives_the_prediction_of_the_version_on_disk(tmp_path):
+    patient = write_patient(tmp_path)
+    version = write_formula(tmp_path / "chancy", noisy)
+    ours = run(patient, tmp_path / "a", LocalModel(version))
+    with embedded_server({"chancy": version.parent}) as server:
+        served = ServedModel(f"127.0.0.1:{server.grpc_port}", "chancy")
+        theirs = run(patient, tmp_path / "b", served)
+        served.close()
+    for (lesion,) in (ours["lesions"], theirs["lesions"]):
+        lesion.pop("warnings")
+    assert theirs["lesions"] == ours["lesions"]
+    assert (theirs["model"]["name"], theirs["model"]["version"]) == ("chancy", 7)
+    assert theirs["calibration"] is None
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_model_is_sent_crops_that_are_zero_outside_the_gtv_and_seeds(tmp_path):
+    patient, requests = write_patient(tmp_path), []
+
+    def record(image, seed):
+        requests.append((image, seed))
+        return scaled(image, seed)
+
+    run(patient, tmp_path / "out", PythonModel(record))
+    for image, seed in requests:
+        assert (image.dtype, seed.dtype) == (np.float32, np.int64)
+        outside = np.hypot(*(np.indices(image.shape[1:3]) - 7.5)) > 7  # the GTV fills two thirds of the crop
+        assert not image[:, outside].any()
+
+
+def test_no_identity_leaves_but_in_the_dicom_objects(tmp_path, capsys, caplog):
+    def rename(dataset, _k):
+        dataset.PatientName, dataset.PatientID = "Quxbury^Zelda", "ZQ-4711"
+
+    patient = write_patient(tmp_path, lesions={"GTV zelda left": {}}, change=rename)
+    caplog.set_level(logging.DEBUG)
+    run(patient, tmp_path / "out")
+    captured = capsys.readouterr()
+    said = captured.out + captured.err + caplog.text
+    said += (tmp_path / "out/prediction.json").read_text() + (tmp_path / "out/report.html").read_text()
+    for secret in ("quxbury", "zelda", "4711", FRAME_UID, SERIES_UID, STUDY_UID, "20240131", "2024-01-31"):
+        assert secret not in said.casefold()
+    assert pydicom.dcmread(tmp_path / "out/dicom/predicted_gtv.dcm").PatientName == "Quxbury^Zelda"
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("GTV 1", "GTV 1"),
+        ("GTV-Jane", "structure 7"),
+        ("gtv_DOEleft", "structure 7"),
+        ("Met id7x", "Met id7x"),
+        ("GTV 19500203", "structure 7"),
+        ("", "structure 7"),
+        ("GTV\x1b[2J1", "GTV[2J1"),
+    ],
+)
+def test_labels_hold_no_part_of_the_identity(name, label):
+    header = Dataset()
+    header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "ID-7", "19500203"
+    assert public_label(Roi(number=7, name=name, contours_mm=()), header) == label
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_structure_without_contours_is_skipped_and_said(tmp_path):
+    patient = write_patient(tmp_path)
+    dataset = pydicom.dcmread(patient.rtstruct)
+    empty = structures_dataset({"GTV 1": [], "GTV 2": []})
+    dataset.StructureSetROISequence.append(empty.StructureSetROISequence[1])
+    dataset.ROIContourSequence.append(empty.ROIContourSequence[1])
+    document = run(patient, tmp_path / "out", rtstruct=write(dataset, tmp_path / "two.dcm"))
+    assert document["skipped"] == ["GTV 2: structure 2 has no closed contours"]
+    assert [lesion["name"] for lesion in document["lesions"]] == ["GTV 1"]
+
+
+def refuse(error, said, tmp_path, patient, **given):
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(error, match=said) as caught:
+        run(patient, given.pop("out", tmp_path / "out"), **given)
+    assert "\n" not in str(caught.value)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not [path for path in tmp_path.rglob(".*") if path.is_dir()]
+
+
+def test_a_structure_set_of_another_series_is_refused(tmp_path):
+    patient = write_patient(tmp_path)
+    dataset = pydicom.dcmread(patient.rtstruct)
+    study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
+    write(dataset, patient.rtstruct)
+    refuse(DataError, "does not belong to this series: it refers to another series", tmp_path, patient)
+
+
+def test_no_matching_structure_is_refused_without_naming_those_there_are(tmp_path):
+    patient = write_patient(tmp_path, lesions={"GTV Jane": {}})
+    refuse(DataError, r"none of the 1 structures has a name that matches --roi 'Met'", tmp_path, patient, roi="Met")
+
+
+def test_a_pattern_that_is_none_is_refused(tmp_path):
+    refuse(UsageError, "is not a regular expression", tmp_path, write_patient(tmp_path), roi="(")
+
+
+def test_matching_structures_none_of_which_can_be_used_are_refused(tmp_path):
+    patient = write_patient(tmp_path)
+    rtstruct = write(structures_dataset({"GTV 1": [], "Brain": [np.eye(3)]}), patient.rtstruct)
+    dataset = pydicom.dcmread(rtstruct)
+    whole = pydicom.dcmread(write_patient(tmp_path / "other").rtstruct)
+    dataset.ROIContourSequence[1].ContourSequence = whole.ROIContourSequence[0].ContourSequence
+    write(dataset, rtstruct)
+    refuse(DataError, "can be predicted; GTV 1: structure 1 has no closed", tmp_path, patient)
+
+
+def test_a_series_that_is_no_mr_is_refused(tmp_path):
+    patient = write_patient(tmp_path, change=lambda dataset, _k: setattr(dataset, "Modality", "CT"))
+    refuse(DataError, "the series is CT, not MR", tmp_path, patient)
+
+
+def test_a_series_without_frame_of_reference_is_refused_before_the_model_is_asked(tmp_path):
+    patient = write_patient(tmp_path, change=lambda dataset, _k: dataset.pop("FrameOfReferenceUID"))
+
+    def never(_image, _seed):
+        raise AssertionError
+
+    refuse(DataError, "no FrameOfReferenceUID", tmp_path, patient, model=PythonModel(never))
+
+
+@pytest.mark.parametrize("samples", [1, 0, 1001])
+def test_a_number_of_samples_without_a_spread_is_refused(tmp_path, samples):
+    refuse(UsageError, f"--samples {samples}: must be 2 to 1000", tmp_path, write_patient(tmp_path), samples=samples)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_out_of_range_is_refused(tmp_path, seed):
+    refuse(UsageError, f"--seed {seed}: must be 0 to", tmp_path, write_patient(tmp_path), seed=seed)
+
+
+def test_an_output_folder_that_holds_something_is_refused(tmp_path):
+    refuse(UsageError, "is not an empty folder", tmp_path, write_patient(tmp_path), out=tmp_path / "MR")
+
+
+def test_a_server_that_goes_away_leaves_nothing(tmp_path):
+    def gone(_image, _seed):
+        raise ResourceError("no answer from a server")
+
+    refuse(ResourceError, "no answer from a server", tmp_path, write_patient(tmp_path), model=PythonModel(gone))
+
+
+needs_data = pytest.mark.skipif(not (DATA / "ibsi_sts").is_dir(), reason="the IBSI test data are not here")
+
+
+@needs_data
+@pytest.mark.usefixtures("without_report")
+def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
+    """Through crop, model, paste and DICOM: the independent NIfTI mask that comes with the data is found again."""
+    folder = DATA / "ibsi_sts/STS_002"
+    series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
+    model = PythonModel(same, size=128)
+    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    points, inside = read_frames(tmp_path / "out/dicom/predicted_gtv.dcm")
+    mask = sitk.ReadImage(str(folder / "MR_T1_mask.nii.gz"))
+    found = np.zeros(mask.GetSize()[::-1], bool)
+    for point in points[inside > 0]:
+        column, row, k = mask.TransformPhysicalPointToIndex(point.tolist())
+        found[k, row, column] = True
+    truth = sitk.GetArrayFromImage(mask) > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.97
+
+
+@needs_data
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
+@pytest.mark.usefixtures("without_report")
+def test_an_independent_checker_finds_no_error_but_those_of_the_series_in_a_real_patients_objects(tmp_path):
+    folder = DATA / "ibsi_sts/STS_008"
+    series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
+    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    copied = find_errors(next(series.iterdir()))  # such as a StudyID that is too long
+    for file in (tmp_path / "out/dicom").iterdir():
+        assert find_errors(file) - copied == set()
+
+
+def find_errors(file: Path) -> set[str]:
+    done = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
+    return set(re.findall("^Error.*", done.stdout + done.stderr, re.MULTILINE))

@@ -1,0 +1,266 @@
+"""Cohorts on disk come back to the bit or not at all; batches show every slice in every rotation once an epoch."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from scipy import stats
+
+from tests.prepared_cohort import save_parts, write_cohort
+from tests.random_samples import make_samples
+from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.store import example_seeds, load_samples, make_batches, rotate, write_slices
+from tfdrift.errors import DataError, ResourceError, UsageError
+
+
+def numbered_samples(count: int) -> Samples:
+    """Return slices that tell their number and rotation: pixel (0, 0) of slice i holds i + 1, the others 0."""
+    pre = np.zeros((count, 4, 4, 1), np.float32)
+    pre[:, 0, 0, 0] = np.arange(count) + 1
+    ones = np.ones(count, np.float32)
+    return Samples(
+        pre=pre,
+        post=pre * 2,
+        pre_mask=pre > 0,
+        post_mask=pre > 0,
+        scale=ones,
+        patient=np.arange(count).astype(str),
+        lesion=np.arange(count).astype(str),
+        fold=np.zeros(count, np.int32),
+        pixel_mm=ones,
+        pre_mm3=ones,
+        post_mm3=ones,
+        follow_up_mm3=ones,
+    )
+
+
+def seen(samples: Samples, *, batch_size: int, first: int, images: int, seed: int = 0) -> list[tuple[int, int]]:
+    """Return (slice, flat place of its bright pixel) of the images from the `first` on, in order."""
+    batch = tf.function(make_batches(samples, batch_size=batch_size, seed=seed))
+    steps = range(first // batch_size, -(-(first + images) // batch_size))
+    pre = np.concatenate([batch(tf.constant(step, tf.int64))["pre"] for step in steps]).reshape(-1, 16)
+    pre = pre[first % batch_size :][:images]
+    return [(int(image.max()), int(image.argmax())) for image in pre]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 12, 20, 21, 64])
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_an_epoch_shows_each_slice_in_each_rotation_once(batch_size, epoch):
+    shown = seen(numbered_samples(5), batch_size=batch_size, first=20 * epoch, images=20)
+    corners = (0, 3, 12, 15)
+    assert Counter(shown) == Counter({(i + 1, corner): 1 for i in range(5) for corner in corners})
+
+
+def test_pre_and_post_are_rotated_together():
+    batch = make_batches(numbered_samples(5), batch_size=20, seed=0)(tf.constant(3, tf.int64))
+    np.testing.assert_array_equal(batch["post"], 2 * batch["pre"])
+
+
+def test_the_order_differs_between_epochs_and_seeds_and_nothing_else():
+    samples = numbered_samples(20)
+    first = seen(samples, batch_size=8, first=0, images=80)
+    assert first == seen(samples, batch_size=5, first=0, images=80)
+    assert first != seen(samples, batch_size=8, first=80, images=80)
+    assert first != seen(samples, batch_size=8, first=0, images=80, seed=1)
+
+
+def test_every_slice_and_rotation_comes_equally_often_at_every_place_of_the_epoch():
+    samples = numbered_samples(5)
+    shown = np.array(seen(samples, batch_size=40, first=0, images=20 * 2000))
+    number = (shown[:, 0] - 1) * 4 + np.searchsorted((0, 3, 12, 15), shown[:, 1])
+    by_place = number.reshape(2000, 20)
+    p_values = [stats.chisquare(np.bincount(by_place[:, place], minlength=20)).pvalue for place in range(20)]
+    assert min(p_values) > 1e-3 / 20
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_rotation_is_that_of_numpy(turns):
+    images = np.random.default_rng(0).random((3, 6, 6, 1), np.float32)
+    turned = rotate(tf.constant(images), tf.fill([3], turns))
+    np.testing.assert_array_equal(turned, np.rot90(images, turns, axes=(1, 2)))
+
+
+def test_each_image_of_a_batch_has_its_own_rotation():
+    images = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
+    turned = rotate(tf.constant(images), tf.constant([3, 0, 2, 1]))
+    for image, after, turns in zip(images, turned.numpy(), (3, 0, 2, 1), strict=True):
+        np.testing.assert_array_equal(after, np.rot90(image, turns))
+
+
+def test_each_example_has_a_seed_of_its_own():
+    np.testing.assert_array_equal(example_seeds(3, 7), [[7, 0], [7, 1], [7, 2]])
+
+
+def test_data_of_another_name_are_refused():
+    with pytest.raises(DataError, match="--data brats: choose phantom, mnist or a folder that `tfdrift cohort import`"):
+        load_samples("brats", image_size=32)
+
+
+@pytest.fixture
+def samples() -> Samples:
+    """Slices in the order of folds, with values that are hard to keep: NaN, denormal and negative zero."""
+    made = make_samples(count=10, size=4, folds=2)
+    made = made.take(np.argsort(made.fold, kind="stable"))
+    made.pre[0, 0, :3, 0] = [np.float32(1e-45), -0.0, np.nextafter(np.float32(1), np.float32(2))]
+    follow_up_mm3 = np.where(np.arange(10) % 2, np.nan, made.pre_mm3).astype(np.float32)
+    return dataclasses.replace(made, follow_up_mm3=follow_up_mm3)
+
+
+@pytest.fixture
+def cohort(tmp_path, samples) -> Path:
+    return write_cohort(tmp_path / "cohort", samples)
+
+
+def shard_of(cohort: Path, fold: int = 1) -> Path:
+    return cohort / f"lesion_slices/1.0.0/lesion_slices-fold{fold}.tfrecord-00000-of-00001"
+
+
+def test_a_cohort_comes_back_to_the_bit(cohort, samples):
+    read = load_samples(str(cohort), image_size=4)
+    for field in dataclasses.fields(Samples):
+        stored, kept = getattr(read, field.name), getattr(samples, field.name)
+        if kept.dtype.kind == "U":
+            assert stored.tolist() == kept.tolist()
+        else:
+            assert (stored.dtype, stored.tobytes()) == (kept.dtype, kept.tobytes()), field.name
+
+
+def test_tensorflow_datasets_reads_a_cohort_without_tfdrift(cohort, samples):
+    pixels, patients = [], []
+    for fold in range(2):
+        for stored in tfds.as_numpy(tfds.load("lesion_slices", data_dir=cohort, split=f"fold{fold}")):
+            pixels.append(stored["post"])
+            patients.append(stored["patient"].decode())
+    np.testing.assert_array_equal(np.array(pixels), samples.post)
+    assert patients == samples.patient.tolist()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_process_writes_the_same_bytes_and_nothing_of_the_machine(cohort, tmp_path):
+    """The order of a protobuf's map differs between processes, so one process would prove nothing."""
+    code = (
+        "import json, sys; from pathlib import Path; from tfdrift.cohort.store import write_slices\n"
+        "folder, parts, folds = json.loads(sys.argv[1])\n"
+        "write_slices(Path(folder), [Path(part) for part in parts], folds)\n"
+    )
+    parts = sorted(tmp_path.glob("cohort.parts/*.npz"), reverse=True)
+    folds = {f"p{number}": number % 2 for number in range(5)}
+    argument = json.dumps([str(tmp_path / "other"), [str(part) for part in parts], folds])
+    result = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, check=True)
+    assert result.stdout == ""
+    (cohort / "import.json").unlink()
+    written = files_of(cohort)
+    assert files_of(tmp_path / "other") == written
+    assert len(written) == 4
+    identifying = [str(tmp_path), str(Path.home()), os.uname().nodename, "npz"]
+    assert [text for text in identifying for content in written.values() if text.encode() in content] == []
+
+
+@pytest.mark.parametrize("name", ["shard", "dataset_info.json", "features.json"])
+def test_a_file_cut_at_any_byte_is_refused(cohort, name):
+    file = shard_of(cohort) if name == "shard" else shard_of(cohort).with_name(name)
+    whole = file.read_bytes()
+    for kept in {1, 8, 12, 13, len(whole) - 1, *range(20, len(whole), 611)}:
+        file.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match=file.name if name == "shard" else "metadata in .* cannot be read"):
+            load_samples(str(cohort), image_size=4)
+
+
+def test_a_shard_cut_between_two_records_is_refused(cohort):
+    file = shard_of(cohort)
+    whole = file.read_bytes()
+    framing = 16  # length and two checksums of a TFRecord
+    first = int.from_bytes(whole[:8], "little") + framing
+    assert first < len(whole)
+    for kept, found in ((0, "no"), (first, "1")):
+        file.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match=rf"{file.name} holds {found} slices instead of 4"):
+            load_samples(str(cohort), image_size=4)
+
+
+def test_a_shard_with_a_record_too_many_is_refused(cohort):
+    file = shard_of(cohort)
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[: int.from_bytes(whole[:8], "little") + 16])
+    with pytest.raises(DataError, match=rf"{file.name} holds 5 slices instead of 4"):
+        load_samples(str(cohort), image_size=4)
+
+
+def test_a_changed_byte_anywhere_in_a_shard_is_refused(cohort):
+    file = shard_of(cohort)
+    whole = bytearray(file.read_bytes())
+    for place in (0, 8, 12, *range(20, len(whole), 611), len(whole) - 1):
+        whole[place] ^= 1
+        file.write_bytes(whole)
+        with pytest.raises(DataError, match=file.name):
+            load_samples(str(cohort), image_size=4)
+        whole[place] ^= 1
+
+
+def test_a_missing_shard_is_refused(cohort):
+    shard_of(cohort).unlink()
+    with pytest.raises(DataError, match=rf"{shard_of(cohort).name} is missing; copy the cohort again"):
+        load_samples(str(cohort), image_size=4)
+
+
+def test_a_missing_dataset_is_refused(cohort):
+    shard_of(cohort).parent.rename(cohort / "elsewhere")
+    with pytest.raises(DataError, match=r"lesion_slices/1.0.0 is missing; copy the whole cohort"):
+        load_samples(str(cohort), image_size=4)
+
+
+def test_the_dataset_of_another_import_is_refused(cohort, tmp_path):
+    other = write_cohort(tmp_path / "other", make_samples(count=10, size=4, folds=2, seed=1))
+    (cohort / "lesion_slices").rename(cohort / "old")
+    (other / "lesion_slices").rename(cohort / "lesion_slices")
+    with pytest.raises(DataError, match=r"the slices are not those that import.json describes"):
+        load_samples(str(cohort), image_size=4)
+
+
+@pytest.mark.parametrize(("key", "value"), [("folds", 3), ("slices", 11)])
+def test_a_dataset_of_another_count_is_refused(cohort, key, value):
+    document = json.loads((cohort / "import.json").read_text())
+    (cohort / "import.json").write_text(json.dumps({**document, key: value}))
+    with pytest.raises(DataError, match=r"holds 10 slices in 2 folds, import.json says"):
+        load_samples(str(cohort), image_size=4)
+
+
+def test_crops_of_another_size_are_refused_with_the_size_to_use(cohort):
+    with pytest.raises(
+        UsageError, match=r"--image-size 32: .*use --image-size 4, or import again with --image-size 32"
+    ):
+        load_samples(str(cohort), image_size=32)
+
+
+def test_a_dataset_is_never_written_over_another(tmp_path, cohort, samples):
+    parts, folds = save_parts(tmp_path / "again", samples)
+    with pytest.raises(ResourceError, match=r"cannot write .*lesion_slices/1.0.0 \(File exists\)"):
+        write_slices(cohort, parts, folds)
+
+
+def test_no_parts_are_refused(tmp_path):
+    with pytest.raises(DataError, match="import at least one patient"):
+        write_slices(tmp_path, [], {})
+
+
+def test_a_dataset_that_cannot_be_finished_leaves_no_file_and_can_be_written_again(tmp_path, samples):
+    parts, folds = save_parts(tmp_path / "parts", samples)
+    whole = parts[-1].read_bytes()
+    parts[-1].write_bytes(whole[:-10])
+    with pytest.raises(DataError, match=parts[-1].name):
+        write_slices(tmp_path / "cohort", parts, folds)
+    assert files_of(tmp_path / "cohort") == {}
+    parts[-1].write_bytes(whole)
+    write_slices(tmp_path / "cohort", parts, folds)
+    assert len(files_of(tmp_path / "cohort")) == 4

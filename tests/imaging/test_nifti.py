@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tests.imaging.mock_dicom import random_grid
+from tfdrift.errors import ResourceError, UsageError
+from tfdrift.imaging.nifti import write_nifti
+
+
+def image_on_random_grid(seed=0) -> sitk.Image:
+    rng = np.random.default_rng(seed)
+    grid = random_grid(rng)
+    image = sitk.GetImageFromArray(rng.integers(0, 2, grid.size[::-1], np.uint8))
+    grid.place(image)
+    return image
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
+def test_what_is_written_reads_back(tmp_path, name):
+    image = image_on_random_grid()
+    write_nifti(image, tmp_path / name)
+    back = sitk.ReadImage(str(tmp_path / name))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image))
+    # NIfTI keeps its geometry in float32, so 1e-7 of 200 mm at best.
+    np.testing.assert_allclose(back.GetOrigin(), image.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(back.GetSpacing(), image.GetSpacing(), atol=1e-5)
+    np.testing.assert_allclose(back.GetDirection(), image.GetDirection(), atol=1e-5)
+
+
+def test_the_file_appears_whole_and_alone(tmp_path):
+    write_nifti(image_on_random_grid(0), tmp_path / "a.nii.gz")
+    write_nifti(image_on_random_grid(1), tmp_path / "a.nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
+    write_nifti(image_on_random_grid(), tmp_path / "a.nii.gz")
+    before = (tmp_path / "a.nii.gz").read_bytes()
+
+    def full_disk(_image, path, **_):
+        with open(path, "wb") as file:  # noqa: PTH123 - as SimpleITK gets it
+            file.write(b"half")
+        raise RuntimeError("no space")
+
+    monkeypatch.setattr(sitk, "WriteImage", full_disk)
+    with pytest.raises(ResourceError, match="the disk may be full"):
+        write_nifti(image_on_random_grid(1), tmp_path / "a.nii.gz")
+    assert (tmp_path / "a.nii.gz").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_ending_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"must end in .nii or .nii.gz"):
+        write_nifti(image_on_random_grid(), tmp_path / "a.png")
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(ResourceError, match="cannot be written: No such file or directory"):
+        write_nifti(image_on_random_grid(), tmp_path / "none" / "a.nii")

@@ -1,0 +1,479 @@
+"""The whole import, as a user runs it, of a clinic whose truth is known."""
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import SimpleITK as sitk
+
+from tests.clinic_export import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
+from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box
+from tfdrift.cohort.samples import read_samples
+from tfdrift.errors import DataError, UsageError
+from tfdrift.imaging.series import read_series
+from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
+from tfdrift.importing import cohort as importing
+from tfdrift.importing.cohort import import_cohort
+from tfdrift.importing.patient import import_alone
+from tfdrift.importing.pseudonyms import pseudonym, read_or_make_key
+from tfdrift.processes import Outcome
+from tfdrift.synthetic.phantom import BIAS_STD, SESSIONS, gtv, make_cohort, tissue_signal
+
+NUMBERS = (2, 3, 5)  # visits in one frame of reference; in frames of their own; with registration objects
+SPACING_MM = 3.0
+IMAGE_SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the export, names planted in the second patient and broken files beside, and the cohort."""
+    folder = tmp_path_factory.mktemp("import")
+    write_clinic(folder / "clinic", list(NUMBERS), spacing_mm=SPACING_MM)
+    second, third = sorted(path for path in (folder / "clinic").iterdir() if path.is_dir())[1:]
+    plant_broken_files(folder / "clinic", min(third.iterdir()))
+    plant_names(second)
+    return folder
+
+
+_IMPORT_AND_READ = """
+import sys
+from pathlib import Path
+from tfdrift_cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert ended.code == 0
+from tfdrift.cohort.store import load_samples
+from tfdrift.cohort.samples import save_samples
+save_samples(Path("read.npz"), load_samples("cohort", image_size=16))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    """The command, and then the slices as training reads them, in a process that has TensorFlow."""
+    command = [
+        "cohort",
+        "import",
+        "clinic",
+        "cohort",
+        "--folds",
+        "2",
+        "--image-size",
+        str(IMAGE_SIZE),
+        "--workers",
+        "2",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT_AND_READ, *command], cwd=place, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done
+
+
+@pytest.fixture(scope="module")
+def rows(place, run):  # noqa: ARG001 - the command writes what is read here
+    """The rows of lesions.csv by patient and lesion."""
+    with (place / "cohort" / "lesions.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["patient"], row["lesion"]): row for row in csv.DictReader(file)}
+
+
+class Visits:
+    """A patient's images and structures as they are read, by session."""
+
+    def __init__(self, clinic: Path, patient: dict) -> None:
+        self.images, self.structures = {}, {}
+        for session in SESSIONS:
+            (folder,) = clinic.glob(f"*{patient['folder']}/*{patient['visits'][session]['folder']}")
+            (series,), (file,) = folder.glob("*MR_T1"), folder.glob("*RTSTRUCT/*")
+            self.images[session], _ = read_series(series)
+            self.structures[session] = read_structures(file)
+            self.planted = CANARY in file.name
+
+
+class Known:
+    """What truth.json says of a lesion, with what is read of it from the export, and its row."""
+
+    def __init__(self, place: Path, rows: dict, visits: Visits, number: int, lesion: int) -> None:
+        self.patient = truth_of(place, number)
+        self.facts = self.patient["lesions"][lesion]
+        self.law = make_cohort(max(NUMBERS) + 1)[number]
+        self.lesion = self.law.lesions[lesion]
+        self.images = visits.images
+        rois = {
+            session: find_roi(visits.structures[session], name + (f" {CANARY}" if visits.planted else ""))
+            for session, name in self.facts["roi"].items()
+        }
+        self.masks = {session: rasterise(roi, self.images[session])[0] for session, roi in rois.items()}
+        patient_id = f"{CANARY} 7" if visits.planted else self.patient["patient_id"]
+        key = read_or_make_key(place / "cohort.key")
+        self.name = pseudonym(key, "lesion", patient_id, str(rois["pre"].number))
+        self.row = rows[pseudonym(key, "patient", patient_id), self.name]
+
+
+def truth_of(place: Path, number: int) -> dict:
+    return json.loads((place / "clinic" / "truth.json").read_text())["patients"][NUMBERS.index(number)]
+
+
+LESIONS = [(number, lesion) for number in NUMBERS for lesion in range(len(make_cohort(6)[number].lesions))]
+
+
+@pytest.fixture(scope="module")
+def visits(place):
+    return {number: Visits(place / "clinic", truth_of(place, number)) for number in NUMBERS}
+
+
+@pytest.fixture(scope="module", params=LESIONS, ids=lambda which: f"patient{which[0]}-lesion{which[1]}")
+def known(place, rows, visits, request):
+    number, lesion = request.param
+    return Known(place, rows, visits[number], number, lesion)
+
+
+def test_every_lesion_of_the_clinic_is_imported_and_nothing_else(rows):
+    assert len(rows) == len(LESIONS)
+
+
+def test_lesions_are_paired_with_themselves(known):
+    """The volumes are those of the structures that truth.json names, whose names and numbers differ between visits."""
+    for session in SESSIONS:
+        drawn_mm3 = mask_figures(known.masks[session]).volume_mm3
+        np.testing.assert_allclose(float(known.row[f"{session}_mm3"]), drawn_mm3, rtol=1e-5)
+
+
+def test_volumes_are_true_to_one_voxel_layer(known):
+    """A voxel counted wrongly has its centre within half its diagonal of the surface."""
+    half_mm = np.sqrt(3) * SPACING_MM / 2
+    for session in SESSIONS:
+        true_mm3 = known.facts["volume_mm3"][session]
+        radius_mm = np.cbrt(true_mm3 * 3 / (4 * np.pi))
+        layer_mm3 = 4 / 3 * np.pi * ((radius_mm + half_mm) ** 3 - radius_mm**3)
+        assert abs(float(known.row[f"{session}_mm3"]) - true_mm3) < layer_mm3
+
+
+def test_response_group_is_that_of_the_volumes(known):
+    kept = float(known.row["follow_up_mm3"]) / float(known.row["pre_mm3"])
+    assert known.row["response_group"] == ("A" if kept >= 0.8 else "B")
+
+
+def test_dates_become_the_days_between_them(known):
+    visits = known.patient["visits"]
+    assert int(known.row["interval_days"]) == visits["post"]["days"]
+    assert int(known.row["follow_up_days"]) == visits["follow_up"]["days"]
+
+
+def test_registration_is_the_best_that_the_export_allows(known):
+    assert known.row["registration"] == known.patient["registration"]
+
+
+def test_gain_is_that_of_the_scanner(known):
+    """The bias fields of two sessions, with a standard deviation of 8% each, are not part of the gain."""
+    true = known.law.gain["pre"] / known.law.gain["post"]
+    assert abs(np.log(float(known.row["gain"]) / true)) < 2 * np.sqrt(2) * BIAS_STD
+
+
+@pytest.fixture(scope="module")
+def samples(place, run):  # noqa: ARG001 - the command writes what is read here
+    return read_samples(place / "read.npz")
+
+
+def test_the_slices_carry_what_the_table_says(known, samples):
+    rows = samples.take(samples.lesion == known.name)
+    assert len(rows) == int(known.row["slices"])
+    assert set(rows.fold.tolist()) == {int(known.row["fold"])}
+    assert set(rows.patient.tolist()) == {known.row["patient"]}
+    for name in ("pixel_mm", "pre_mm3", "post_mm3", "follow_up_mm3"):
+        np.testing.assert_allclose(getattr(rows, name), float(known.row[name]), rtol=1e-5)
+
+
+def law_on_the_first_grid(known):
+    """The crops that the law makes on the voxels of the first MRI: no noise, no motion, no gain, no other grid."""
+    pre = known.images["pre"]
+    mask = sitk.GetArrayFromImage(known.masks["pre"]) > 0
+    columns, rows = np.meshgrid(*(np.arange(n, dtype=float) for n in mask.shape[:0:-1]))
+    chosen = choose_slices(mask)
+    indices = np.stack([np.stack([columns, rows, np.full_like(rows, k)], axis=-1) for k in chosen])
+    points = indices @ (np.reshape(pre.GetDirection(), (3, 3)) * pre.GetSpacing()).T + pre.GetOrigin()
+    images = [tissue_signal(known.law, session, points) / known.law.gain[session] for session in ("pre", "post")]
+    masks = [gtv(known.lesion, session, points) for session in ("pre", "post")]
+    spacing_mm = (SPACING_MM, SPACING_MM, SPACING_MM)
+    box = make_box(mask, spacing_mm)
+    return crop_pairs(images[0], images[1], masks[0], masks[1], box, spacing_mm, image_size=IMAGE_SIZE)
+
+
+def test_drift_is_the_known_one(known, samples):
+    """Inside both GTVs; noise and the second grid take the rest. With a clinic's voxels it is above 0.94."""
+    found, law = samples.take(samples.lesion == known.name), law_on_the_first_grid(known)
+    inside = found.pre_mask & found.post_mask & law["pre_mask"] & law["post_mask"]
+    correlation = np.corrcoef(found.drift[inside], (law["post"] - law["pre"])[inside])[0, 1]
+    assert correlation > 0.8
+
+
+def test_masks_lie_where_the_law_has_them(known, samples):
+    """Intersection over union of the second GTV, which has moved from another grid: half a voxel of 3 mm each way."""
+    found, law = samples.take(samples.lesion == known.name), law_on_the_first_grid(known)
+    np.testing.assert_array_equal(found.pre_mask, law["pre_mask"])
+    overlap = (found.post_mask & law["post_mask"]).sum() / (found.post_mask | law["post_mask"]).sum()
+    assert overlap > 0.6
+
+
+@pytest.mark.usefixtures("run")
+def test_every_exclusion_has_its_reason(place):
+    with (place / "cohort" / "exclusions.csv").open(encoding="utf-8", newline="") as file:
+        exclusions = [list(row.values()) for row in csv.DictReader(file) if row["reason"] != "not a target name"]
+    spoilt = pseudonym(read_or_make_key(place / "cohort.key"), "patient", f"{CANARY} 8")
+    gap = (
+        "structure set 1 belongs to series 1 of study 1, which cannot be used: slices are missing between file 7 of 50 "
+        "(instance 25) and file 43 of 50 (instance 27): they are 6.000 mm apart and the others 3.000 mm; export the "
+        "whole series"
+    )
+    alone = "too few visits (0): two are needed, each an MR series and a structure set drawn on it"
+    assert exclusions == [
+        [spoilt, "study 1", "", gap],
+        [spoilt, "", "", alone],
+        ["", "", "", "1 file: the file is cut off in element (0020,000E); export it again"],
+        ["", "", "", "2 files: the file is not a DICOM file"],
+    ]
+
+
+def contents(path: Path):
+    """Yield every byte of a file as it is, and unpacked where it is packed."""
+    yield path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            for name in packed.namelist():
+                yield packed.read(name)
+    if path.suffix == ".png":
+        yield repr(PIL.Image.open(path).info).encode()
+
+
+def test_nothing_that_identifies_leaves_the_import(place, run):
+    identifying = {value.casefold().encode() for value in identifying_values(place / "clinic")}
+    assert len(identifying) > 500
+    files = [path for path in [*place.rglob("cohort/**/*"), place / "cohort.key"] if path.is_file()]
+    assert len(files) > 6
+    texts = [run.stdout, run.stderr, *(str(path.relative_to(place)).encode() for path in files)]
+    texts += [content for file in files for content in contents(file)]
+    found = {value for value in identifying for text in texts if value in text.lower()}
+    assert found == set()
+
+
+def test_the_description_counts_what_there_is(place, samples):
+    document = json.loads((place / "cohort" / "import.json").read_text())
+    assert (document["patients"], document["patients_found"], document["lesions"]) == (3, 4, len(LESIONS))
+    assert (document["slices"], document["folds"], document["image_size"]) == (len(samples), 2, IMAGE_SIZE)
+    assert document["fingerprint"] == samples.fingerprint()
+    assert document["sequences"]["EchoTime"] == {"2.5": 6}
+    assert sum(document["response_groups"].values()) == len(LESIONS)
+    assert (document["options"]["roi"], document["broken"]) == ("default", 2)
+
+
+QUICK = {"folds": 2, "image_size": 8, "mode": "identity", "workers": 1}
+
+
+def write_list(folder: Path, parts, folds) -> None:
+    """Stand for the dataset, which needs TensorFlow: the slices in a file that says which they are."""
+    folds = {part.stem: folds[part.stem] for part in parts}
+    whole = {part.stem: read_samples(part).fingerprint() for part in parts}
+    (folder / "slices.json").write_text(json.dumps([folds, whole]))
+
+
+@pytest.fixture(scope="module")
+def small(heads, tmp_path_factory):
+    """The folder of a cohort of two patients, made with --strict: truth.json beside them is no DICOM file."""
+    folder = tmp_path_factory.mktemp("small")
+    import_cohort(heads, folder / "cohort", write_slices=write_list, strict=True, **QUICK)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+_KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from tfdrift.importing.cohort import import_cohort
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def progress(done, total, unit):
+    for number, one in enumerate(done):
+        yield one
+        if unit == moment and number == 0:
+            die()
+
+if __name__ == "__main__":
+    clinic, out, key, moment, options = sys.argv[1:]
+    if moment == "rename":
+        Path.rename = die
+    options = {"key_file": Path(key), "progress": progress, "write_slices": lambda *_: None, **json.loads(options)}
+    import_cohort(Path(clinic), Path(out), **options)
+"""
+
+
+@pytest.fixture(scope="module")
+def completed(heads, small):
+    """The same again with two workers, after it was killed when the first patient was done, and when all was there but
+    the name; and what lay beside after each of these."""
+    place = small / "again"
+    place.mkdir()
+    (small / "killed.py").write_text(_KILLED)
+    left = []
+    for moment in ("patient", "rename"):
+        arguments = [heads, place / "cohort", small / "cohort.key", moment, json.dumps(QUICK)]
+        ended = subprocess.run([sys.executable, small / "killed.py", *arguments], check=False)
+        left.append((moment, -ended.returncode, [path.name for path in place.iterdir()]))
+    options = {**QUICK, "workers": 2, "key_file": small / "cohort.key"}
+    import_cohort(heads, place / "cohort", write_slices=write_list, **options)
+    return place, left
+
+
+def test_a_killed_import_leaves_no_cohort(completed):
+    _, left = completed
+    assert left == [(moment, signal.SIGKILL, [".cohort.importing"]) for moment in ("patient", "rename")]
+
+
+def test_the_same_command_completes_a_killed_import_and_sweeps_what_it_left(completed):
+    place, _ = completed
+    assert [path.name for path in place.iterdir()] == ["cohort"]
+
+
+def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small, completed):
+    place, _ = completed
+    assert files_of(place / "cohort") == files_of(small / "cohort")
+    assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
+
+
+def nothing(*_):
+    raise AssertionError("no slices can be there")
+
+
+def refused(error, clinic, out, **options):
+    """Import and return the message of the refusal, after which nothing new may lie about."""
+    before = sorted(out.parent.rglob("*"))
+    with pytest.raises(error) as raised:
+        import_cohort(clinic, out, write_slices=nothing, **{**QUICK, **options})
+    assert sorted(out.parent.rglob("*")) == before
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"folds": 1}, {"image_size": 7}, {"seed": -1}, {"workers": 0}, {"time_limit_seconds": 0.0}], ids=str
+)
+def test_numbers_out_of_range_are_refused(heads, tmp_path, options):
+    assert "must be at least" in refused(UsageError, heads, tmp_path / "cohort", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roi": "GTV("}, "is not a regular expression"),
+        ({"box": "post"}, "--box post: choose from pre, union"),
+        ({"slices": "two"}, "--slices two: choose from three, all"),
+        ({"mode": "affine"}, "--register affine: choose from auto, rigid, identity"),
+    ],
+)
+def test_values_that_do_not_exist_are_refused_before_any_file_is_read(tmp_path, options, message):
+    assert message in refused(UsageError, tmp_path / "absent", tmp_path / "cohort", **options)
+
+
+def test_a_key_inside_the_cohort_is_refused(heads, tmp_path):
+    out = tmp_path / "cohort"
+    assert "the key must lie outside the cohort" in refused(UsageError, heads, out, key_file=out / "a.key")
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    message = refused(DataError, tmp_path / "absent", tmp_path / "cohort")
+    assert message == "the folder to scan cannot be read: No such file or directory"
+
+
+def test_fewer_patients_than_folds_are_refused_before_the_work(heads, tmp_path):
+    message = refused(DataError, heads, tmp_path / "cohort", folds=3)
+    expected = (
+        "3 folds need as many patients (--folds), and 2 are in the folder; tfdrift cohort scan lists what is there"
+    )
+    assert message == expected
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Patients are imported in this process, where no other has to start."""
+
+    def run_here(function, tasks, **_):
+        for place, task in enumerate(tasks):
+            yield Outcome(task=place, value=function(*task))
+
+    monkeypatch.setattr(importing, "run_each", run_here)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_clinic_without_lesions_is_refused_with_the_reason(heads, small, tmp_path):
+    key_file = small / "cohort.key"
+    message = refused(DataError, heads, tmp_path / "cohort", roi="^nothing$", key_file=key_file)
+    assert message.startswith("2 folds need as many patients (--folds), and 0 have a pair of lesions; left out were ")
+    assert "6 x 'no structure has the name of a lesion" in message
+
+
+@pytest.fixture(scope="module")
+def spoilt(heads, tmp_path_factory):
+    """The two patients, and one whose only visit has a series that is cut."""
+    folder = tmp_path_factory.mktemp("spoilt") / "clinic"
+    shutil.copytree(heads, folder)
+    visit = min(path for path in folder.glob("*/*") if path.is_dir())
+    plant_broken_files(folder, visit)
+    return folder
+
+
+@pytest.mark.usefixtures("at_once")
+def test_strict_refuses_what_is_broken_and_says_what(spoilt, small, tmp_path):
+    key_file = small / "cohort.key"
+    message = refused(DataError, spoilt, tmp_path / "cohort", strict=True, key_file=key_file)
+    assert message.startswith("something is broken (")
+    assert "slices are missing" in message
+    assert "nothing was written" in message
+    assert CANARY not in message
+
+
+def crash_or_import(patient, *arguments):
+    """Stand for a patient that makes its process crash."""
+    if patient.patient_id.startswith(CANARY):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return import_alone(patient, *arguments)
+
+
+def test_a_patient_whose_process_is_killed_costs_no_other(spoilt, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "import_alone", crash_or_import)
+    options = {**QUICK, "workers": 3, "key_file": small / "cohort.key", "pairs": tmp_path / "pairs.csv"}
+    (tmp_path / "pairs.csv").write_text(f"patient,pre_roi,post_roi\n{CANARY} 9,a,b\n")
+    document = import_cohort(spoilt, tmp_path / "cohort", write_slices=write_list, **options)
+    killed, absent = (
+        pseudonym(read_or_make_key(small / "cohort.key"), "patient", f"{CANARY} {number}") for number in (8, 9)
+    )
+    with (tmp_path / "cohort" / "exclusions.csv").open(encoding="utf-8", newline="") as file:
+        told = {row["patient"]: row["reason"] for row in csv.DictReader(file)}
+    assert (document["patients"], document["patients_found"], document["broken"]) == (2, 3, 3)
+    assert told[killed] == "its process was killed by signal 9, perhaps for want of memory"
+    assert told[absent] == "in the pairs table, and not among the files"
+    assert files_of(tmp_path / "cohort")["lesions.csv"] == files_of(small / "cohort")["lesions.csv"]
+
+
+def test_an_interrupt_ends_the_processes_and_leaves_nothing(heads, small, tmp_path):
+    def interrupt(done, _total, unit):
+        for one in done:
+            yield one
+            if unit == "patient":
+                raise KeyboardInterrupt
+
+    refused(KeyboardInterrupt, heads, tmp_path / "cohort", key_file=small / "cohort.key", progress=interrupt)
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,155 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tfdrift.errors import DataError
+from tfdrift.importing.catalogue import scan
+from tfdrift.importing.lesions import crop_pairs_of
+from tfdrift.importing.sessions import bring_onto, read_session
+from tfdrift.importing.target_names import is_target
+from tfdrift.importing.visits import choose_visits
+from tfdrift.synthetic.phantom import BIAS_STD, make_cohort
+
+NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
+
+
+@pytest.fixture(scope="module")
+def sessions(heads):
+    """The three sessions of a patient on the first one's grid."""
+    visits, _ = choose_visits(scan(heads).patients[0], lambda roi: is_target(roi.name))
+    read = [read_session(visit, [roi for roi in visit.rois if is_target(roi.name)])[0] for visit in visits]
+    return [read[0], *(bring_onto(one, read[0], registration_files=[], mode="auto", seed=0) for one in read[1:])]
+
+
+def crop(sessions, pairs=(NUMBERS,), **options):
+    names = [f"l{place}" for place in range(len(pairs))]
+    return crop_pairs_of(sessions, list(pairs), names, **{"box": "pre", "slices": "three", "image_size": 8, **options})
+
+
+def change(sessions, place, **changes):
+    return [dataclasses.replace(one, **changes) if k == place else one for k, one in enumerate(sessions)]
+
+
+def test_a_row_says_what_the_sessions_say(sessions):
+    ((row, crops),), exclusions = crop(sessions)
+    days = [(one.visit.date - sessions[0].visit.date).days for one in sessions]
+    volumes = [one.volumes_mm3[5] for one in sessions]
+    assert (row.interval_days, row.follow_up_days) == (days[1], days[2])
+    assert [row.pre_mm3, row.post_mm3, row.follow_up_mm3] == volumes
+    assert row.response_group == ("A" if volumes[2] >= 0.8 * volumes[0] else "B")
+    assert (row.lesion, row.spacing_mm, row.slices) == ("l0", "6 6 6", len(crops.slices))
+    assert (row.registration, row.residual) == ("identity", sessions[1].registration.residual_percent)
+    assert exclusions == []
+
+
+def test_a_lesion_without_follow_up_has_no_response(sessions):
+    ((row, _),), _ = crop(sessions, [NUMBERS[:2]])
+    assert (row.follow_up_days, row.follow_up_mm3, row.response_group) == (None, None, "")
+
+
+def test_the_gain_is_that_of_the_scanner(sessions):
+    """The bias fields of two sessions, with a standard deviation of 8% each, are not part of the gain."""
+    ((row, _),), _ = crop(sessions)
+    law = make_cohort(3)[2]
+    assert abs(np.log(row.gain * law.gain["post"] / law.gain["pre"])) < 2 * np.sqrt(2) * BIAS_STD
+
+
+def test_the_scanners_unit_does_not_matter(sessions):
+    """A second session in units three times as large gives the same slices with a third of the gain."""
+    ((row, crops),), _ = crop(sessions)
+    ((other, same),), _ = crop(change(sessions, 1, image=sessions[1].image * 3))
+    np.testing.assert_allclose(other.gain, row.gain / 3, rtol=1e-6)
+    np.testing.assert_allclose(same.post, crops.post, atol=1e-5)
+
+
+def without_front(session, number, share):
+    """The session's image without the rows in front of a share of a lesion."""
+    mask = sitk.Resample(session.masks[number], session.image, sitk.Transform(), sitk.sitkNearestNeighbor)
+    rows = np.flatnonzero(sitk.GetArrayViewFromImage(mask).any(axis=(0, 2)))
+    return session.image[:, int(rows[0] + share * len(rows)) :, :]
+
+
+def test_a_lesion_that_the_second_mri_shows_in_part_is_cut_and_named(sessions):
+    ((row, _),), exclusions = crop(change(sessions, 1, image=without_front(sessions[1], 5, 0.5)))
+    assert exclusions == []
+    assert "% of the GTV is outside the second MRI" in row.warnings
+
+
+def test_a_lesion_that_the_second_mri_does_not_show_is_left_out(sessions):
+    fine = list(on_finer_grid(sessions[:2]))
+    cut_out, (exclusion,) = crop(change(fine, 1, image=without_front(fine[1], 3, 1.5)), [(3, 3), (5, 5)])
+    assert [row.lesion for row, _ in cut_out] == ["l1"]
+    assert (exclusion.structure, exclusion.broken) == (3, False)
+    assert exclusion.reason == "outside the field of view of the second MRI"
+
+
+def test_a_lesion_without_signal_is_broken_and_the_others_are_kept(sessions):
+    around = sitk.BinaryDilate(sessions[0].masks[5], (1, 1, 1))
+    dark = sitk.Mask(sessions[0].image, around == 0)
+    cut_out, (exclusion,) = crop(change(sessions, 0, image=dark), [NUMBERS, (4, 4)])
+    assert [row.lesion for row, _ in cut_out] == ["l1"]
+    assert (exclusion.structure, exclusion.broken) == (5, True)
+    assert "holds no signal above zero" in exclusion.reason
+
+
+def test_a_registration_that_may_be_wrong_is_named(sessions):
+    suspect = dataclasses.replace(sessions[1].registration, residual_percent=15.1)
+    sound = dataclasses.replace(sessions[1].registration, residual_percent=14.9)
+    warned = [crop(change(sessions, 1, registration=one))[0][0][0].warnings for one in (suspect, sound)]
+    assert ["registration may be wrong" in warnings for warnings in warned] == [True, False]
+
+
+def test_a_lesion_that_outgrows_its_box_is_named_and_the_larger_box_holds_it(sessions):
+    spread = sitk.BinaryDilate(sessions[1].masks[4], (4, 4, 0))
+    wide = change(sessions, 1, masks={**sessions[1].masks, 4: spread})
+    ((row, _),), _ = crop(wide, [(4, 4)])
+    ((union, _),), _ = crop(wide, [(4, 4)], box="union", image_size=32)
+    assert row.outgrown > 0
+    assert f"{row.outgrown:.0%} of the second GTV is outside the box" in row.warnings
+    assert union.outgrown == 0
+
+
+def test_a_scale_that_cannot_be_judged_is_named(sessions):
+    """Voxels of 6 mm are too few in the shell around a lesion."""
+    ((row, _),), _ = crop(sessions)
+    assert row.background_drift is None
+    assert "too little healthy tissue around it" in row.warnings
+
+
+def on_finer_grid(sessions):
+    """The sessions on voxels of 3 mm."""
+    grid = sitk.Expand(sessions[0].image, [2, 2, 2])
+    for session in sessions:
+        masks = {
+            number: sitk.Resample(mask, grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+            for number, mask in session.masks.items()
+        }
+        yield dataclasses.replace(session, image=sitk.Expand(session.image, [2, 2, 2]), masks=masks)
+
+
+def test_drift_of_healthy_tissue_is_measured_around_the_lesion(sessions):
+    """A field of +30% within 25 mm of the lesion, which the gain does not take, is seen as a drift of 30%."""
+    fine = list(on_finer_grid(sessions[:2]))
+    ((sound, _),), _ = crop(fine, [(3, 3)])
+    distance = sitk.SignedMaurerDistanceMap(fine[1].masks[3], squaredDistance=False, useImageSpacing=True)
+    near = sitk.Resample(sitk.Cast(distance < 25, sitk.sitkFloat32), fine[1].image)
+    ((row, _),), _ = crop(change(fine, 1, image=fine[1].image * (1 + 0.3 * near)), [(3, 3)])
+    assert sound.background_drift is not None
+    assert row.background_drift is not None
+    assert abs(sound.background_drift) < 5
+    assert 25 < row.background_drift - sound.background_drift < 35
+    assert f"healthy tissue around it drifts by {row.background_drift:.1f}%" in row.warnings
+
+
+def test_what_is_odd_about_contours_is_told_without_the_tables_separator(sessions):
+    said = {**sessions[1].warnings, 5: ("2 contours have fewer than 3 points; they are skipped",)}
+    ((row, _),), _ = crop(change(sessions, 1, warnings=said))
+    assert "post: 2 contours have fewer than 3 points, they are skipped; " in row.warnings
+
+
+def test_sessions_without_common_tissue_are_refused(sessions):
+    low = sessions[1].image[:, :, :3] * 0 + 1
+    with pytest.raises(DataError):
+        crop(change(sessions, 1, image=low))

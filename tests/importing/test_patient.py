@@ -1,0 +1,208 @@
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+
+from tfdrift.cohort.samples import read_samples
+from tfdrift.errors import ResourceError
+from tfdrift.importing.catalogue import scan
+from tfdrift.importing.patient import import_patient
+from tfdrift.importing.pseudonyms import pseudonym
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
+
+KEY = bytes(32)
+VISITS = ("pre", "post", "follow_up")
+
+
+@pytest.fixture(scope="module")
+def patient_dir(heads):
+    """A patient with the structures External, Brain, Met 1 to Met 4 and a PTV for each; Met 4 is lost at post."""
+    return sorted(path for path in heads.iterdir() if path.is_dir())[0]
+
+
+@pytest.fixture
+def copy(patient_dir, tmp_path):
+    """The folder of each visit of a copy that a test may change."""
+    shutil.copytree(patient_dir, tmp_path / "patient")
+    return dict(zip(VISITS, sorted((tmp_path / "patient").iterdir()), strict=True))
+
+
+def run(folder, part, *, given=None, pattern=DEFAULT_ROI_PATTERN, mode="identity"):
+    (patient,) = scan(folder).patients
+    options = {"box": "pre", "slices": "three", "mode": mode, "image_size": 8, "seed": 0}
+    return import_patient(patient, part, key=KEY, pattern=pattern, given=given, **options)
+
+
+def rewrite(folder, change):
+    (file,) = folder.iterdir()
+    dataset = pydicom.dcmread(file)
+    change(dataset)
+    dataset.save_as(file)
+
+
+def rename(dataset, names):
+    for roi in dataset.StructureSetROISequence:
+        roi.ROIName = names.get(roi.ROIName, roi.ROIName)
+
+
+def reasons(result, *, leave_out=("not a target name", "not in the pairs table")):
+    rows = [(one.visit, one.structure, one.reason) for one in result.exclusions if one.reason not in leave_out]
+    return sorted(rows, key=str)
+
+
+LOST_AT_POST = [("follow_up", 3, "empty"), ("follow_up", 6, "empty"), ("post", 6, "empty"), ("pre", 6, "vanished")]
+
+
+@pytest.fixture(scope="module")
+def whole(patient_dir, tmp_path_factory):
+    part = tmp_path_factory.mktemp("part") / "part.npz"
+    return run(patient_dir, part), read_samples(part)
+
+
+def test_every_structure_is_in_a_pair_or_has_a_reason(whole):
+    result, _ = whole
+    assert len(result.lesions) == 3
+    assert reasons(result) == LOST_AT_POST
+    not_targets = [(one.visit, one.structure) for one in result.exclusions if one.reason == "not a target name"]
+    assert {number for visit, number in not_targets if visit == "pre"} == {1, 2, 7, 8, 9, 10}
+
+
+def test_the_part_holds_the_slices_of_the_rows_under_pseudonyms(whole):
+    result, samples = whole
+    (patient_id,) = {patient for patient in samples.patient}
+    assert len(patient_id) == 17
+    counts = {row.lesion: row.slices for row in result.lesions}
+    assert {name: int((samples.lesion == name).sum()) for name in counts} == counts
+    np.testing.assert_array_equal(samples.fold, 0)
+
+
+def test_a_lesion_without_follow_up_volume_has_nan(whole):
+    result, samples = whole
+    (lost,) = [row.lesion for row in result.lesions if row.follow_up_mm3 is None]
+    assert np.isnan(samples.follow_up_mm3[samples.lesion == lost]).all()
+
+
+def test_only_allowed_facts_about_the_sequence_are_kept(whole):
+    result, _ = whole
+    assert len(result.acquisitions) == 2
+    assert set(result.acquisitions[0]) <= {
+        "MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
+        "SliceThickness", "ScanningSequence", "SequenceVariant", "MRAcquisitionType",
+    }  # fmt: skip
+
+
+def test_lesions_are_named_by_patient_and_number(patient_dir, whole):
+    result, _ = whole
+    (patient,) = scan(patient_dir).patients
+    names = [pseudonym(KEY, "lesion", patient.patient_id, str(number)) for number in (3, 4, 5)]
+    assert [row.lesion for row in result.lesions] == names
+
+
+def test_pairs_that_are_given_override_pattern_and_place(patient_dir, whole, tmp_path):
+    """Met 2 becomes Met 3, which lies elsewhere, and PTVs are no targets by name."""
+    automatic, _ = whole
+    result = run(patient_dir, tmp_path / "part.npz", given=[("Met 2", "Met 3", "Met 2"), ("PTV 2", "PTV 2", None)])
+    crossed, planned = result.lesions
+    assert (crossed.pre_mm3, crossed.post_mm3) == (automatic.lesions[1].pre_mm3, automatic.lesions[2].post_mm3)
+    assert planned.pre_mm3 > crossed.pre_mm3
+    assert (planned.follow_up_mm3, planned.response_group) == (None, "")
+    assert {one.reason for one in result.exclusions} == {"not in the pairs table"}
+
+
+def test_a_pair_that_names_no_structure_is_broken_and_names_nobody(patient_dir, tmp_path):
+    result = run(patient_dir, tmp_path / "part.npz", given=[("Met 1", "Doe", None)])
+    reason = "pair 1 of this patient in the pairs table names 0 structures of visit 2; it must name exactly one"
+    assert reasons(result) == [("", None, reason)]
+    assert [one.broken for one in result.exclusions if one.reason == reason] == [True]
+
+
+def test_a_pair_that_names_two_structures_is_broken(copy, tmp_path):
+    rewrite(copy["pre"] / "RTSTRUCT", lambda dataset: rename(dataset, {"Met 2": "Met 1"}))
+    result = run(tmp_path / "patient", tmp_path / "part.npz", given=[("Met 1", "Met 1", None)])
+    reason = "pair 1 of this patient in the pairs table names 2 structures of visit 1; it must name exactly one"
+    assert reasons(result) == [("", None, reason)]
+
+
+def test_structures_of_one_name_are_told_apart_by_number(copy, whole, tmp_path):
+    automatic, _ = whole
+    for visit in copy.values():
+        rewrite(visit / "RTSTRUCT", lambda dataset: rename(dataset, {f"Met {n}": "Met" for n in (1, 2, 3, 4)}))
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    assert result.lesions == automatic.lesions
+    assert reasons(result) == LOST_AT_POST
+
+
+def test_a_visit_without_a_lesions_name_is_told(copy, tmp_path):
+    rewrite(copy["post"] / "RTSTRUCT", lambda dataset: rename(dataset, {f"Met {n}": f"Doe {n}" for n in (1, 2, 3, 4)}))
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    assert result.lesions == ()
+    assert ("post", None, "no structure has the name of a lesion") in reasons(result)
+    assert {reason for visit, _, reason in reasons(result) if visit == "pre"} == {"vanished"}
+    assert not (tmp_path / "part.npz").exists()
+
+
+def cut_pixels(visit):
+    file = sorted((visit / "MR_T1").iterdir())[3]
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def test_a_second_visit_that_cannot_be_read_is_broken(copy, tmp_path):
+    cut_pixels(copy["post"])
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    ((visit, structure, reason),) = reasons(result)
+    assert result.lesions == ()
+    assert (visit, structure) == ("post", None)
+    assert reason == "file 4 of 26 is cut off in element (7FE0,0010); export it again"
+
+
+def test_a_pair_can_do_without_a_follow_up_that_cannot_be_read(copy, whole, tmp_path):
+    automatic, _ = whole
+    cut_pixels(copy["follow_up"])
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    assert [row.post_mm3 for row in result.lesions] == [row.post_mm3 for row in automatic.lesions]
+    assert {row.response_group for row in result.lesions} == {""}
+    assert [visit for visit, _, _ in reasons(result)] == ["follow_up", "post", "pre"]
+
+
+def test_a_given_pair_can_do_without_a_follow_up_that_cannot_be_read(copy, tmp_path):
+    cut_pixels(copy["follow_up"])
+    (row,) = run(tmp_path / "patient", tmp_path / "part.npz", given=[("Met 1", "Met 1", "Met 1")]).lesions
+    assert row.response_group == ""
+
+
+def test_two_visits_make_a_pair_without_a_response(copy, tmp_path):
+    shutil.rmtree(copy["follow_up"])
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    assert [row.follow_up_days for row in result.lesions] == [None] * 3
+
+
+def test_one_visit_is_told(copy, tmp_path):
+    shutil.rmtree(copy["follow_up"])
+    shutil.rmtree(copy["post"])
+    reason = "too few visits (1): two are needed, each an MR series and a structure set drawn on it"
+    assert reasons(run(tmp_path / "patient", tmp_path / "part.npz")) == [("", None, reason)]
+
+
+def test_two_mris_without_common_tissue_are_broken(copy, tmp_path):
+    """The second MRI keeps the three lowest slices of the head."""
+    files = sorted((copy["post"] / "MR_T1").iterdir(), key=lambda file: pydicom.dcmread(file).InstanceNumber)
+    rewrite(copy["post"] / "RTSTRUCT", only_lowest)
+    for file in files[3:]:
+        file.unlink()
+    result = run(tmp_path / "patient", tmp_path / "part.npz")
+    assert result.lesions == ()
+    assert [one.broken for one in result.exclusions if "MRI" in one.reason] == [True]
+
+
+def only_lowest(dataset):
+    for drawn in dataset.ROIContourSequence:
+        lowest = min(
+            float(contour.ContourData[2]) for one in dataset.ROIContourSequence for contour in one.ContourSequence
+        )
+        drawn.ContourSequence = [one for one in drawn.ContourSequence if float(one.ContourData[2]) < lowest + 1]
+
+
+def test_a_part_that_cannot_be_written_ends_the_import(patient_dir, tmp_path):
+    with pytest.raises(ResourceError, match="a patient's slices cannot be written: No such file or directory"):
+        run(patient_dir, tmp_path / "absent" / "part.npz")

@@ -1,0 +1,219 @@
+import datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.uid import generate_uid
+
+from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, write, write_series
+from tfdrift.importing.catalogue import scan
+from tfdrift.importing.visits import Exclusion, choose_visits
+
+GRID = make_grid()
+MASK = np.zeros(GRID.size[::-1], bool)
+MASK[1:3, 2:4, 2:5] = True
+
+
+def uid(*names: object) -> str:
+    return generate_uid(entropy_srcs=[str(name) for name in names])
+
+
+def write_mr(folder: Path, study: int, date: str, series: int = 1, modality: str = "MR", gap: bool = False) -> None:
+    """Write a series of a study; all series of a patient share one frame of reference, as fused ones do."""
+
+    def change(dataset, _k):
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid(study), uid(study, series)
+        dataset.SOPInstanceUID = uid(dataset.SOPInstanceUID, study, series)
+        dataset.StudyDate, dataset.Modality, dataset.SeriesNumber = date, modality, series
+
+    files = write_series(folder / f"mr{study}-{series}", GRID, MASK.astype(np.int16), change)
+    if gap:
+        files[2].unlink()
+
+
+def write_structures(folder: Path, study: int, date: str, series: int = 1, roi: str = "GTV", number: int = 1) -> Path:
+    dataset = structures_dataset({roi: contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(study), date
+    referenced = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    referenced.RTReferencedSeriesSequence[0].SeriesInstanceUID = uid(study, series)
+    return write(dataset, folder / f"rs{study}-{number}.dcm")
+
+
+def choose(folder: Path, wanted: str = "GTV"):
+    (patient,) = scan(folder).patients
+    visits, exclusions = choose_visits(patient, lambda roi: wanted in roi.name)
+    return [(visit.name, visit.date, visit.series.series_uid) for visit in visits], exclusions
+
+
+DATES = ["20240131", "20240221", "20240501", "20240801"]
+DAYS = [datetime.date(2024, 1, 31), datetime.date(2024, 2, 21), datetime.date(2024, 5, 1), datetime.date(2024, 8, 1)]
+
+
+def test_visits_are_in_the_order_of_dates_whatever_the_order_of_files(tmp_path):
+    for study, date in zip((3, 1, 2), DATES[:3], strict=True):
+        write_mr(tmp_path, study, date)
+        write_structures(tmp_path, study, date)
+    visits, exclusions = choose(tmp_path)
+    names = ["pre", "post", "follow_up"]
+    assert visits == [(name, day, uid(study, 1)) for name, day, study in zip(names, DAYS[:3], (3, 1, 2), strict=True)]
+    assert exclusions == []
+
+
+def test_the_files_of_a_visit_are_those_of_its_series(tmp_path):
+    for study in (0, 1):
+        write_mr(tmp_path, study, DATES[study])
+        write_mr(tmp_path, study, DATES[study], series=2)
+        write_structures(tmp_path, study, DATES[study], series=2)
+    (patient,) = scan(tmp_path).patients
+    visits, _ = choose_visits(patient, lambda _roi: True)
+    assert [{file.parent.name for file in visit.files} for visit in visits] == [{"mr0-2"}, {"mr1-2"}]
+
+
+def test_a_fourth_visit_is_left_out(tmp_path):
+    for study, date in enumerate(DATES):
+        write_mr(tmp_path, study, date)
+        write_structures(tmp_path, study, date)
+    visits, exclusions = choose(tmp_path)
+    assert len(visits) == 3
+    assert exclusions == [Exclusion(visit="study 4", structure=None, reason="a later visit; the first three are used")]
+
+
+def two_visits(folder: Path) -> None:
+    for study in (0, 2):
+        write_mr(folder, study, DATES[study])
+        write_structures(folder, study, DATES[study])
+
+
+def reasons(exclusions) -> list[tuple[str, str, bool]]:
+    return [(one.visit, one.reason, one.broken) for one in exclusions]
+
+
+def test_a_study_without_structures_is_no_visit(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1])
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
+    assert reasons(exclusions) == [("study 2", "an MR without a structure set that fits it", False)]
+
+
+def test_several_structure_sets_of_one_study_are_named_by_number(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1])
+    for number in (1, 2):
+        write_structures(tmp_path, 1, DATES[1], number=number, roi=f"GTV Doe {number}")
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0]]
+    labels = "structure set 1 of study 2, structure set 2 of study 2"
+    reason = f"several structure sets fit ({labels}); leave one of them and import again"
+    assert reasons(exclusions)[0] == ("study 2", reason, False)
+
+
+def test_of_several_structure_sets_the_one_with_a_lesion_counts(tmp_path):
+    two_visits(tmp_path)
+    write_structures(tmp_path, 0, DATES[0], number=2, roi="Brain")
+    (patient,) = scan(tmp_path).patients
+    visits, exclusions = choose_visits(patient, lambda roi: roi.name == "GTV")
+    assert [roi.name for roi in visits[0].rois] == ["GTV"]
+    assert exclusions == []
+
+
+def test_a_structure_set_that_fits_several_series_names_them_by_number(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1])
+    write_mr(tmp_path, 1, DATES[1], series=2)
+    dataset = structures_dataset({"GTV": contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(1), DATES[1]
+    del dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    write(dataset, tmp_path / "rs.dcm")
+    _, exclusions = choose(tmp_path)
+    reason = (
+        "structure set 1 fits several series (series 1 of study 1, series 1 of study 2, series 2 of study 2, series 1 "
+        "of study 3)"
+    )
+    assert ("study 2", reason, False) in reasons(exclusions)
+
+
+def test_a_structure_set_of_a_series_that_is_not_there_fits_none(tmp_path):
+    two_visits(tmp_path)
+    dataset = structures_dataset({"GTV": [points + 0.7 for points in contours_of(MASK, GRID)]})  # between the slices
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(1), DATES[1]
+    write(dataset, tmp_path / "rs.dcm")
+    visits, exclusions = choose(tmp_path)
+    assert reasons(exclusions) == [("study 2", "structure set 1 fits no series", False)]
+    assert len(visits) == 2
+
+
+def test_a_structure_set_of_a_ct_is_left_out(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1], modality="CT")
+    write_structures(tmp_path, 1, DATES[1])
+    _, exclusions = choose(tmp_path)
+    assert reasons(exclusions) == [
+        ("study 2", "structure set 1 was drawn on series 1 of study 2, which is CT and not MR", False)
+    ]
+
+
+def test_a_series_with_a_gap_is_broken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1], gap=True)
+    write_structures(tmp_path, 1, DATES[1])
+    _, exclusions = choose(tmp_path)
+    visit, reason, broken = reasons(exclusions)[0]
+    assert (visit, broken) == ("study 2", True)
+    assert reason.startswith("structure set 1 belongs to series 1 of study 2, which cannot be used: slices are missing")
+
+
+def test_a_structure_set_that_cannot_be_read_is_broken(tmp_path):
+    two_visits(tmp_path)
+    dataset = structures_dataset({})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(0), DATES[0]
+    write(dataset, tmp_path / "rs.dcm")
+    _, exclusions = choose(tmp_path)
+    reason = "structure set 1 cannot be read: the file has no structures (StructureSetROISequence)"
+    assert reasons(exclusions) == [("study 1", reason, True)]
+
+
+def test_a_visit_without_a_date_is_left_out(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, "")
+    write_structures(tmp_path, 1, "")
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
+    assert reasons(exclusions) == [("study 3", "it has no date, so its place among the visits is not known", False)]
+
+
+def test_of_two_visits_on_one_day_neither_is_used(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[0])
+    write_structures(tmp_path, 1, DATES[0])
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    reason = "one of several visits on one day; leave one of them and import again"
+    assert reasons(exclusions)[:2] == [("study 1", reason, False), ("study 2", reason, False)]
+
+
+def test_a_follow_up_does_not_take_the_place_of_a_second_mri_that_is_broken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1], gap=True)
+    write_structures(tmp_path, 1, DATES[1])
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0]]
+    reason = "a visit after study 2, which cannot be used; which visit this is cannot be told"
+    assert ("study 3", reason, False) in reasons(exclusions)
+
+
+def test_a_pair_can_do_without_a_follow_up_that_is_broken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 3, DATES[3], gap=True)
+    write_structures(tmp_path, 3, DATES[3])
+    visits, _ = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
+
+
+def test_one_visit_is_not_enough(tmp_path):
+    write_mr(tmp_path, 0, DATES[0])
+    write_structures(tmp_path, 0, DATES[0])
+    visits, exclusions = choose(tmp_path)
+    assert len(visits) == 1
+    assert reasons(exclusions) == [
+        ("", "too few visits (1): two are needed, each an MR series and a structure set drawn on it", False)
+    ]

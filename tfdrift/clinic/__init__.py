@@ -1,0 +1,1 @@
+"""A prediction for a patient, written back for a planning system."""

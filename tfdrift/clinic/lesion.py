@@ -1,0 +1,240 @@
+"""One lesion of a patient through a model: crops, samples, and what they say on the patient's own grid.
+
+Arrays on the grid hold the lesion's slices and, of these, a window around its box: [slices, rows, columns].
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfdrift.clinic.models import Model, predict_batches
+from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
+from tfdrift.errors import DataError
+from tfdrift.evaluation.volumes import predicted_mask
+from tfdrift.importing.pairing import response_group
+
+INTERVAL = (0.05, 0.95)
+"""Quantiles of the samples' volumes between which 90% of them lie."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Crops:
+    """A lesion as the model sees it.
+
+    Args:
+        image: float32 [n, S, S, 1], scanner units, zero outside the GTV.
+        surroundings: float32 [n, S, S], the MRI in the same box, not masked.
+        gtv: bool [n, S, S].
+        slices: their indices in the series.
+        left_out: number of slices of the GTV that cover no crop pixel by half, so that the model cannot see them.
+        box: where they lie.
+        spacing_mm: of slices, rows and columns.
+    """
+
+    image: np.ndarray
+    surroundings: np.ndarray
+    gtv: np.ndarray
+    slices: list[int]
+    left_out: int
+    box: Box
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Largest signal of each crop, float32 [n]."""
+        return self.image.max(axis=(1, 2, 3))
+
+    @property
+    def pixel_mm(self) -> float:
+        """Side of a crop pixel."""
+        return self.box.side_mm / self.image.shape[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LesionPrediction:
+    """What a model says of one lesion.
+
+    Args:
+        crops: what it was shown.
+        post: float32 [K, n, S, S], K samples of the second MRI, scanner units.
+        drift: float32 [K, n, S, S], K samples of the change.
+        window: rows and columns of the grid that the arrays below cover.
+        gtv: bool [n, rows, columns], the lesion now.
+        post_mean: float64 [n, rows, columns], mean of the samples on the grid.
+        drift_mean: float64 [n, rows, columns].
+        drift_variance: float64 [n, rows, columns], of the samples, K - 1 in the denominator.
+        predicted_gtv: bool [n, rows, columns], where at least half of the samples show the lesion.
+        volume_mm3: of the lesion now.
+        sample_volumes_mm3: float64 [K], of the lesion in each sample.
+        sample_masks: bool [K, n, S, S], the lesion in each sample, on the crops.
+    """
+
+    crops: Crops
+    post: np.ndarray
+    drift: np.ndarray
+    window: tuple[slice, slice]
+    gtv: np.ndarray
+    post_mean: np.ndarray
+    drift_mean: np.ndarray
+    drift_variance: np.ndarray
+    predicted_gtv: np.ndarray
+    volume_mm3: float
+    sample_volumes_mm3: np.ndarray
+    sample_masks: np.ndarray
+
+    @property
+    def interval_mm3(self) -> tuple[float, float]:
+        """The 5% and the 95% quantile of the samples' volumes."""
+        low, high = np.quantile(self.sample_volumes_mm3, INTERVAL)
+        return float(low), float(high)
+
+    @property
+    def good_response_share(self) -> float:
+        """Share of the samples whose volume at the second MRI is below 80% of the volume now."""
+        return float(np.mean([response_group(self.volume_mm3, v) == "B" for v in self.sample_volumes_mm3]))
+
+    @property
+    def touches_edge(self) -> float:
+        """Share of the samples in which the lesion reaches the edge of its box."""
+        edges = self.sample_masks[:, :, [0, -1], :], self.sample_masks[:, :, :, [0, -1]].swapaxes(2, 3)
+        return float(np.concatenate(edges, axis=2).any(axis=(1, 2, 3)).mean())
+
+    def drift_half_width(self, margin: float = 0.0) -> float:
+        """Return half the width of the samples' 90% interval of drift, mean over the GTV's pixels on the crops.
+
+        Args:
+            margin: by which both of its ends are moved out, in units of the largest signal of the slice.
+        """
+        low, high = np.quantile(self.drift, INTERVAL, axis=0)
+        half = (high - low) / 2 + margin * self.crops.scale[:, None, None]
+        return float(half[self.crops.gtv].mean())
+
+    def drift_statistics(self) -> dict[str, float]:
+        """Return mean, lowest and highest of the mean drift over the voxels of the GTV, and the mean spread there."""
+        inside = self.drift_mean[self.gtv]
+        return {
+            "mean": float(inside.mean()),
+            "lowest": float(inside.min()),
+            "highest": float(inside.max()),
+            "mean_std": float(np.sqrt(self.drift_variance[self.gtv]).mean()),
+        }
+
+
+def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float, float], image_size: int) -> Crops:
+    """Return the slices of a lesion as training makes them: cropped to the GTV's box, zero outside the GTV.
+
+    Args:
+        image: float32 [slices, rows, columns], scanner units.
+        gtv: bool, the same grid, not empty.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+
+    Raises:
+        DataError: a slice holds no signal above zero in the GTV, so it cannot be put on the model's scale.
+    """
+    box = make_box(gtv, spacing_mm)
+    filled = np.flatnonzero(gtv.any(axis=(1, 2))).tolist()
+    inside = {k: crop_slice(gtv[k], box, spacing_mm, image_size) >= 0.5 for k in filled}
+    slices = [k for k in filled if inside[k].any()]
+    masks = np.stack([inside[k] for k in slices])
+    surroundings = np.stack([crop_slice(image[k], box, spacing_mm, image_size) for k in slices]).astype(np.float32)
+    crops = Crops(
+        image=(surroundings * masks)[..., None],
+        surroundings=surroundings,
+        gtv=masks,
+        slices=slices,
+        left_out=len(filled) - len(slices),
+        box=box,
+        spacing_mm=spacing_mm,
+    )
+    if (crops.scale <= 0).any():
+        k = slices[int(np.argmin(crops.scale))]
+        raise DataError(
+            f"slice {k + 1} of the lesion holds no signal above zero; check that the structure set and the series "
+            "belong together"
+        )
+    return crops
+
+
+def sample_seeds(seed: int, structure: int, samples: int, slices: int) -> np.ndarray:
+    """Return the model's seed of each sample and slice: `numpy.random.SeedSequence([seed, structure, sample])`.
+
+    So a lesion's samples do not depend on which other lesions are asked for. The slices of a sample share their noise:
+    noise of their own would cancel in the volume, which is a sum over slices.
+
+    Args:
+        seed: of the run, 0 or more.
+        structure: ROINumber of the lesion.
+        samples: K.
+        slices: n.
+
+    Returns:
+        int64 [K, n, 2], two 32-bit words each.
+
+    Example:
+        >>> sample_seeds(0, 1, 2, 3).shape
+        (2, 3, 2)
+    """
+    words = [np.random.SeedSequence([seed, structure, sample]).generate_state(2) for sample in range(samples)]
+    return np.repeat(np.array(words, np.int64)[:, None], slices, axis=1)
+
+
+def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
+    """Return K samples of a lesion's second MRI and what they say.
+
+    Args:
+        model: answers.
+        gtv: bool [slices, rows, columns].
+        crops: of this lesion.
+        seeds: int64 [K, n, 2], from `sample_seeds`.
+
+    Raises:
+        DataError: the model's answer cannot be used, or the server refuses the request.
+        ResourceError: the server has gone.
+    """
+    samples, count = seeds.shape[:2]
+    side = crops.image.shape[1]
+    answer = predict_batches(model, np.tile(crops.image, (samples, 1, 1, 1)), seeds.reshape(-1, 2))
+    post, drift = (answer[name].reshape(samples, count, side, side) for name in ("post", "drift"))
+
+    window, box = _window(crops, gtv.shape[1:])
+    shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+
+    def on_grid(images: np.ndarray) -> np.ndarray:
+        return np.stack([paste_slice(one, box, crops.spacing_mm, shape) for one in images])
+
+    masks = np.stack([predicted_mask(on_grid(sample), crops.scale) for sample in post])
+    voxel_mm3 = math.prod(crops.spacing_mm)
+    # Pasting is linear, so the mean is pasted instead of every sample; the variance needs each of them.
+    drift_mean = on_grid(drift.mean(axis=0))
+    squares = sum((on_grid(sample) - drift_mean) ** 2 for sample in drift)
+    return LesionPrediction(
+        crops=crops,
+        post=post,
+        drift=drift,
+        window=window,
+        gtv=gtv[(crops.slices, *window)],
+        post_mean=on_grid(post.mean(axis=0)),
+        drift_mean=drift_mean,
+        drift_variance=squares / (samples - 1),
+        predicted_gtv=masks.mean(axis=0) >= 0.5,
+        volume_mm3=float(gtv.sum() * voxel_mm3),
+        sample_volumes_mm3=masks.sum(axis=(1, 2, 3)) * voxel_mm3,
+        sample_masks=np.stack([predicted_mask(sample, crops.scale) for sample in post]),
+    )
+
+
+def _window(crops: Crops, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Box]:
+    """Return the part of a slice that holds the box, and the box in it: pasting needs no more."""
+    ranges = []
+    places = ((crops.box.center_row, crops.spacing_mm[1]), (crops.box.center_column, crops.spacing_mm[2]))
+    for (center, spacing), length in zip(places, shape, strict=True):
+        reach = crops.box.side_mm / 2 / spacing
+        ranges.append(slice(max(math.floor(center - reach), 0), min(math.ceil(center + reach) + 1, length)))
+    box = dataclasses.replace(
+        crops.box,
+        center_row=crops.box.center_row - ranges[0].start,
+        center_column=crops.box.center_column - ranges[1].start,
+    )
+    return (ranges[0], ranges[1]), box

@@ -1,0 +1,156 @@
+"""Pictures of one lesion's prediction: its slices, its samples, its volumes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from tfdrift.clinic.lesion import LesionPrediction
+from tfdrift.cohort.crop import choose_slices
+from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
+
+NOW_COLOUR, PREDICTED_COLOUR = "gold", "deepskyblue"
+UNIT = "scanner units"
+MAX_SAMPLES_SHOWN = 16
+_SAMPLES_A_ROW = 8
+_GOOD_SHARE = 0.8
+_DPI = 180  # twice the pixels of the page, so that print and sharp screens look clean
+_EDGES = {"left": (0.05, 0.5), "right": (0.95, 0.5), "top": (0.5, 0.95), "bottom": (0.5, 0.05)}
+_INK, _QUIET, _BLUE = "#1d2733", "#8a94a0", "#1878b4"
+
+
+def side_letters(direction: Sequence[float]) -> dict[str, str]:
+    """Return the patient's side at each edge of a slice as it is drawn: R, L, A, P, H or F.
+
+    Args:
+        direction: of the grid, 3 x 3 row by row; an oblique edge gets the letter it is nearest to.
+
+    Example:
+        >>> side_letters((1, 0, 0, 0, 1, 0, 0, 0, 1))
+        {'left': 'R', 'right': 'L', 'top': 'A', 'bottom': 'P'}
+    """
+    along_row, along_column = np.reshape(direction, (3, 3)).T[:2]
+
+    def letter(toward: np.ndarray) -> str:
+        axis = int(np.argmax(np.abs(toward)))
+        return ("RL", "AP", "FH")[axis][int(toward[axis] > 0)]
+
+    return {
+        "left": letter(-along_row),
+        "right": letter(along_row),
+        "top": letter(-along_column),
+        "bottom": letter(along_column),
+    }
+
+
+def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Figure:
+    """Draw up to three slices: the MRI, the mean predicted MRI, the mean drift and its standard deviation.
+
+    Args:
+        prediction: of the lesion.
+        direction: of the series' grid, see `side_letters`.
+    """
+    crops = prediction.crops
+    post, drift = prediction.post.mean(axis=0), prediction.drift.mean(axis=0)
+    spread, expected = prediction.drift.std(axis=0, ddof=1), prediction.sample_masks.mean(axis=0) >= 0.5
+    chosen = choose_slices(crops.gtv, "three")
+    rows = []
+    for row in chosen:
+        now, then = (crops.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR)
+        rows.append(
+            [
+                Panel(crops.surroundings[row], "MRI now", "image", (now,)),
+                Panel(post[row], "predicted second MRI", "image", (now, then)),
+                Panel(drift[row], "drift, mean of the samples", "drift", (now,)),
+                Panel(spread[row], "drift, standard deviation", "uncertainty", (now,)),
+            ]
+        )
+    scales = colour_scales([panel for row in rows for panel in row], (0.0, _white(prediction)), None)
+    figure = _figure(8.6, 2.15 * len(rows) + 0.75)
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for row, panels in enumerate(rows):
+        for column, panel in enumerate(panels):
+            draw_panel(grid[row, column], panel, "", scales[panel.kind])
+            if row == 0:
+                grid[row, column].set_title(panel.title, fontsize=9, color=_INK)
+        for edge, text in side_letters(direction).items():
+            x, y = _EDGES[edge]
+            label = grid[row, 0].text(x, y, text, color="white", fontsize=8, ha="center", va="center")
+            label.set(transform=grid[row, 0].transAxes, path_effects=[withStroke(linewidth=2, foreground="black")])
+        grid[row, 0].set_ylabel(f"slice {crops.slices[chosen[row]] + 1}", fontsize=9, color=_INK)
+    columns_of = {"image": [0, 1], "drift": [2], "uncertainty": [3]}
+    for kind, columns in columns_of.items():
+        below = grid[:, columns].ravel().tolist()
+        bar = figure.colorbar(scales[kind], ax=below, location="bottom", aspect=18 * len(columns), pad=0.02)
+        bar.locator = MaxNLocator(3 * len(columns), steps=[1, 2, 5, 10])
+        bar.update_ticks()
+        bar.ax.tick_params(labelsize=8, length=2, colors=_INK)
+        bar.set_label(f"{'signal' if kind == 'image' else 'drift'}, {UNIT}", fontsize=8, color=_INK)
+        bar.outline.set_linewidth(0.5)
+    return figure
+
+
+def draw_samples(prediction: LesionPrediction) -> Figure:
+    """Draw samples of the slice that is the largest now, each with the volume of the whole lesion in that sample."""
+    row = int(np.argmax(prediction.crops.gtv.sum(axis=(1, 2))))
+    shown = min(len(prediction.post), MAX_SAMPLES_SHOWN)
+    num_rows = -(-shown // _SAMPLES_A_ROW)
+    figure = _figure(8.6, 1.3 * num_rows)
+    grid = figure.subplots(num_rows, _SAMPLES_A_ROW, squeeze=False).ravel()
+    for axes in grid[shown:]:
+        axes.set_axis_off()
+    scale = colour_scales([Panel(prediction.post[0, row])], (0.0, _white(prediction)), None)["image"]
+    now = (prediction.crops.gtv[row], NOW_COLOUR)
+    for sample, axes in enumerate(grid[:shown]):
+        then = (prediction.sample_masks[sample, row], PREDICTED_COLOUR)
+        draw_panel(axes, Panel(prediction.post[sample, row], contours=(now, then)), "", scale)
+        axes.set_title(f"{prediction.sample_volumes_mm3[sample]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
+    return figure
+
+
+def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, float] | None = None) -> Figure:
+    """Draw the volume now, 80% of it, and the samples' volumes with their mean and 90% interval on one axis.
+
+    Args:
+        prediction: of the lesion.
+        calibrated_mm3: the calibrated interval, if there is one.
+    """
+    figure = _figure(8.6, 1.5 if calibrated_mm3 is None else 1.9)
+    axes = figure.add_subplot()
+    volumes, now = prediction.sample_volumes_mm3, prediction.volume_mm3
+    low, high = prediction.interval_mm3
+    rows = {"each sample": 0, "mean and raw 90%": 1} | ({} if calibrated_mm3 is None else {"calibrated 90%": 2})
+    top = len(rows) - 0.38
+    highest = 1.08 * max(now, float(volumes.max()), *(calibrated_mm3 or ()))
+    axes.axvspan(0, _GOOD_SHARE * now, color="#e6f2e8", lw=0)
+    axes.text(_GOOD_SHARE * now, top, "below 80% of now ", ha="right", va="top", fontsize=8, color="#4b7a54")
+    axes.axvline(now, color="#c79a00", lw=1.6)
+    axes.text(now, top, " now", ha="left", va="top", fontsize=8, color="#8f6f00")
+    axes.plot([low, high], [1, 1], color=_BLUE, lw=5, alpha=0.35, solid_capstyle="butt")
+    if calibrated_mm3 is not None:
+        axes.plot(calibrated_mm3, [2, 2], color=_BLUE, lw=5, solid_capstyle="butt")
+    axes.plot([volumes.mean()], [1], marker="D", ms=7, color=_BLUE)
+    axes.plot(volumes, np.zeros(len(volumes)), "|", color=_INK, ms=12, alpha=0.7)
+    axes.set(xlim=(0, highest), ylim=(-0.6, top + 0.08), yticks=list(rows.values()), xlabel="volume, mm³")
+    axes.set_yticklabels(list(rows))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.tick_params(labelsize=8, colors=_INK, length=3)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.label.set(fontsize=8, color=_INK)
+    for side, spine in axes.spines.items():
+        spine.set(visible=side == "bottom", color=_QUIET)
+    return figure
+
+
+def _figure(width_inch: float, height_inch: float) -> Figure:
+    figure = Figure(figsize=(width_inch, height_inch), dpi=_DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _white(prediction: LesionPrediction) -> float:
+    """Return the signal shown white: the largest of the lesion now."""
+    return float(prediction.crops.scale.max())

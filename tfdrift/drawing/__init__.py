@@ -1,0 +1,1 @@
+"""Figures, their colours, panels of slices and charts."""

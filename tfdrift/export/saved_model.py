@@ -1,0 +1,180 @@
+"""A trained run as a version of a served model: `saved_models/<name>/<version>/`.
+
+saved_model.pb  variables/                    signatures and weights
+assets/config.json                            settings, schedule, scaling, data fingerprint, step, versions, scores,
+                                              calibration
+assets.extra/model_card.md                    the same for people
+assets.extra/tf_serving_warmup_requests       what a server asks itself when it loads the version
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import tensorflow as tf
+
+from tfdrift.config import TrainConfig, write_config
+from tfdrift.errors import DataError, ResourceError
+from tfdrift.evaluation.calibration import Calibration, read_calibration
+from tfdrift.export.model_card import model_card
+from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
+from tfdrift.export.signatures import DEFAULT_SAMPLES, ServingModule, check_ops
+from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
+from tfdrift.methods.predictor import Predictor
+from tfdrift.training.run import load_predictor
+
+CARD_FILE = "assets.extra/model_card.md"
+EMBEDDED_DATA = ("phantom", "mnist")
+# What is told of the scores; everything else in metrics.json is for whoever has the data.
+SCORES = ("fold", "patients", "lesions", "slices", "skill", "drift_skill", "ssim", "copy", "mean_drift")
+
+
+def export_run(
+    run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES, calibration: Path | None = None
+) -> Path:
+    """Write the newest weights of a run as a new version of a served model, good or not; see `serving.push`.
+
+    Args:
+        run_folder: what `tfdrift train` wrote.
+        to: folder of the model's versions; None is `saved_models/<name of the run folder>`.
+        samples: number of samples of the signature `ensemble`.
+        calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        DataError: the folder is no run, holds no checkpoint, its graph is not one that a server may run, or the
+            calibration is none of this run.
+        ResourceError: the target cannot be written, or another export writes to it.
+    """
+    config, facts, predictor = load_run(run_folder)
+    metrics = read_metrics(run_folder, facts["step"])
+    found = None if calibration is None else read_calibration(calibration, config, facts)
+
+    def write(folder: Path) -> None:
+        write_model(folder, config, facts, predictor, samples=samples, metrics=metrics, calibration=found)
+
+    return publish(default_target(run_folder) if to is None else to, write)
+
+
+def load_run(run_folder: Path) -> tuple[TrainConfig, dict[str, Any], Predictor]:
+    """Return what `load_predictor` does.
+
+    Raises:
+        DataError: the folder is no run or holds no checkpoint.
+    """
+    if not run_folder.is_dir():
+        raise DataError(f"{run_folder} is no folder; give a run folder that `tfdrift train` wrote")
+    return load_predictor(run_folder)
+
+
+def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
+    """Return the scores in a run folder that a model tells, or None if there are none of the weights of `step`.
+
+    Raises:
+        DataError: `metrics.json` cannot be read.
+    """
+    file = run_folder / "metrics.json"
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        scores = {name: metrics[name] for name in SCORES}
+        return scores if metrics["step"] == step else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is damaged ({error!r}); delete it to have the run scored again") from None
+
+
+def write_model(
+    folder: Path,
+    config: TrainConfig,
+    facts: dict[str, Any],
+    predictor: Predictor,
+    *,
+    samples: int = DEFAULT_SAMPLES,
+    metrics: dict[str, Any] | None = None,
+    calibration: Calibration | None = None,
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Write the SavedModel of a predictor and what it says of itself.
+
+    Args:
+        folder: takes the SavedModel.
+        config: the settings of the run; paths on the user's machine are left out of the copy beside the model.
+        facts: what stands beside the settings in the run folder, and the `step` of the weights.
+        predictor: around the trained network.
+        samples: number of samples of the signature `ensemble`.
+        metrics: what `read_metrics` told, if the run was scored.
+        calibration: what the intervals of a new patient are widened by, if it was measured.
+
+    Returns:
+        The functions that were saved, by signature; they answer as long as the predictor lives.
+
+    Raises:
+        DataError: the graph holds what a server must not run.
+    """
+    module = ServingModule(predictor, config.image_size, samples)
+    signatures = module.signatures()
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    check_ops(folder / "saved_model.pb")
+    data = config.data if config.data in EMBEDDED_DATA else "cohort"
+    schedule = predictor.schedule
+    write_config(
+        folder / CONFIG_FILE,
+        dataclasses.replace(config, mnist_file=None, data=data),
+        trained_with=facts["tfdrift"],
+        data=facts["data"],
+        step=facts["step"],
+        schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
+        scaling="each image is divided by its own largest signal, and the answer multiplied by it",
+        samples=module.samples,
+        metrics=metrics,
+        calibration=None if calibration is None else dataclasses.asdict(calibration),
+    )
+    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size))
+    document = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    (folder / CARD_FILE).write_text(model_card(document), encoding="utf-8")
+    return signatures
+
+
+def publish(target: Path, write: Callable[[Path], None]) -> Path:
+    """Make a new version that is there as a whole or not at all.
+
+    It is written below a folder that no server takes for a version, and then renamed. That folder is laid out like
+    `target`, so that a server can be tried on it. What a killed export left behind is removed first.
+
+    Args:
+        target: folder of the model's versions; made when it is missing.
+        write: fills the folder it is given.
+
+    Returns:
+        The version's folder: the unix time in seconds, or one more than the newest version if that is not older.
+
+    Raises:
+        ResourceError: the target cannot be written, or another export writes to it.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(target / ".lock", blocking=False):
+            for leftover in target.glob(".staging-*"):
+                shutil.rmtree(leftover)
+            version = max([int(time.time()), *(number + 1 for number in versions(target))])
+            staging = target / f".staging-{version}"
+            folder = staging / str(version)
+            try:
+                folder.mkdir(parents=True)
+                write(folder)
+                return folder.rename(target / str(version))
+            finally:
+                if staging.exists():
+                    shutil.rmtree(staging)
+    except filelock.Timeout:
+        raise ResourceError(f"another export writes to {target}; wait for it or choose another --to") from None
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
+        raise ResourceError(f"cannot write to {target} ({reason or error}); choose another --to") from None

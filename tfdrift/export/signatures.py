@@ -1,0 +1,231 @@
+"""What an exported model answers, and the only ops its graph may hold."""
+
+import math
+from collections.abc import Iterable, Set
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.framework.function_pb2 import FunctionDef
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from tfdrift.errors import DataError
+from tfdrift.methods.predictor import Predictor
+
+# Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
+# nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
+# does not have.
+ALLOWED_OPS = frozenset({
+    "AddV2", "BiasAdd", "BitwiseOr", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput", "DivNoNan",
+    "ExpandDims", "Fill", "GatherV2", "Identity", "LeftShift", "Less", "LogicalAnd", "MatMul", "Max", "MaxPool",
+    "Maximum", "Mean", "Minimum", "Mul", "Neg", "NoOp", "Pack", "ParseExampleV2", "Placeholder", "Range",
+    "ReadVariableOp", "RealDiv", "Relu", "Reshape", "Shape", "Sqrt", "Square", "Squeeze", "StatefulPartitionedCall",
+    "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2", "StatelessWhile", "StridedSlice", "Sub",
+    "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile",
+    "TopKV2", "Transpose", "VarHandleOp", "While",
+})  # fmt: skip
+# The format's own functions that read the weights when a server loads the model; no request reaches them.
+SAVER_OPS = frozenset({
+    "AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "Select", "ShardedFilename",
+    "StaticRegexFullMatch", "StringJoin",
+})  # fmt: skip
+
+
+DEFAULT_SAMPLES = 16
+
+
+class ServingModule(tf.Module):
+    """What is saved: the weights, once, and the functions that answer requests.
+
+    Args:
+        predictor: answers for images whose largest signal is 1.
+        image_size: side S of the images in pixels.
+        samples: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
+            its samples are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
+    """
+
+    def __init__(self, predictor: Predictor, image_size: int, samples: int = DEFAULT_SAMPLES) -> None:
+        super().__init__()
+        self._predictor = predictor
+        self._image_size = image_size
+        self.samples = 1 if predictor.method == "direct" else samples
+        # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
+        self.weights = [weight.value for weight in predictor.network.variables]
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Return the traced function of each signature by its name."""
+        side = self._image_size
+        image = tf.TensorSpec([None, side, side, 1], tf.float32, name="image")
+        seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
+        t = tf.TensorSpec([None, 1], tf.float32, name="t")
+        examples = tf.TensorSpec([None], tf.string, name="examples")
+        functions = {
+            "serving_default": (self.predict, [image, seed]),
+            "ensemble": (self.ensemble, [image, seed]),
+            "denoise": (self.denoise, [image, t]),
+            "serve_tf_examples": (self.predict_examples, [examples]),
+        }
+        return {
+            name: tf.function(function, input_signature=inputs).get_concrete_function()
+            for name, (function, inputs) in functions.items()
+        }
+
+    def predict(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
+
+        An image without any signal, largest value 0 or less, gives zeros. A value that is not finite spoils its own
+        image alone.
+
+        Args:
+            image: float32 [N, S, S, 1], pre crop in scanner units.
+            seed: int64 [N, 2], the noise of each image.
+        """
+        normalised, scale = _normalise(image)
+        predicted = self._predictor(normalised, seed)
+        return {name: scale * predicted[name] for name in ("post", "drift")}
+
+    def ensemble(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return mean and standard deviation of `post` and `drift` over K samples, and 5% and 95% quantiles of `drift`.
+
+        Sample k of an image is what `predict` answers to the seed `sample_seeds(seed, k)`. The samples are made one
+        after the other, so that the network's memory is that of one prediction. The standard deviation divides by K.
+
+        Args:
+            image: see `predict`.
+            seed: see `predict`.
+
+        Returns:
+            `post_mean`, `post_std`, `drift_mean`, `drift_std`, `drift_q05`, `drift_q95`, float32 [N, S, S, 1], in the
+            units of `image`.
+        """
+        normalised, scale = _normalise(image)
+        samples = tf.map_fn(
+            lambda k: self._predictor(normalised, sample_seeds(seed, k)),
+            tf.range(self.samples, dtype=tf.int64),
+            parallel_iterations=1,
+            fn_output_signature={"post": tf.float32, "drift": tf.float32},
+        )
+        statistics = {
+            **{f"{name}_mean": tf.reduce_mean(samples[name], axis=0) for name in ("post", "drift")},
+            **{f"{name}_std": tf.math.reduce_std(samples[name], axis=0) for name in ("post", "drift")},
+            "drift_q05": quantile(samples["drift"], 0.05),
+            "drift_q95": quantile(samples["drift"], 0.95),
+        }
+        return {name: scale * value for name, value in statistics.items()}
+
+    def denoise(self, image: tf.Tensor, t: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the network's own `recon` and `drift`, float32 [N, S, S, 1], for whoever brings a sampler.
+
+        Args:
+            image: float32 [N, S, S, 1], normalised (largest signal of the clean image 1) and noised.
+            t: float32 [N, 1] in [0, 1], level / (levels - 1).
+        """
+        outputs = self._predictor.network({"image": image, "t": t})
+        return {name: outputs[name] for name in ("recon", "drift")}
+
+    def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return what `predict` does for serialised `tf.Example`s.
+
+        Args:
+            examples: string [N]; each holds `image`, a float list of S * S values row by row, and may hold `seed`, an
+                int64 list of two, [0, 0] if it is absent.
+        """
+        side = self._image_size
+        parsed = tf.io.parse_example(
+            examples,
+            {
+                "image": tf.io.FixedLenFeature([side, side, 1], tf.float32),
+                "seed": tf.io.FixedLenFeature([2], tf.int64, default_value=[0, 0]),
+            },
+        )
+        return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
+
+
+def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
+    """Return the seeds of sample `k`, independent of those of the other samples.
+
+    Args:
+        seed: int64 [N, 2].
+        k: number of the sample, int64 scalar.
+
+    Returns:
+        int64 [N, 2]; that of an image depends on its own seed and `k` alone.
+    """
+
+    def fold(one_seed):
+        return tf.random.experimental.stateless_fold_in(one_seed, tf.cast(k, tf.int64), alg="philox")
+
+    return tf.reshape(tf.map_fn(fold, seed, fn_output_signature=tf.int64), tf.shape(seed))
+
+
+def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
+    """Return the quantile over the first axis, linear between the two samples next to position q * (K - 1).
+
+    Args:
+        samples: float32 [K, ...].
+        q: in [0, 1].
+
+    Returns:
+        float32 [...].
+
+    Source: Hyndman and Fan (1996), definition 7; `numpy.quantile`'s default.
+
+    Example:
+        >>> quantile(tf.constant([4.0, 1.0, 2.0, 3.0]), 0.5).numpy().item()
+        2.5
+    """
+    ordered = tf.sort(samples, axis=0)
+    position = q * (samples.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
+    below, above = math.floor(position), math.ceil(position)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return images whose largest signal is 1 and what to multiply them by; zeros where there is no signal."""
+    scale = tf.nn.relu(tf.reduce_max(image, axis=[1, 2, 3], keepdims=True))
+    return tf.math.divide_no_nan(image, scale), scale
+
+
+def check_ops(saved_model_file: Path) -> None:
+    """Refuse a SavedModel with an op that is not on the list, or that XLA must compile, in any of its functions.
+
+    Args:
+        saved_model_file: `saved_model.pb`.
+
+    Raises:
+        DataError: the message names the ops.
+    """
+    meta_graph = SavedModel.FromString(saved_model_file.read_bytes()).meta_graphs[0]
+    nodes, saver = meta_graph.graph_def.node, meta_graph.saver_def
+    library = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+    saver_ends = {saver.save_tensor_name.split(":")[0], saver.restore_op_name}
+    answering = _called_from((node for node in nodes if node.name not in saver_ends), library)
+    saving = _called_from((node for node in nodes if node.name in saver_ends), library) - answering
+    found = _forbidden(nodes, ALLOWED_OPS | library.keys())
+    for name, function in library.items():
+        allowed = ALLOWED_OPS | SAVER_OPS if name in saving else ALLOWED_OPS
+        found |= _forbidden(function.node_def, allowed | library.keys())
+        if function.attr["_XlaMustCompile"].b:
+            found.add(f"{name} compiled by XLA")
+    if found:
+        raise DataError(f"the model's graph holds what a server must not run: {', '.join(sorted(found))}")
+
+
+def _called_from(nodes: Iterable[NodeDef], library: dict[str, FunctionDef]) -> set[str]:
+    called: set[str] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        names = {node.op}
+        for value in node.attr.values():
+            names |= {value.func.name, *(function.name for function in value.list.func)}
+        for name in names & library.keys() - called:
+            called.add(name)
+            waiting.extend(library[name].node_def)
+    return called
+
+
+def _forbidden(nodes: Iterable[NodeDef], allowed: Set[str]) -> set[str]:
+    nodes = list(nodes)
+    compiled = {f"{node.op} compiled by XLA" for node in nodes if node.attr["_XlaMustCompile"].b}
+    return {node.op for node in nodes if node.op not in allowed} | compiled

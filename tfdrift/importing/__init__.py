@@ -1,0 +1,1 @@
+"""A clinic's export to a cohort."""

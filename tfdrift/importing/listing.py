@@ -1,0 +1,135 @@
+"""A catalogue as text for a terminal and as one document for programs; both name patients, as the catalogue does."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tfdrift.importing.catalogue import Catalogue, FoundSeries, FoundStructures
+
+_FILES_SHOWN = 10
+
+
+def to_document(catalogue: Catalogue) -> dict[str, Any]:
+    """Return a catalogue as plain values for JSON."""
+    return {
+        "files": catalogue.num_files,
+        "patients": [
+            {
+                "patient_id": patient.patient_id,
+                "name": patient.name,
+                "studies": [
+                    {
+                        "study_uid": study.uid,
+                        "date": study.date.isoformat() if study.date else None,
+                        "series": [_series_document(found, catalogue.folder) for found in study.series],
+                        "structure_sets": [
+                            _structures_document(found, catalogue.folder) for found in study.structure_sets
+                        ],
+                        "others": {modality: len(paths) for modality, paths in study.others.items()},
+                    }
+                    for study in patient.studies
+                ],
+            }
+            for patient in catalogue.patients
+        ],
+        "refused": [{"file": _shown(path, catalogue.folder), "reason": reason} for path, reason in catalogue.refused],
+    }
+
+
+def to_text(catalogue: Catalogue) -> str:
+    """Return a catalogue as an indented tree, fit for any terminal: characters that would steer it are replaced."""
+    studies = [study for patient in catalogue.patients for study in patient.studies]
+    num_series = sum(len(study.series) for study in studies)
+    num_sets = sum(len(study.structure_sets) for study in studies)
+    lines = [
+        f"{catalogue.num_files} files: {_count(len(catalogue.patients), 'patient')}, "
+        f"{_count(len(studies), 'study', 'studies')}, {_count(num_series, 'series', 'series')}, "
+        f"{_count(num_sets, 'structure set')}; {len(catalogue.refused)} not read"
+    ]
+    for patient in catalogue.patients:
+        lines += ["", f"{patient.patient_id}" + (f"  {patient.name}" if patient.name != patient.patient_id else "")]
+        names = {one.uid: f"{one.modality} {one.number}" for study in patient.studies for one in study.series}
+        for study in patient.studies:
+            lines.append(f"  {study.date or 'no date'}")
+            lines += [f"    {_series_line(found)}" for found in study.series]
+            for found in study.structure_sets:
+                lines += [f"    {line}" for line in _structures_lines(found, names, catalogue.folder)]
+            if study.others:
+                lines.append("    other: " + ", ".join(f"{kind} {len(paths)}" for kind, paths in study.others.items()))
+    by_reason: dict[str, list[Path]] = defaultdict(list)
+    for path, reason in catalogue.refused:
+        by_reason[reason].append(path)
+    if by_reason:
+        lines += ["", "not read"]
+    for reason, paths in sorted(by_reason.items()):
+        lines.append(f"  {_count(len(paths), 'file')}: {reason}")
+        lines += [f"    {_shown(path, catalogue.folder)}" for path in paths[:_FILES_SHOWN]]
+        if len(paths) > _FILES_SHOWN:
+            lines.append(f"    and {len(paths) - _FILES_SHOWN} more; --json lists all")
+    return "\n".join("".join(char if char.isprintable() else "?" for char in line).rstrip() for line in lines)
+
+
+def _shown(path: Path, folder: Path) -> str:
+    # File names are bytes; those that are not UTF-8 would break the output.
+    return os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _series_document(found: FoundSeries, folder: Path) -> dict[str, Any]:
+    grid = found.series.grid if found.series else None
+    return {
+        "series_uid": found.uid,
+        "number": found.number,
+        "description": found.description,
+        "modality": found.modality,
+        "slices": found.num_slices,
+        "size": list(grid.size) if grid else None,
+        "spacing_mm": list(grid.spacing_mm) if grid else None,
+        "orientation": grid.orientation if grid else None,
+        "folders": sorted({_shown(file.parent, folder) for file in found.files}),
+        "fault": found.fault or None,
+    }
+
+
+def _structures_document(found: FoundStructures, folder: Path) -> dict[str, Any]:
+    rois = [
+        {
+            "name": one.roi.name,
+            "number": one.roi.number,
+            "contours": len(one.roi.contours_mm),
+            "fits": [series.series_uid for series in one.fits],
+            "warnings": list(one.roi.warnings),
+            "fault": one.roi.fault or None,
+        }
+        for one in found.rois
+    ]
+    return {"file": _shown(found.file, folder), "label": found.label, "rois": rois, "fault": found.fault or None}
+
+
+def _series_line(found: FoundSeries) -> str:
+    head = f"{found.modality} {found.number}  "
+    if found.series is None:
+        return f"{head}{_count(found.num_slices, 'slice')}, not a volume: {found.fault}"
+    columns, rows, slices = found.series.grid.size
+    spacing = " x ".join(f"{mm:.4g}" for mm in found.series.grid.spacing_mm)
+    return (
+        f"{head}{_count(slices, 'slice')} of {columns} x {rows}, {spacing} mm, {found.series.grid.orientation}"
+        f"  {found.description}"
+    )
+
+
+def _structures_lines(found: FoundStructures, names: dict[str, str], folder: Path) -> list[str]:
+    lines = [f"RTSTRUCT {found.label}  {_shown(found.file, folder)}"]
+    if found.fault:
+        lines.append(f"  cannot be used: {found.fault}")
+    width = max((len(one.roi.name) for one in found.rois), default=0)
+    for one in found.rois:
+        fitting = ", ".join(names[series.series_uid] for series in one.fits) or "no series"
+        remarks = "".join(f"; {remark}" for remark in (one.roi.fault, *one.roi.warnings) if remark)
+        contours = _count(len(one.roi.contours_mm), "contour")
+        lines.append(f"  {one.roi.number:>3} {one.roi.name:<{width}}  {contours}, fits {fitting}{remarks}")
+    return lines

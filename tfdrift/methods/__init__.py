@@ -1,0 +1,1 @@
+"""The methods that predict the second MRI, one file each."""

@@ -1,0 +1,214 @@
+"""Training runs that experiments share, each in a folder named after what decides its weights.
+
+A run that is there is not trained again, and one that was stopped goes on. The number of steps belongs to the name: a
+picture depends on the command that makes it alone, not on what was trained before.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.store import load_samples
+from tfdrift.config import TrainConfig, train_config
+from tfdrift.evaluation import baselines
+from tfdrift.evaluation.heldout import predict
+from tfdrift.methods.predictor import Predictor
+from tfdrift.reproduction.experiments import Experiment, Run
+from tfdrift.training.run import is_trained, load_predictor, train
+from tfdrift.training.side_by_side import train_all
+
+LOG_LINES = 200
+"""Points of a loss curve."""
+
+REMEMBERED = 16
+"""Runs whose predictions are kept in memory."""
+
+_DECIDES_NO_WEIGHTS = {"mnist_file", "log_every", "validate_every", "checkpoint_every"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a run says of the patients it has not seen; with every fold held out once, of all patients.
+
+    Args:
+        run: the definition.
+        config: of the first fold.
+        folders: of each fold.
+        predictor: of the first fold.
+        samples: n held-out slices, fold by fold.
+        mean_drift: the baseline's prediction, float32 [n, S, S, 1].
+        final: `post` and `drift`, float32 [n, S, S, 1].
+        levels: of `by_level`, the noisiest first; [None] where there is no noise.
+        by_level: `post` and `drift`, float32 [L, n, S, S, 1].
+    """
+
+    run: Run
+    config: TrainConfig
+    folders: tuple[Path, ...]
+    predictor: Predictor
+    samples: Samples
+    mean_drift: np.ndarray
+    final: dict[str, np.ndarray]
+    levels: list[int | None]
+    by_level: dict[str, np.ndarray]
+
+
+class CachedRuns:
+    """Trains what is missing and remembers what was predicted.
+
+    Args:
+        folder: of all runs; each has a folder of its own below.
+        lesions: what `--data` names.
+        mnist_file: see `tfdrift.synthetic.digits.digit_samples`.
+        overrides: fields of `TrainConfig` that every run is given, such as `steps`.
+        workers: trainings at a time; one is in this process with all its threads, several as in `train_all`.
+        echo: takes lines of progress.
+        samples: the data of `lesions` and `digits` where they are at hand.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lesions: str = "phantom",
+        mnist_file: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        echo: Callable[[str], None],
+        samples: Mapping[str, Samples] | None = None,
+    ) -> None:
+        self._folder, self._overrides, self._workers, self._echo = folder, dict(overrides or {}), workers, echo
+        self._names = {"lesions": lesions, "digits": "mnist"}
+        self._mnist_file = str(mnist_file) if mnist_file else None
+        self._samples = dict(samples or {})
+        self._outcomes: dict[tuple, Outcome] = {}
+
+    def samples(self, data: str) -> Samples:
+        """Return the data of `lesions` or `digits`, read once.
+
+        Raises:
+            DataError: they cannot be had.
+            ResourceError: MNIST cannot be downloaded.
+        """
+        if data not in self._samples:
+            size = train_config("direct", **self._overrides).image_size
+            self._samples[data] = load_samples(self._names[data], image_size=size, mnist_file=self._mnist_file)
+        return self._samples[data]
+
+    def data_name(self, data: str) -> str:
+        """Return `phantom`, `mnist` or `cohort`; a cohort's folder is nobody else's business."""
+        return train_config("direct", data=self._names[data]).data_kind
+
+    def command(self, experiment: Experiment) -> str:
+        """Return the command that makes an experiment with these settings."""
+        options = [f"--{name.replace('_', '-')} {value}" for name, value in self._overrides.items()]
+        return " ".join([experiment.command, *options])
+
+    def configs(self, run: Run, experiment: Experiment) -> list[TrainConfig]:
+        """Return the settings of a run, one for each fold that the experiment holds out.
+
+        Raises:
+            UsageError: the overrides do not go together with the run.
+        """
+        folds = sorted(set(self.samples(experiment.data).fold.tolist())) if experiment.every_fold else [0]
+        plain = train_config(run.method, preset=run.preset, **{**run.settings, **self._overrides})
+        log_every = max(plain.steps // LOG_LINES, 1)
+        given = {"data": self._names[experiment.data], "mnist_file": self._mnist_file, "log_every": log_every}
+        return [dataclasses.replace(plain, fold=fold, **given) for fold in folds]
+
+    def folder_of(self, config: TrainConfig, samples: Samples) -> Path:
+        """Return the folder of a run: readable, and another one for other weights.
+
+        Settings that are at their defaults do not enter the name, so that a version with one more setting finds the
+        runs of the one before. Should a default change, training refuses the folder.
+        """
+        decides = {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.name not in _DECIDES_NO_WEIGHTS and getattr(config, field.name) != field.default
+        }
+        text = json.dumps([decides, samples.fingerprint()], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
+
+    def train_ahead(self, experiments: Sequence[Experiment]) -> None:
+        """Train side by side what experiments need; with one worker, wait for `outcome` to ask for each run.
+
+        Raises:
+            TfdriftError: as `tfdrift.training.side_by_side.train_all` does.
+        """
+        if self._workers == 1:
+            return
+        jobs = {}
+        for experiment in experiments:
+            samples = self.samples(experiment.data)
+            for config in (config for run in experiment.runs for config in self.configs(run, experiment)):
+                folder = self.folder_of(config, samples)
+                jobs[folder] = (config, folder, samples)
+        train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
+
+    def outcome(self, run: Run, experiment: Experiment) -> Outcome:
+        """Train a run as far as it is not trained yet, and return what it predicts.
+
+        Raises:
+            TfdriftError: as `tfdrift.training.run.train` and `load_predictor` do.
+        """
+        tf.config.experimental.enable_op_determinism()  # as training does: the same numbers where nothing is to train
+        samples = self.samples(experiment.data)
+        parts = [self._fold_outcome(run, config, samples) for config in self.configs(run, experiment)]
+        return parts[0] if len(parts) == 1 else _join(parts)
+
+    def _fold_outcome(self, run: Run, config: TrainConfig, samples: Samples) -> Outcome:
+        folder = self.folder_of(config, samples)
+        key = (folder, tuple(sorted(run.asked.items())))
+        if key not in self._outcomes:
+            self._echo(f"{folder.name}: {run.label}, fold {config.fold} held out, {config.steps} steps")
+            if not is_trained(config, folder, samples):
+                train(config, folder, echo=self._echo, samples=samples)
+            training, held_out = split(samples, config.fold)
+            predictor = dataclasses.replace(load_predictor(folder)[2], **run.asked)
+            final, by_level = predict(predictor, held_out, seed=config.seed)
+            self._outcomes[key] = Outcome(
+                run=run,
+                config=config,
+                folders=(folder,),
+                predictor=predictor,
+                samples=held_out,
+                mean_drift=baselines.mean_drift(training, held_out),
+                final=final,
+                levels=predictor.levels(),
+                by_level=by_level,
+            )
+            keras.backend.clear_session()  # or the graphs of all runs stay in memory until the last one
+            if len(self._outcomes) > REMEMBERED:
+                del self._outcomes[next(iter(self._outcomes))]
+        return dataclasses.replace(self._outcomes[key], run=run)
+
+
+def _join(parts: list[Outcome]) -> Outcome:
+    def images(field: str, axis: int) -> dict[str, np.ndarray]:
+        return {
+            name: np.concatenate([getattr(part, field)[name] for part in parts], axis=axis)
+            for name in ("post", "drift")
+        }
+
+    arrays = {
+        field.name: np.concatenate([getattr(part.samples, field.name) for part in parts])
+        for field in dataclasses.fields(Samples)
+    }
+    return dataclasses.replace(
+        parts[0],
+        folders=tuple(folder for part in parts for folder in part.folders),
+        samples=Samples(**arrays),
+        mean_drift=np.concatenate([part.mean_drift for part in parts]),
+        final=images("final", 0),
+        by_level=images("by_level", 1),
+    )

@@ -1,0 +1,1 @@
+"""Cohorts made by the computer: laws of change, the phantom, growing digits, the phantom as a clinic's DICOM."""
