@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import PREDICTIONS, SCHEDULES
-from tfdrift.diffusion.process import add_noise, eps_from_x0, rate_at, t_unit, training_target, v_from_x0, x0_and_eps
-from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.diffusion.predictions import PREDICTIONS, eps_from_x0
+from tfdrift.diffusion.process import add_noise, rate_at, t_unit, training_target, v_from_x0, x0_and_eps
+from tfdrift.diffusion.schedule import SCHEDULES, make_schedule
 
 
 def draw_images(seed=0):

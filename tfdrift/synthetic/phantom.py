@@ -2,8 +2,8 @@
 
 What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions,
 the MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a
-smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
-back, z to the head), the origin in the middle of the head.
+smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y
+to the back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
