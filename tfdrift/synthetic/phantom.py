@@ -12,6 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box
+from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, assign_folds, join_samples
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
@@ -29,8 +30,6 @@ BIAS_STD = 0.08
 """Standard deviation of the logarithm of a session's bias field."""
 
 EDGE_MM = 0.25  # a lesion's edge is smooth over about a voxel
-POOR_RESPONSE = 0.8
-"""Group A (poor) keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,8 +187,8 @@ def phantom_samples(
 
 
 def is_poor(lesion: Lesion) -> bool:
-    """Return whether a lesion is in group A: at the follow-up it keeps at least 80% of its volume."""
-    return lesion.volume_mm3("follow_up") >= POOR_RESPONSE * lesion.volume_mm3("pre")
+    """Return whether a lesion is in group A, see `tfdrift.cohort.response.response_group`."""
+    return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
 
 
 def attainable_skill(
