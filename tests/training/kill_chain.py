@@ -12,11 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 from tensorflow.python.checkpoint import checkpoint_management
 from tensorflow.python.ops import gen_io_ops
 
-from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.samples import Samples, read_samples
 from tfdrift.config import TrainConfig
 from tfdrift.training import train as training
 from tfdrift.training.summaries import Summaries
@@ -89,8 +88,7 @@ def main() -> None:
     """Kill at each point in turn, then let the run end."""
     settings, samples_file, folder, *points = sys.argv[1:]
     config = TrainConfig(**json.loads(Path(settings).read_text(encoding="utf-8")))
-    with np.load(samples_file) as arrays:
-        samples = Samples(**arrays)
+    samples = read_samples(Path(samples_file))
     left = []
     for point in points:
         status = attempt(config, samples, Path(folder), point)

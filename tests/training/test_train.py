@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from tests.prepared_cohort import write_cohort
-from tfdrift.cohort.samples import split
+from tfdrift.cohort.samples import save_samples, split
 from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training.batches import make_batches
 from tfdrift.training.run_folder import load_predictor
@@ -127,7 +127,7 @@ KILLS = {
 
 def test_a_run_goes_on_after_sigkill_at_any_point(finished, make_samples, tiny_config, assert_same_run, tmp_path):
     samples = make_samples()
-    np.savez(tmp_path / "samples.npz", **{f.name: getattr(samples, f.name) for f in dataclasses.fields(samples)})
+    save_samples(tmp_path / "samples.npz", samples)
     chains = {}
     for method, points in KILLS.items():
         settings = tmp_path / f"{method}.json"

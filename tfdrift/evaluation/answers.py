@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import Samples, join_samples, split
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, UsageError
@@ -139,12 +139,7 @@ def join(folds: Sequence[Answers]) -> Answers:
 
     return dataclasses.replace(
         first,
-        held_out=Samples(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in together])
-                for field in dataclasses.fields(Samples)
-            }
-        ),
+        held_out=join_samples(together),
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
         **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
         **{name: joined(name, 0) for name in ("mean_drift", "exponent", "cut")},

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import Samples, join_samples, split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.heldout import predict
@@ -202,14 +202,10 @@ def _join(parts: list[Outcome]) -> Outcome:
             for name in ("post", "drift")
         }
 
-    arrays = {
-        field.name: np.concatenate([getattr(part.samples, field.name) for part in parts])
-        for field in dataclasses.fields(Samples)
-    }
     return dataclasses.replace(
         parts[0],
         folders=tuple(folder for part in parts for folder in part.folders),
-        samples=Samples(**arrays),
+        samples=join_samples([part.samples for part in parts]),
         mean_drift=np.concatenate([part.mean_drift for part in parts]),
         final=images("final", 0),
         by_level=images("by_level", 1),
