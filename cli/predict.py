@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from tfdrift.errors import UsageError
+from tfdrift.files import refuse_used
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 from .quiet import start_tensorflow
@@ -48,7 +49,7 @@ def predict(
         raise UsageError("--server and --name go together")
     start_tensorflow()
     from tfdrift.clinic.models import LocalModel, ServedModel
-    from tfdrift.clinic.predict import predict_patient, refuse_used
+    from tfdrift.clinic.predict import predict_patient
 
     refuse_used(out)
     answering = LocalModel(model) if model else ServedModel(server or "", name or "")

@@ -13,6 +13,7 @@ from typing import Any
 
 from tfdrift import __version__
 from tfdrift.errors import DataError, UsageError
+from tfdrift.files import write_whole
 
 METHODS = ("method1", "method2", "direct")
 BUILT_IN_DATA = ("phantom", "mnist")
@@ -178,9 +179,7 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
         config: the settings.
         **facts: JSON values, such as the fingerprint of the data.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_json(config, **facts) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, as_json(config, **facts) + "\n")
 
 
 def as_json(config: TrainConfig, **facts: Any) -> str:
