@@ -40,7 +40,7 @@ def run(exported, tmp_path) -> Path:
 @pytest.fixture
 def without_server(monkeypatch) -> None:
     """Leave out the trial on a server where a test is about something else."""
-    monkeypatch.setattr(push, "try_on_server", lambda *_arguments: None)
+    monkeypatch.setattr(push, "try_out", lambda *_arguments: "not")
 
 
 def score(run: Path, value: float = 0.5, low: float = 0.25) -> None:
@@ -148,7 +148,7 @@ def test_a_model_that_fails_on_a_server_is_not_pushed_even_by_force(run, tmp_pat
         weights.write_bytes(content)
         try_on_server(versions_folder, requests, expected)
 
-    monkeypatch.setattr(push, "try_on_server", spoil)
+    monkeypatch.setattr(push, "try_out", spoil)
     with pytest.raises(NotBlessedError, match="canary, not pushed: serving_default over gRPC"):
         push_run(run, tmp_path / "models/first", samples=1, force=True)
     assert versions(tmp_path / "models/first") == []

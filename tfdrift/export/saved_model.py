@@ -36,7 +36,7 @@ SCORES = ("fold", "patients", "lesions", "slices", "skill", "drift_skill", "ssim
 def export_run(
     run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES, calibration: Path | None = None
 ) -> Path:
-    """Write the newest weights of a run as a new version of a served model, good or not; see `serving.push`.
+    """Write the newest weights of a run as a new version of a served model, good or not; see `tfdrift.export.push`.
 
     Args:
         run_folder: what `tfdrift train` wrote.
