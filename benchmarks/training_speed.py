@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.store import load_samples, make_batches
 from tfdrift.config import train_config
 from tfdrift.diffusion.process import add_noise, t_unit
+from tfdrift.training.batches import make_batches
+from tfdrift.training.data import load_samples
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss
 from tfdrift.training.run import build_network, make_predictor

@@ -14,8 +14,8 @@ from cli.reference import reference, walk
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "axes", "files", "processes", "drawing", "imaging", "diffusion", "model", "methods", "config", "cohort", "synthetic",
-    "importing", "training", "evaluation", "reproduction", "serving", "export", "clinic", "cli",
+    "errors", "axes", "files", "processes", "drawing", "imaging", "diffusion", "model", "methods", "config", "cohort",
+    "synthetic", "importing", "training", "evaluation", "reproduction", "serving", "export", "clinic", "cli",
 ]  # fmt: skip
 OTHER_TEST_FILES = {
     "tests/test_house.py",

@@ -1,7 +1,7 @@
 """Which axis of an array of images is which: the only module that counts them.
 
-An image is [S, S, C] or [D, S, S, C]: slices D where there are any, rows, columns, and channels last. Arrays hold images
-along leading axes: [n, ...] for samples and batches, [N, n, ...] for N outcomes of each.
+An image is [S, S, C] or [D, S, S, C]: slices D where there are any, rows, columns, and channels last. Arrays hold
+images along leading axes: [n, ...] for samples and batches, [N, n, ...] for N outcomes of each.
 """
 
 from collections.abc import Sequence

@@ -53,7 +53,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as ended:
     assert ended.code == 0
-from tfdrift.cohort.store import load_samples
+from tfdrift.training.data import load_samples
 from tfdrift.cohort.samples import save_samples
 save_samples(Path("read.npz"), load_samples("cohort", image_size=16))
 """

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tfdrift.config import PREDICTIONS
+from tfdrift.diffusion.noise import unit_normal
 from tfdrift.diffusion.process import training_target
 from tfdrift.diffusion.schedule import make_schedule
-from tfdrift.methods.predictor import Predictor, unit_normal
+from tfdrift.methods.predictor import Predictor
 from tfdrift.model.unet import build_unet
 
 SCHEDULE = make_schedule("linear", levels=21, noise_level=0.2)
@@ -61,23 +62,6 @@ def test_method_2_adds_the_drift_of_the_last_level_or_the_mean_over_levels(drift
     predicted = predict(PRE, SEED)
     np.testing.assert_allclose(predicted["drift"], expected, atol=1e-6)
     np.testing.assert_allclose(predicted["post"], PRE + expected, atol=1e-6)
-
-
-def test_noise_is_unit_normal_and_independent_between_streams():
-    like = tf.zeros([2, 100, 100, 1])
-    seed = tf.constant([[0, 1], [0, 2]], tf.int64)
-    first, second = unit_normal(seed, like, 0).numpy(), unit_normal(seed, like, 1).numpy()
-    for draw in (first, second):
-        assert abs(draw.mean()) < 4 / np.sqrt(draw.size)
-        assert abs(draw.std() - 1) < 4 / np.sqrt(2 * draw.size)
-    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4 / np.sqrt(first.size)
-    assert abs(np.corrcoef(first[0].ravel(), first[1].ravel())[0, 1]) < 4 / np.sqrt(first[0].size)
-
-
-def test_an_examples_noise_does_not_depend_on_its_batch():
-    together = unit_normal(SEED, PRE).numpy()
-    alone = unit_normal(SEED[1:2], PRE[1:2]).numpy()
-    np.testing.assert_array_equal(together[1:2], alone)
 
 
 @pytest.mark.parametrize("method", ["method1", "method2", "direct"])

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tests.evaluation.outcomes import TINY
 from tests.random_samples import make_samples
-from tfdrift.cohort.store import example_seeds
 from tfdrift.config import TrainConfig
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import Experiment, Run

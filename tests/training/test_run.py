@@ -22,8 +22,9 @@ from tensorboard.util import tensor_util
 
 from tests.prepared_cohort import write_cohort
 from tfdrift.cohort.samples import split
-from tfdrift.cohort.store import example_seeds, make_batches
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
+from tfdrift.training.batches import make_batches
 from tfdrift.training.run import is_trained, load_predictor, load_run_samples, train
 
 RUNS = {"method1": {"ema": 0.9}, "method2": {}}

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.prepared_cohort import write_cohort
-from tfdrift.cohort.store import load_samples
 from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training import side_by_side
 from tfdrift.training.checkpoint import newest_step
+from tfdrift.training.data import load_samples
 from tfdrift.training.run import train
 from tfdrift.training.side_by_side import train_all
 

@@ -1,9 +1,9 @@
-"""From a prepared TFDS dataset to samples in memory, and from those to training batches on the device."""
+"""The slices of a cohort on disk: a TFDS dataset, written once and read with suspicion."""
 
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +14,8 @@ from google.protobuf.json_format import ParseError
 from tfdrift.cohort.prepared import read_description, read_parts
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError, ResourceError, UsageError
-from tfdrift.synthetic.digits import digit_samples
-from tfdrift.synthetic.phantom import phantom_samples
 
 NAME, VERSION = "lesion_slices", "1.0.0"
-
-
-def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix") -> Samples:
-    """Return the samples that `--data` names.
-
-    Args:
-        data: `phantom`, `mnist`, or the folder of a cohort.
-        image_size: side S of the crops in pixels.
-        mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
-        mnist_change: `mix`, `grow` or `shrink`.
-
-    Raises:
-        DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
-        UsageError: the cohort has crops of another size; the message names it.
-    """
-    if data == "phantom":
-        return phantom_samples(image_size=image_size)
-    if data == "mnist":
-        file = Path(mnist_file) if mnist_file else None
-        return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)
-    if not Path(data).exists():
-        raise DataError(f"--data {data}: choose phantom, mnist or a folder that `tfdrift cohort import` wrote")
-    return _read_cohort(Path(data), image_size)
 
 
 def write_slices(folder: Path, parts: Sequence[Path], folds: Mapping[str, int]) -> None:
@@ -115,7 +90,7 @@ def _record(features: tfds.features.FeaturesDict, samples: Samples, row: int) ->
     return tf.train.Example.FromString(features.serialize_example(values)).SerializeToString(deterministic=True)
 
 
-def _read_cohort(folder: Path, image_size: int) -> Samples:
+def read_cohort(folder: Path, image_size: int) -> Samples:
     """Return every slice that `write_slices` wrote, in its order, checked against the metadata and `import.json`."""
     description = read_description(folder)
     if description.image_size != image_size:
@@ -170,65 +145,3 @@ def _read_shard(file: Path, length: int, features: tfds.features.FeaturesDict) -
         name: np.array([text.decode() for text in values]) if values.dtype.kind == "O" else values
         for name, values in batches[0].items()
     }
-
-
-def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
-
-    An epoch is every slice in each of the four right-angle rotations, in an order that depends on (seed, epoch) alone.
-
-    Args:
-        samples: what to train on.
-        batch_size: B; it need not divide the epoch.
-        seed: of the order.
-
-    Returns:
-        A function of an int64 scalar step, giving `pre` and `post` float32 [B, S, S, 1].
-
-    Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
-    """
-    pre, post = tf.constant(samples.pre), tf.constant(samples.post)
-    epoch_size = 4 * len(samples)
-    epochs_touched = (batch_size - 1) // epoch_size + 2
-
-    def order_seed(epoch: tf.Tensor) -> tf.Tensor:
-        # The shuffle keeps a few low bits of its seed: counted up, seeds would give orders that resemble and repeat.
-        seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
-        return tf.random.stateless_uniform([3], seeds, 0, 2**31, tf.int64, alg="philox")
-
-    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        position = tf.cast(step, tf.int64) * batch_size + tf.range(batch_size, dtype=tf.int64)
-        epoch = position // epoch_size
-        order_seeds = tf.stack([order_seed(epoch[0] + i) for i in range(epochs_touched)])
-        # index_shuffle takes one seed for the whole batch only; the op itself takes one a row, of three numbers.
-        index = tf.raw_ops.RandomIndexShuffle(
-            index=position % epoch_size,
-            seed=tf.gather(order_seeds, epoch - epoch[0]),
-            max_index=tf.constant(epoch_size - 1, tf.int64),
-        )
-        row, turns = index // 4, index % 4
-        return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}
-
-    return batch
-
-
-def rotate(images: tf.Tensor, quarter_turns: tf.Tensor) -> tf.Tensor:
-    """Return each image turned counter-clockwise by its number of quarter turns.
-
-    Args:
-        images: [B, S, S, 1].
-        quarter_turns: int [B], 0 to 3.
-
-    Example:
-        >>> image = tf.reshape(tf.range(4), [1, 2, 2, 1])
-        >>> rotate(image, tf.constant([1]))[0, :, :, 0].numpy().tolist() == np.rot90([[0, 1], [2, 3]]).tolist()
-        True
-    """
-    once = tf.reverse(tf.transpose(images, [0, 2, 1, 3]), [1])
-    images = tf.where(tf.reshape(tf.math.floormod(quarter_turns, 2) == 1, [-1, 1, 1, 1]), once, images)
-    return tf.where(tf.reshape(quarter_turns >= 2, [-1, 1, 1, 1]), tf.reverse(images, [1, 2]), images)
-
-
-def example_seeds(count: int, seed: int) -> tf.Tensor:
-    """Return int64 [count, 2], one noise seed an example: (seed, row)."""
-    return tf.constant(np.stack([np.full(count, seed), np.arange(count)], axis=1), tf.int64)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.cohort.store import example_seeds
 from tfdrift.config import TrainConfig, differences, read_config
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.conformal import patient_groups

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.cohort.store import load_samples
 from tfdrift.config import TrainConfig
 from tfdrift.errors import UsageError
 from tfdrift.evaluation.answers import answer, join
@@ -17,6 +16,7 @@ from tfdrift.evaluation.assessment import ONE, Assessment, as_document, assess, 
 from tfdrift.evaluation.comparison import Results, compare_results, read_results
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.evaluation.report import write_report
+from tfdrift.training.data import load_samples
 from tfdrift.training.run import is_trained, train
 from tfdrift.training.side_by_side import train_all
 

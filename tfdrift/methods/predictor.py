@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from tfdrift.diffusion.noise import unit_normal
 from tfdrift.diffusion.process import add_noise, t_unit, x0_and_eps
 from tfdrift.diffusion.sampler import Trajectory, ddim_sample
 from tfdrift.diffusion.schedule import Schedule, sampler_levels
@@ -128,23 +129,3 @@ class Predictor:
 
     def _times(self, level: int | tf.Tensor, *, like: tf.Tensor) -> tf.Tensor:
         return tf.fill([tf.shape(like)[0], 1], t_unit(level, self.schedule.levels))
-
-
-def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -> tf.Tensor:
-    """Return unit normal noise that depends, for each image, on its own seed and on `stream` alone.
-
-    Args:
-        seed: int64 [B, 2].
-        like: [B, S, S, 1], gives shape and precision.
-        stream: number of the draw; draws of different streams are independent.
-
-    Returns:
-        [B, S, S, 1]; an image's noise does not depend on the batch it is in.
-    """
-    shape = tf.shape(like)[1:]
-
-    def draw(one_seed):
-        stream_seed = tf.random.experimental.stateless_fold_in(one_seed, stream, alg="philox")
-        return tf.random.stateless_normal(shape, stream_seed, dtype=like.dtype, alg="philox")
-
-    return tf.reshape(tf.map_fn(draw, seed, fn_output_signature=like.dtype), tf.shape(like))

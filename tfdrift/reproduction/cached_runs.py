@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.cohort.store import load_samples
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.heldout import predict
 from tfdrift.methods.predictor import Predictor
 from tfdrift.reproduction.experiments import Experiment, Run
+from tfdrift.training.data import load_samples
 from tfdrift.training.run import is_trained, load_predictor, train
 from tfdrift.training.side_by_side import train_all
 

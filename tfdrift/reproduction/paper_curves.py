@@ -135,8 +135,8 @@ def draw_ranking(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping
 
     Args:
         scores: of `tfdrift.reproduction.paper_scores.score_outcome`.
-        compared: of `tfdrift.reproduction.paper_scores.compare_outcomes`; a run that can be told apart from the one it is
-            compared with gets a filled mark.
+        compared: of `tfdrift.reproduction.paper_scores.compare_outcomes`; a run that can be told apart from the one it
+            is compared with gets a filled mark.
         title: of the figure.
     """
     figure, axes = _figure(1, 2, size=(10, 1.2 + 0.24 * len(scores)), title=title)

@@ -8,12 +8,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.cohort.store import example_seeds, rotate
+from tfdrift.diffusion.noise import example_seeds, unit_normal
 from tfdrift.diffusion.process import add_noise
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
-from tfdrift.methods.predictor import unit_normal
 from tfdrift.reproduction.cached_runs import Outcome
+from tfdrift.training.augmentation import rotate
 
 SNAPSHOTS = 6
 """Levels that a figure shows of all."""

@@ -1,8 +1,8 @@
 """A synthetic PULSAR cohort whose law of response is known, so that the best attainable score is known too.
 
-What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions, the
-MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a smooth
-bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
+What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions,
+the MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a
+smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
 back, z to the head), the origin in the middle of the head.
 """
 

@@ -25,13 +25,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.cohort.store import example_seeds, load_samples, make_batches
 from tfdrift.config import TrainConfig, differences, read_config, write_config
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.methods.predictor import Predictor
 from tfdrift.model.unet import build_unet
+from tfdrift.training.batches import make_batches
 from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
+from tfdrift.training.data import load_samples
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, mse, ssim
 from tfdrift.training.progress import Progress

@@ -115,7 +115,7 @@ def make_train_step(
         network: trained in place.
         optimizer: built here, so that the first traced call creates no variable.
         loss: see `make_loss`.
-        batch: see `tfdrift.cohort.store.make_batches`.
+        batch: see `tfdrift.training.batches.make_batches`.
         seed: of the noise; the batches have their own.
         clip_norm: largest global norm of the gradient, 0 for no limit.
         averaged: a network of the same shape that follows the exponential moving average of the weights.
