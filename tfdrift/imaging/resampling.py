@@ -7,6 +7,7 @@ voxel of the result SimpleITK looks up where to read.
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.smoothing import smooth
 
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
@@ -58,3 +59,23 @@ def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -
     ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     ones.CopyInformation(moving)
     return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
+
+
+def coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """Return `image` smoothed and resampled so that no voxel side is below `spacing_mm`; thicker slices stay.
+
+    Args:
+        image: 3-D.
+        spacing_mm: the smallest side.
+
+    Returns:
+        float32, over the same field of view.
+    """
+    fine, count = image.GetSpacing(), image.GetSize()
+    coarse = [max(side, spacing_mm) for side in fine]
+    size = [max(round(n * side / wide), 1) for n, side, wide in zip(count, fine, coarse, strict=True)]
+    sigmas_mm = [wide / 2 if wide > side else 0.0 for side, wide in zip(fine, coarse, strict=True)]
+    first = [wide / side / 2 - 0.5 for side, wide in zip(fine, coarse, strict=True)]
+    origin = image.TransformContinuousIndexToPhysicalPoint(first)
+    grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
+    return sitk.Resample(smooth(image, sigmas_mm), *grid, 0.0, sitk.sitkFloat32)
