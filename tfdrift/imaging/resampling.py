@@ -47,6 +47,11 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
     nearest neighbour steps by whole ones. Convex corners are rounded off: small lesions lose some per cent of their
     volume (measured in docs/registration.md), so take volumes from the session's own grid.
 
+    Args:
+        mask: any number type, 0 outside, on the grid of the moving session.
+        fixed: the first session; only its grid is used.
+        transform: maps points of `fixed` to points of the moving session, LPS mm.
+
     Returns:
         uint8; the mask itself, bit by bit, where the grids agree and the transform is the identity.
     """
