@@ -18,11 +18,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box
-from tfdrift.cohort.store import load_samples
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import find_roi, rasterise, read_structures
 from tfdrift.importing.pseudonyms import pseudonym, read_or_make_key
 from tfdrift.synthetic.phantom import Lesion, Patient, gtv, make_cohort, tissue_signal
+from tfdrift.training.data import load_samples
 
 SESSIONS = ("pre", "post")
 

@@ -188,9 +188,9 @@ def show(folder: Path, out: Path | None) -> None:
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
     click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
     start_tensorflow()
-    from tfdrift.cohort.store import load_samples
     from tfdrift.drawing.panels import write_png
     from tfdrift.importing.contact_sheet import draw_contact_sheet
+    from tfdrift.training.data import load_samples
 
     picture = out or folder / "contact_sheet.png"
     write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)

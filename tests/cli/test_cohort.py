@@ -17,10 +17,10 @@ from tests.command_line import exit_code
 from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
 from tests.prepared_cohort import write_cohort
 from tests.random_samples import make_samples
-from tfdrift.cohort.store import load_samples
 from tfdrift.errors import DataError, UsageError
 from tfdrift.importing import cohort as importing
 from tfdrift.synthetic import phantom_dicom
+from tfdrift.training.data import load_samples
 
 DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

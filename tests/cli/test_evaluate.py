@@ -4,10 +4,10 @@ import pytest
 
 from tests.cli.test_train import write_digits
 from tests.command_line import exit_code
-from tfdrift.cohort.store import load_samples
 from tfdrift.config import train_config, write_config
 from tfdrift.training.checkpoint import Checkpoints
-from tfdrift.training.run import build_network
+from tfdrift.training.data import load_samples
+from tfdrift.training.run_folder import build_network
 
 
 @pytest.fixture(scope="module")

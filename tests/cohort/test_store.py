@@ -5,103 +5,18 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
-from scipy import stats
 
 from tests.prepared_cohort import save_parts, write_cohort
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import Samples
-from tfdrift.cohort.store import example_seeds, load_samples, make_batches, rotate, write_slices
+from tfdrift.cohort.samples import COLUMNS, GROUPS, Samples
+from tfdrift.cohort.store import write_slices
 from tfdrift.errors import DataError, ResourceError, UsageError
-
-
-def numbered_samples(count: int) -> Samples:
-    """Return slices that tell their number and rotation: pixel (0, 0) of slice i holds i + 1, the others 0."""
-    pre = np.zeros((count, 4, 4, 1), np.float32)
-    pre[:, 0, 0, 0] = np.arange(count) + 1
-    ones = np.ones(count, np.float32)
-    return Samples(
-        pre=pre,
-        post=pre * 2,
-        pre_mask=pre > 0,
-        post_mask=pre > 0,
-        scale=ones,
-        patient=np.arange(count).astype(str),
-        lesion=np.arange(count).astype(str),
-        fold=np.zeros(count, np.int32),
-        pixel_mm=ones,
-        pre_mm3=ones,
-        post_mm3=ones,
-        follow_up_mm3=ones,
-    )
-
-
-def seen(samples: Samples, *, batch_size: int, first: int, images: int, seed: int = 0) -> list[tuple[int, int]]:
-    """Return (slice, flat place of its bright pixel) of the images from the `first` on, in order."""
-    batch = tf.function(make_batches(samples, batch_size=batch_size, seed=seed))
-    steps = range(first // batch_size, -(-(first + images) // batch_size))
-    pre = np.concatenate([batch(tf.constant(step, tf.int64))["pre"] for step in steps]).reshape(-1, 16)
-    pre = pre[first % batch_size :][:images]
-    return [(int(image.max()), int(image.argmax())) for image in pre]
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 5, 12, 20, 21, 64])
-@pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_an_epoch_shows_each_slice_in_each_rotation_once(batch_size, epoch):
-    shown = seen(numbered_samples(5), batch_size=batch_size, first=20 * epoch, images=20)
-    corners = (0, 3, 12, 15)
-    assert Counter(shown) == Counter({(i + 1, corner): 1 for i in range(5) for corner in corners})
-
-
-def test_pre_and_post_are_rotated_together():
-    batch = make_batches(numbered_samples(5), batch_size=20, seed=0)(tf.constant(3, tf.int64))
-    np.testing.assert_array_equal(batch["post"], 2 * batch["pre"])
-
-
-def test_the_order_differs_between_epochs_and_seeds_and_nothing_else():
-    samples = numbered_samples(20)
-    first = seen(samples, batch_size=8, first=0, images=80)
-    assert first == seen(samples, batch_size=5, first=0, images=80)
-    assert first != seen(samples, batch_size=8, first=80, images=80)
-    assert first != seen(samples, batch_size=8, first=0, images=80, seed=1)
-
-
-def test_every_slice_and_rotation_comes_equally_often_at_every_place_of_the_epoch():
-    samples = numbered_samples(5)
-    shown = np.array(seen(samples, batch_size=40, first=0, images=20 * 2000))
-    number = (shown[:, 0] - 1) * 4 + np.searchsorted((0, 3, 12, 15), shown[:, 1])
-    by_place = number.reshape(2000, 20)
-    p_values = [stats.chisquare(np.bincount(by_place[:, place], minlength=20)).pvalue for place in range(20)]
-    assert min(p_values) > 1e-3 / 20
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_rotation_is_that_of_numpy(turns):
-    images = np.random.default_rng(0).random((3, 6, 6, 1), np.float32)
-    turned = rotate(tf.constant(images), tf.fill([3], turns))
-    np.testing.assert_array_equal(turned, np.rot90(images, turns, axes=(1, 2)))
-
-
-def test_each_image_of_a_batch_has_its_own_rotation():
-    images = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
-    turned = rotate(tf.constant(images), tf.constant([3, 0, 2, 1]))
-    for image, after, turns in zip(images, turned.numpy(), (3, 0, 2, 1), strict=True):
-        np.testing.assert_array_equal(after, np.rot90(image, turns))
-
-
-def test_each_example_has_a_seed_of_its_own():
-    np.testing.assert_array_equal(example_seeds(3, 7), [[7, 0], [7, 1], [7, 2]])
-
-
-def test_data_of_another_name_are_refused():
-    with pytest.raises(DataError, match="--data brats: choose phantom, mnist or a folder that `tfdrift cohort import`"):
-        load_samples("brats", image_size=32)
+from tfdrift.training.data import load_samples
 
 
 @pytest.fixture
@@ -123,14 +38,38 @@ def shard_of(cohort: Path, fold: int = 1) -> Path:
     return cohort / f"lesion_slices/1.0.0/lesion_slices-fold{fold}.tfrecord-00000-of-00001"
 
 
+def assert_same(stored: np.ndarray, kept: np.ndarray, name: str) -> None:
+    if kept.dtype.kind == "U":
+        assert stored.tolist() == kept.tolist(), name
+    else:
+        assert (stored.dtype, stored.shape, stored.tobytes()) == (kept.dtype, kept.shape, kept.tobytes()), name
+
+
 def test_a_cohort_comes_back_to_the_bit(cohort, samples):
     read = load_samples(str(cohort), image_size=4)
-    for field in dataclasses.fields(Samples):
-        stored, kept = getattr(read, field.name), getattr(samples, field.name)
-        if kept.dtype.kind == "U":
-            assert stored.tolist() == kept.tolist()
-        else:
-            assert (stored.dtype, stored.tobytes()) == (kept.dtype, kept.tobytes()), field.name
+    for name in COLUMNS:
+        assert_same(getattr(read, name), getattr(samples, name), name)
+
+
+def test_stacks_of_slices_with_channels_conditions_and_facts_come_back_to_the_bit(tmp_path):
+    samples = make_samples(count=8, size=4, folds=2, depth=3, channels=("T1", "FLAIR"), conditions=True)
+    samples = samples.take(np.argsort(samples.fold, kind="stable"))
+    read = load_samples(str(write_cohort(tmp_path / "cohort", samples)), image_size=4)
+    assert read.channels == ("T1", "FLAIR")
+    assert (set(read.conditions), set(read.facts)) == (set(samples.conditions), set(samples.facts))
+    for name in COLUMNS:
+        assert_same(getattr(read, name), getattr(samples, name), name)
+    for group in GROUPS:
+        for name, column in getattr(samples, group).items():
+            assert_same(getattr(read, group)[name], column, name)
+
+
+def test_a_cohort_of_the_first_layout_comes_back_with_nothing_known_but_the_images():
+    """Written at e9c5b5c by tests/golden/record_cohort.py; the fingerprint is that of its import.json."""
+    read = load_samples(str(Path(__file__).parents[1] / "golden/cohort_1.0.0"), image_size=4)
+    assert read.fingerprint() == "c6527b452a4b2759807460e34a76cbd38e1412f8b40293e2bf04c722944cb118"
+    assert np.isnan(read.condition("interval_days")).all()
+    assert read.orientations() == []
 
 
 def test_tensorflow_datasets_reads_a_cohort_without_tfdrift(cohort, samples):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tfdrift.cohort.store import load_samples
 from tfdrift.evaluation.volumes import BACKGROUND_FRACTION, predicted_mask
+from tfdrift.training.data import load_samples
 
 
 @pytest.fixture(scope="module")

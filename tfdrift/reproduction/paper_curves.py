@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.regions import Difference
-from tfdrift.synthetic.phantom import POOR_RESPONSE
 
 POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
 COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")
@@ -135,8 +135,8 @@ def draw_ranking(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping
 
     Args:
         scores: of `tfdrift.reproduction.paper_scores.score_outcome`.
-        compared: of `tfdrift.reproduction.paper_scores.compare_outcomes`; a run that can be told apart from the one it is
-            compared with gets a filled mark.
+        compared: of `tfdrift.reproduction.paper_scores.compare_outcomes`; a run that can be told apart from the one it
+            is compared with gets a filled mark.
         title: of the figure.
     """
     figure, axes = _figure(1, 2, size=(10, 1.2 + 0.24 * len(scores)), title=title)

@@ -8,12 +8,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.cohort.store import example_seeds, rotate
+from tfdrift.diffusion.noise import example_seeds, unit_normal
 from tfdrift.diffusion.process import add_noise
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
-from tfdrift.methods.predictor import unit_normal
 from tfdrift.reproduction.cached_runs import Outcome
+from tfdrift.training.augmentation import rotate
 
 SNAPSHOTS = 6
 """Levels that a figure shows of all."""
@@ -180,7 +180,7 @@ def noised_image(outcome: Outcome, row: int, level: int | None) -> np.ndarray:
         return outcome.samples.pre[row, ..., 0]
     image = tf.constant(outcome.samples.pre[row : row + 1])
     noise = unit_normal(noise_seed(outcome, row), image)
-    return add_noise(image, noise, level, outcome.predictor.schedule).numpy()[0, ..., 0]
+    return add_noise(image, noise, level, outcome.predictor.method.schedule).numpy()[0, ..., 0]
 
 
 def noise_seed(outcome: Outcome, row: int) -> tf.Tensor:

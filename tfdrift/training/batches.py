@@ -1,0 +1,48 @@
+"""From samples in memory to training batches on the device."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfdrift.cohort.samples import Samples
+from tfdrift.training.augmentation import rotate
+
+
+def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
+
+    An epoch is every slice in each of the four right-angle rotations, in an order that depends on (seed, epoch) alone.
+
+    Args:
+        samples: what to train on.
+        batch_size: B; it need not divide the epoch.
+        seed: of the order.
+
+    Returns:
+        A function of an int64 scalar step, giving `pre` and `post` float32 [B, S, S, 1].
+
+    Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
+    """
+    pre, post = tf.constant(samples.pre), tf.constant(samples.post)
+    epoch_size = 4 * len(samples)
+    epochs_touched = (batch_size - 1) // epoch_size + 2
+
+    def order_seed(epoch: tf.Tensor) -> tf.Tensor:
+        # The shuffle keeps a few low bits of its seed: counted up, seeds would give orders that resemble and repeat.
+        seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
+        return tf.random.stateless_uniform([3], seeds, 0, 2**31, tf.int64, alg="philox")
+
+    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        position = tf.cast(step, tf.int64) * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epoch = position // epoch_size
+        order_seeds = tf.stack([order_seed(epoch[0] + i) for i in range(epochs_touched)])
+        # index_shuffle takes one seed for the whole batch only; the op itself takes one a row, of three numbers.
+        index = tf.raw_ops.RandomIndexShuffle(
+            index=position % epoch_size,
+            seed=tf.gather(order_seeds, epoch - epoch[0]),
+            max_index=tf.constant(epoch_size - 1, tf.int64),
+        )
+        row, turns = index // 4, index % 4
+        return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}
+
+    return batch

@@ -1,0 +1,32 @@
+"""The data that a run names: a built-in source, or the folder of a cohort."""
+
+from pathlib import Path
+
+from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.store import read_cohort
+from tfdrift.errors import DataError
+from tfdrift.synthetic.digits import digit_samples
+from tfdrift.synthetic.phantom import phantom_samples
+
+
+def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix") -> Samples:
+    """Return the samples that `--data` names.
+
+    Args:
+        data: `phantom`, `mnist`, or the folder of a cohort.
+        image_size: side S of the crops in pixels.
+        mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
+        mnist_change: `mix`, `grow` or `shrink`.
+
+    Raises:
+        DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
+        UsageError: the cohort has crops of another size; the message names it.
+    """
+    if data == "phantom":
+        return phantom_samples(image_size=image_size)
+    if data == "mnist":
+        file = Path(mnist_file) if mnist_file else None
+        return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)
+    if not Path(data).exists():
+        raise DataError(f"--data {data}: choose phantom, mnist or a folder that `tfdrift cohort import` wrote")
+    return read_cohort(Path(data), image_size)
