@@ -18,10 +18,10 @@ from typing import Any
 
 from tfdrift.clinic.models import LocalModel
 from tfdrift.clinic.predict import predict_patient
+from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.answers import answer, join, load_shared_samples
 from tfdrift.evaluation.calibration import calibrate
 from tfdrift.export.saved_model import export_run
-from tfdrift.importing.pairing import response_group
 
 
 def main() -> None:

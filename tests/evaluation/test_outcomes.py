@@ -1,7 +1,7 @@
 import numpy as np
 
 from tfdrift.evaluation.outcomes import BATCH, draw_levels, draw_outcomes
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 
 def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny_run, phantom):

@@ -3,6 +3,9 @@ import pytest
 
 from tests.random_samples import make_samples
 from tfdrift.evaluation import pictures
+from tfdrift.methods.method import LevelAxis
+
+AXIS = LevelAxis(title="Levels", says="There are levels.", label="a level", falls=True)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def test_what_can_be_attained_is_a_line(metrics):
 
 
 def test_levels_show_both_skills_and_circle_the_best(metrics):
-    drawn = lines(pictures.draw_levels(metrics))
+    drawn = lines(pictures.draw_levels(metrics, AXIS))
     for key in ("skill", "drift_skill"):
         expected = [[entry.level, getattr(entry, key)] for entry in metrics.levels]
         assert any(np.array_equal(points, expected) for points in drawn)
@@ -77,6 +80,9 @@ def test_the_best_the_median_and_the_worst_lesion_are_shown_in_this_order():
     assert shown_rows(figure, samples.pre[..., 0]) == [1, 2, 4]
 
 
-def test_levels_run_from_noisy_to_clean(metrics):
-    left, right = pictures.draw_levels(metrics).axes[0].get_xlim()
-    assert left > right
+@pytest.mark.parametrize("falls", [True, False])
+def test_levels_run_from_noisy_to_clean_where_a_method_walks_so(metrics, falls):
+    axes = pictures.draw_levels(metrics, AXIS._replace(falls=falls)).axes[0]
+    left, right = axes.get_xlim()
+    assert (left > right) == falls
+    assert axes.get_xlabel() == "a level"

@@ -13,7 +13,7 @@ from tfdrift.errors import DataError, ResourceError
 from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
 from tfdrift.evaluation.results import read_results
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 FILES = {
     "metrics.json", "metrics.csv", "lesions.csv", "report.md", "report.html", "skills.png", "reliability.png",

@@ -66,7 +66,9 @@ def test_files_of_two_evaluations_are_refused(assessed, tmp_path):
         read_results(folder)
 
 
-@pytest.mark.parametrize(("old", "new"), [("mse,mae", "mse,mea"), ("\ncopy,", "\ncopy"), ("\ncopy,phantom0", "\ncopy,phantom0,0")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("mse,mae", "mse,mea"), ("\ncopy,", "\ncopy"), ("\ncopy,phantom0", "\ncopy,phantom0,0")]
+)
 def test_a_damaged_table_is_refused(assessed, tmp_path, old, new):
     folder = write(tmp_path / "one", assessed)
     text = (folder / "metrics.csv").read_text()

@@ -24,7 +24,7 @@ from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.export.model_folder import versions
 from tfdrift.export.saved_model import export_run, publish, read_metrics, write_model
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 C_LOADER = Path(__file__).with_name("c_loader.py")
 SERVING_DOCS = Path(__file__).parents[2] / "docs/serving.md"

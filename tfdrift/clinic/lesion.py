@@ -10,9 +10,9 @@ import numpy as np
 
 from tfdrift.clinic.models import Model, predict_batches
 from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
+from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
 from tfdrift.evaluation.volumes import predicted_mask
-from tfdrift.importing.pairing import response_group
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the samples' volumes between which 90% of them lie."""

@@ -23,6 +23,7 @@ from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, refuse_used, staged, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.report import build_report
+from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.imaging.dicom import parsing, read_header, value_of
@@ -30,7 +31,6 @@ from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
-from tfdrift.importing.pairing import response_group
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
 
 MAX_SAMPLES = 1000

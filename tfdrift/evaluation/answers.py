@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfdrift.axes import image_axes
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import Samples, join_samples, split
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
@@ -17,9 +17,7 @@ from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
-from tfdrift.training.run import load_predictor, load_run_samples
-
-METHOD_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "direct"}
+from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,11 +135,11 @@ def ask(folder: Path, samples: Samples, *, count: int) -> Answers:
     config, facts, trained = load_predictor(folder)
     load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
-    outcomes = draw_outcomes(trained, held_out.pre, count=1 if config.method == "direct" else count, seed=config.seed)
+    outcomes = draw_outcomes(trained, held_out.pre, count=count if trained.method.draws else 1, seed=config.seed)
     at_levels = draw_levels(trained, held_out.pre, seed=config.seed)
     shown_row = int(np.argmax(np.mean(held_out.drift**2, axis=image_axes(held_out.drift))))
     answers = Answers(
-        label=METHOD_NAMES[config.method],
+        label=trained.method.label,
         config=config,
         step=facts["step"],
         fingerprint=facts["data"]["fingerprint"],
@@ -199,20 +197,13 @@ def join(folds: Sequence[Answers]) -> Answers:
     Args:
         folds: of one method and one data set, each by runs that were not trained on it.
     """
-    first = folds[0]
-    together = [part.held_out for part in folds]
 
     def joined(name: str, axis: int) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in folds], axis=axis)
 
     return dataclasses.replace(
-        first,
-        held_out=Samples(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in together])
-                for field in dataclasses.fields(Samples)
-            }
-        ),
+        folds[0],
+        held_out=join_samples([part.held_out for part in folds]),
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
         **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
         **{name: joined(name, 0) for name in ("mean_drift", "exponent", "cut")},

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.diffusion.noise import example_seeds
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods.method import Predictor
 
 BATCH = 64
 

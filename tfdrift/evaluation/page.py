@@ -11,6 +11,7 @@ from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.uncertainty import CALIBRATED, RAW, SpreadScores
+from tfdrift.methods import METHODS
 
 FEW_PATIENTS = 20
 
@@ -133,7 +134,8 @@ def _clinic(metrics: Metrics) -> str:
 
 
 def _levels(metrics: Metrics) -> str:
-    best, chosen = metrics.best_level, metrics.chosen_level
+    best, chosen, axis = metrics.best_level, metrics.chosen_level, METHODS[metrics.method].level_axis
+    assert axis is not None  # or there would be no picture of levels
     honest = (
         "What choosing a level on other patients would give is not known: it takes two groups of held-out patients, "
         "such as two folds of a cross-validation, and here is one."
@@ -142,11 +144,10 @@ def _levels(metrics: Metrics) -> str:
     )
     return "\n\n".join(
         [
-            "## What each level predicts",
+            f"## {axis.title}",
             "![Skill of post image and drift at each level](levels.png)",
-            f"Post image and drift are predicted at {len(metrics.levels)} levels, from the noisiest to the cleanest. "
-            f"The best is level {best.level} with a skill of {best.skill:.3f}; it is chosen on these very patients and "
-            f"flatters. {honest}",
+            f"{axis.says} The best of {len(metrics.levels)} levels is {best.level} with a skill of {best.skill:.3f}; it "
+            f"is chosen on these very patients and flatters. {honest}",
             "![Drift of one slice at some levels beside the truth](snapshots.png)",
         ]
     )

@@ -24,9 +24,10 @@ from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.scores import ONE
 from tfdrift.evaluation.uncertainty import spread
+from tfdrift.methods import METHODS
+from tfdrift.methods.method import LevelAxis
 
 SNAPSHOTS = 6
-LEVELS = "level, from noisy to clean"
 
 
 def draw_pictures(metrics: Metrics, answers: Answers) -> dict[str, Figure]:
@@ -42,8 +43,9 @@ def draw_pictures(metrics: Metrics, answers: Answers) -> dict[str, Figure]:
     errors = squared_errors(mean["post"], held_out.post)
     spreads = spread(answers.drift) if len(answers.drift) > 1 else None
     pictures["lesions"] = draw_lesions(held_out, mean, errors, spreads)
-    if len(answers.levels) > 1:
-        pictures["levels"] = draw_levels(metrics)
+    axis = METHODS[metrics.method].level_axis
+    if axis is not None and len(answers.levels) > 1:
+        pictures["levels"] = draw_levels(metrics, axis)
         pictures["snapshots"] = draw_snapshots(held_out.drift[answers.shown_row], answers.shown, answers.levels)
     if len(answers.post) > 1:
         pictures["spread"] = draw_error_by_spread(metrics)
@@ -71,11 +73,12 @@ def draw_skills(metrics: Metrics) -> Figure:
     return figure
 
 
-def draw_levels(metrics: Metrics) -> Figure:
+def draw_levels(metrics: Metrics, axis: LevelAxis) -> Figure:
     """Draw the skill of the post image and of the drift at each level, with the best level marked.
 
     Args:
         metrics: of a method with levels.
+        axis: what they are.
     """
     levels = [entry.level for entry in metrics.levels]
     figure, ((axes,),) = new_chart(size_inch=(6.4, 3.2))
@@ -92,7 +95,7 @@ def draw_levels(metrics: Metrics) -> Figure:
         ha="center",
     )  # fmt: skip
     draw_reference(axes, 0, across="y", style="-")
-    level_axis(axes, LEVELS, noisy_first=True)
+    level_axis(axes, axis.label, noisy_first=axis.falls)
     axes.set_ylabel("skill over copy")
     axes.margins(y=0.14)
     draw_legend(axes, loc="best")

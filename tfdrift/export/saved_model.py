@@ -25,8 +25,8 @@ from tfdrift.export.model_card import model_card
 from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
 from tfdrift.export.signatures import DEFAULT_SAMPLES, ServingModule, check_ops
 from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
-from tfdrift.methods.predictor import Predictor
-from tfdrift.training.run import load_predictor
+from tfdrift.methods.method import Predictor
+from tfdrift.training.run_folder import load_predictor
 
 CARD_FILE = "assets.extra/model_card.md"
 EMBEDDED_DATA = ("phantom", "mnist")
@@ -123,7 +123,7 @@ def write_model(
     tf.saved_model.save(module, str(folder), signatures=signatures)
     check_ops(folder / "saved_model.pb")
     data = config.data if config.data in EMBEDDED_DATA else "cohort"
-    schedule = predictor.schedule
+    schedule = predictor.method.schedule
     write_config(
         folder / CONFIG_FILE,
         dataclasses.replace(config, mnist_file=None, data=data),
