@@ -67,7 +67,7 @@ def test_files_of_two_evaluations_are_refused(assessed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("mse,mae", "mse,mea"), ("\ncopy,", "\ncopy"), ("\ncopy,phantom0", "\ncopy,phantom0,0")]
+    ("old", "new"), [(",mse,", ",mes,"), ("\ncopy,", "\ncopy"), ("\ncopy,phantom0", "\ncopy,phantom0,0")]
 )
 def test_a_damaged_table_is_refused(assessed, tmp_path, old, new):
     folder = write(tmp_path / "one", assessed)
@@ -76,3 +76,12 @@ def test_a_damaged_table_is_refused(assessed, tmp_path, old, new):
     (folder / "metrics.csv").write_text(text.replace(old, new, 1))
     with pytest.raises(DataError, match=r"holds no evaluation that can be read \(metrics\.csv"):
         read_results(folder)
+
+
+def test_a_table_of_a_version_with_fewer_scores_is_read(assessed, tmp_path):
+    columns = {name: kind for name, kind in SLICES.items() if name != "drift_ssim"}
+    rows = [{name: row[name] for name in columns} for row in assessed.slices]
+    (tmp_path / "metrics.csv").write_text(as_csv(rows, columns))
+    found = read_csv(tmp_path / "metrics.csv", SLICES)
+    assert np.isnan([row["drift_ssim"] for row in found]).all()
+    assert [row["mse"] for row in found] == [row["mse"] for row in assessed.slices]

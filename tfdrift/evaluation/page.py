@@ -146,8 +146,8 @@ def _levels(metrics: Metrics) -> str:
         [
             f"## {axis.title}",
             "![Skill of post image and drift at each level](levels.png)",
-            f"{axis.says} The best of {len(metrics.levels)} levels is {best.level} with a skill of {best.skill:.3f}; it "
-            f"is chosen on these very patients and flatters. {honest}",
+            f"{axis.says} The best of {len(metrics.levels)} levels is {best.level} with a skill of {best.skill:.3f}; "
+            f"it is chosen on these very patients and flatters. {honest}",
             "![Drift of one slice at some levels beside the truth](snapshots.png)",
         ]
     )

@@ -68,7 +68,7 @@ def as_csv(rows: Sequence[Row], columns: Mapping[str, type]) -> str:
 
 
 def read_csv(path: Path, columns: Mapping[str, type]) -> list[Row]:
-    """Return what `as_csv` wrote.
+    """Return what `as_csv` wrote, in this version or in one with fewer scores: those are NaN.
 
     Args:
         path: of the table.
@@ -80,9 +80,10 @@ def read_csv(path: Path, columns: Mapping[str, type]) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream, strict=True)
-            if reader.fieldnames != list(columns):
-                raise ValueError(f"columns {reader.fieldnames}")
-            return [{name: _parse(row[name], kind) for name, kind in columns.items()} for row in reader]
+            missing = set(columns) - set(reader.fieldnames or []) - (set(METRICS) - {"mse"})
+            if missing:
+                raise ValueError(f"no column {', '.join(sorted(missing))}")
+            return [{name: _parse(row.get(name, "nan"), kind) for name, kind in columns.items()} for row in reader]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(
             f"{path.parent} holds no evaluation that can be read ({path.name}: {error!r}); evaluate it again"
@@ -123,7 +124,9 @@ def compare_results(results: Sequence[Results]) -> list[Comparison]:
     return found
 
 
-def _parse(text: str, kind: type) -> Any:
+def _parse(text: str | None, kind: type) -> Any:
+    if text is None:
+        raise ValueError("a row is cut short")
     if kind is not bool:
         return kind(text)
     return {"": None, "True": True, "False": False}[text]
