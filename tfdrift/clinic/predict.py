@@ -23,7 +23,6 @@ from tfdrift.clinic.output import Lesion, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.public_label import public_label
 from tfdrift.clinic.report import build_report
-from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged

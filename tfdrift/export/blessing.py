@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfdrift.export.model_card import interval
+from tfdrift.evaluation.intervals import interval_words as interval
 from tfdrift.export.model_folder import BLESSING_FILE, Version
 
 TOLERANCE = 0.02

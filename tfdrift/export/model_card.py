@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tfdrift.evaluation.intervals import interval_words as interval
 from tfdrift.methods import METHODS
 
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
@@ -101,13 +102,3 @@ def _scores(metrics: dict[str, Any] | None) -> str:
 
 Skill is 1 - MSE / MSE of copy: 1 is perfect, 0 no better than predicting no change. The interval is a bootstrap over
 these patients; what another training or another hospital would change is not in it."""
-
-
-def interval(score: dict[str, float]) -> str:
-    """Return a score with its interval.
-
-    Example:
-        >>> interval({"value": 0.31, "low": 0.125, "high": 0.5})
-        '0.310 [0.125, 0.500]'
-    """
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

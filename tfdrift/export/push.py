@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfdrift.errors import NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import read_calibration
-from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export.blessing import TOLERANCE, Check, bless, write_blessing
 from tfdrift.export.canary import try_out
 from tfdrift.export.model_folder import default_target, newest_version
