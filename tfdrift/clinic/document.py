@@ -5,9 +5,9 @@ from typing import Any
 from tfdrift import __version__
 from tfdrift.clinic.models import About
 from tfdrift.clinic.output import Lesion
+from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.calibration import Calibration
 from tfdrift.imaging.series import Series
-from tfdrift.importing.pairing import response_group
 
 DISCLAIMER = "research use, not a medical device"
 

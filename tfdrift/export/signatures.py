@@ -16,13 +16,20 @@ from tfdrift.methods.method import Predictor
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
 # does not have.
 ALLOWED_OPS = frozenset({
-    "AddV2", "BiasAdd", "BitwiseOr", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput", "DivNoNan",
-    "ExpandDims", "Fill", "GatherV2", "Identity", "LeftShift", "Less", "LogicalAnd", "MatMul", "Max", "MaxPool",
-    "Maximum", "Mean", "Minimum", "Mul", "Neg", "NoOp", "Pack", "ParseExampleV2", "Placeholder", "Range",
-    "ReadVariableOp", "RealDiv", "Relu", "Reshape", "Shape", "Sqrt", "Square", "Squeeze", "StatefulPartitionedCall",
-    "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2", "StatelessWhile", "StridedSlice", "Sub",
-    "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile",
-    "TopKV2", "Transpose", "VarHandleOp", "While",
+    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "BatchMatMulV2", "BiasAdd",
+    "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
+    "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan", "Einsum", "Elu", "Equal",
+    "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Greater",
+    "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less", "LessEqual", "LinSpace", "Log",
+    "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool", "MaxPool3D", "Maximum", "Mean",
+    "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PadV2",
+    "ParseExampleV2", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv", "Relu", "Reshape",
+    "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice",
+    "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
+    "StatefulPartitionedCall", "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2",
+    "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile", "StopGradient", "StridedSlice",
+    "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem",
+    "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp", "While", "ZerosLike",
 })  # fmt: skip
 # The format's own functions that read the weights when a server loads the model; no request reaches them.
 SAVER_OPS = frozenset({
