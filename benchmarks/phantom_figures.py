@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples, split
 from tfdrift.drawing.panels import Panel, draw_panels, write_png
 from tfdrift.evaluation.baselines import copy, mean_drift
 from tfdrift.evaluation.metrics import skill, squared_errors
 from tfdrift.synthetic.law import SESSIONS
 from tfdrift.synthetic.phantom import (
-    POOR_RESPONSE,
     SESSION_DAYS,
     Patient,
     attainable_skill,

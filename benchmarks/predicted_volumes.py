@@ -18,10 +18,10 @@ from typing import Any
 
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
+from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.answers import answer, join, load_shared_samples
 from tfdrift.evaluation.calibration import calibrate
 from tfdrift.export.saved_model import export_run
-from tfdrift.importing.pairing import response_group
 
 
 def main() -> None:
@@ -72,8 +72,8 @@ def judge(predicted: dict[str, Any], volume_mm3: dict[str, float]) -> dict[str, 
         "lesions": True,
         "in the raw interval": interval["raw_low"] <= post <= interval["raw_high"],
         "in the calibrated interval": interval["low"] <= post <= interval["high"],
-        "all samples on one side of 80%": share in (0, 1),
-        "all samples on the wrong side": share == (not below),
+        "all outcomes on one side of 80%": share in (0, 1),
+        "all outcomes on the wrong side": share == (not below),
         "undecided by the calibrated interval": predicted["below_80_percent"] == "undecided",
     }
 

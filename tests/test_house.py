@@ -23,6 +23,7 @@ OTHER_TEST_FILES = {
     "tests/test_setup.py",
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
+    "tests/test_golden.py",
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
     "tests/conformance/test_variants.py",
 }
@@ -80,7 +81,7 @@ def test_imports_run_one_way(path):
     [
         ("tfdrift/imaging/series.py", "from tfdrift.cohort import crop"),
         ("tfdrift/model/unet.py", "def f():\n    import tfdrift.training.step"),
-        ("tfdrift/training/run.py", "from ..evaluation.metrics import skill"),
+        ("tfdrift/training/train.py", "from ..evaluation.metrics import skill"),
         ("tfdrift/errors.py", "from tfdrift import config"),
         ("tfdrift/serving/export.py", "import tfdrift_cli.main"),
         ("tfdrift/serving/server.py", "from tfdrift.files import write_whole"),

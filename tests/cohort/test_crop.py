@@ -203,3 +203,21 @@ def test_an_unknown_box_is_refused():
 def test_an_unknown_choice_of_slices_is_refused():
     with pytest.raises(UsageError, match="--slices middle: choose three or all"):
         choose_slices(make_square(8), "middle")
+
+
+def test_a_stack_is_cropped_as_its_slices_are():
+    rng = np.random.default_rng(5)
+    pre, post = rng.uniform(1, 2, (2, 4, 24, 24))
+    mask = np.zeros((4, 24, 24), bool)
+    mask[:, 8:16, 9:15] = True
+    box = make_box(mask, UNIT_MM)
+    slices = crop_pairs(pre, post, mask, mask, box, UNIT_MM, image_size=8)
+    pre, post, mask = (volume.reshape(2, 2, 24, 24) for volume in (pre, post, mask))
+    stacks = crop_pairs(pre, post, mask, mask, box, UNIT_MM, image_size=8)
+    assert stacks["pre"].shape == (2, 2, 8, 8, 1)
+    np.testing.assert_array_equal(stacks["pre_mask"].reshape(4, 8, 8, 1), slices["pre_mask"])
+    for name in ("pre", "post"):  # a stack has one scale, each slice alone its own
+        in_scanner_units = (slices[name] * slices["scale"][:, None, None, None]).reshape(2, 2, 8, 8, 1)
+        own = stacks[name] * stacks["scale"][:, None, None, None, None]
+        np.testing.assert_allclose(own, in_scanner_units, rtol=1e-6)
+    np.testing.assert_array_equal(stacks["scale"], slices["scale"].reshape(2, 2).max(axis=1))

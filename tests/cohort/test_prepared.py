@@ -9,13 +9,13 @@ import pytest
 from tests.prepared_cohort import save_parts
 from tests.random_samples import make_samples
 from tfdrift.cohort.prepared import describe, read_description, read_parts
-from tfdrift.cohort.samples import Samples, fingerprint_of, save_samples
+from tfdrift.cohort.samples import fingerprint_of, join_samples, save_samples
 from tfdrift.errors import DataError
 
 
-def joined(parts: list[Samples]) -> Samples:
-    names = [field.name for field in dataclasses.fields(Samples)]
-    return Samples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+def test_a_description_names_the_channels(tmp_path):
+    parts, folds = save_parts(tmp_path, make_samples(depth=2, channels=("T1", "FLAIR")))
+    assert describe(parts, folds).channels == ("T1", "FLAIR")
 
 
 def test_parts_come_by_fold_and_pseudonym_in_whatever_order_they_are_given(tmp_path):
@@ -23,14 +23,14 @@ def test_parts_come_by_fold_and_pseudonym_in_whatever_order_they_are_given(tmp_p
     for order in (parts, parts[::-1]):
         read = list(read_parts(order, folds))
         assert [(int(part.fold[0]), part.patient[0]) for part in read] == sorted((k, p) for p, k in folds.items())
-        assert joined(read).fingerprint() == joined(list(read_parts(parts, folds))).fingerprint()
+        assert join_samples(read).fingerprint() == join_samples(list(read_parts(parts, folds))).fingerprint()
 
 
 def test_a_description_counts_what_the_parts_hold(tmp_path):
     parts, folds = save_parts(tmp_path, make_samples(count=12, size=8, folds=3))
     found = describe(parts, folds)
     assert (found.image_size, found.folds, found.slices) == (8, 3, 12)
-    assert found.fingerprint == joined(list(read_parts(parts, folds))).fingerprint()
+    assert found.fingerprint == join_samples(list(read_parts(parts, folds))).fingerprint()
 
 
 def test_a_description_depends_on_the_folds(tmp_path):
@@ -71,7 +71,7 @@ def test_crops_of_two_sizes_are_refused(tmp_path):
     parts, folds = save_parts(tmp_path, make_samples())
     other = make_samples(count=2, size=16)
     save_samples(tmp_path / "p9.npz", dataclasses.replace(other, patient=np.full(2, "p9")))
-    with pytest.raises(DataError, match=r"crops of \[8, 16\] pixels a side"):
+    with pytest.raises(DataError, match=r"crops of several kinds \(\[8, 8, 1\] of T1; \[16, 16, 1\] of T1\)"):
         next(read_parts([*parts, tmp_path / "p9.npz"], {**folds, "p9": 0}))
 
 

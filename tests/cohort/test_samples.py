@@ -4,13 +4,89 @@ import numpy as np
 import pytest
 
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import assign_folds, check_no_leak, read_samples, save_samples, split
+from tfdrift.cohort.samples import (
+    COLUMNS,
+    GROUPS,
+    Samples,
+    assign_folds,
+    check_no_leak,
+    join_samples,
+    read_samples,
+    save_samples,
+    split,
+)
 from tfdrift.errors import DataError
 
 
 def test_drift_is_post_minus_pre():
     samples = make_samples()
     np.testing.assert_allclose(samples.pre + samples.drift, samples.post, atol=1e-6)
+
+
+@pytest.fixture
+def stacks() -> Samples:
+    """Stacks of three slices with two channels, conditions and facts."""
+    return make_samples(depth=3, channels=("T1", "FLAIR"), conditions=True)
+
+
+def assert_equal(one: Samples, other: Samples) -> None:
+    assert one.channels == other.channels
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    for group in GROUPS:
+        assert set(getattr(one, group)) == set(getattr(other, group))
+        for name, column in getattr(one, group).items():
+            np.testing.assert_array_equal(column, getattr(other, group)[name], err_msg=name)
+
+
+def test_drift_of_several_channels_is_that_of_the_first(stacks):
+    np.testing.assert_array_equal(stacks.drift[..., 0], stacks.post[..., 0] - stacks.pre[..., 0])
+
+
+def test_a_stack_has_the_ranges_of_its_first_channel(stacks):
+    slices = dataclasses.replace(
+        stacks,
+        **{name: np.concatenate(np.moveaxis(getattr(stacks, name), 1, 0)) for name in COLUMNS[1:4]},
+        pre=np.concatenate(np.moveaxis(stacks.pre[..., :1], 1, 0)),
+        **{name: np.tile(getattr(stacks, name), 3) for name in COLUMNS[4:]},
+        channels=("T1",), conditions={}, facts={},
+    )  # fmt: skip
+    low, high = slices.ranges()["mean_signal"]
+    stack_low, stack_high = stacks.ranges()["mean_signal"]
+    assert low < stack_low < stack_high < high  # a stack's mean lies between those of its slices
+
+
+def test_parts_joined_are_the_whole(stacks):
+    cuts = np.split(np.arange(len(stacks)), [2, 6])
+    assert_equal(join_samples([stacks.take(rows) for rows in cuts]), stacks)
+
+
+def test_what_a_part_does_not_know_is_unknown_in_the_whole():
+    known, unknown = make_samples(conditions=True), make_samples(seed=1)
+    whole = join_samples([known, unknown])
+    for name, column in known.conditions.items():
+        np.testing.assert_array_equal(whole.conditions[name][:12], column)
+        assert np.isnan(whole.conditions[name][12:]).all()
+    assert set(whole.facts["orientation"][12:]) == {""}
+    assert whole.orientations() == ["axial"]
+
+
+@pytest.mark.parametrize("other", [{"size": 4}, {"channels": ("T1", "T2")}, {"channels": ("T2",)}, {"depth": 2}])
+def test_parts_of_another_kind_are_not_joined(other):
+    with pytest.raises(DataError, match="samples of one shape and the same channels can be joined"):
+        join_samples([make_samples(), make_samples(**other)])
+
+
+def test_no_part_makes_no_whole():
+    with pytest.raises(DataError, match="can be joined, got none"):
+        join_samples([])
+
+
+def test_conditions_of_two_widths_are_not_joined():
+    one = make_samples(conditions=True)
+    other = dataclasses.replace(one, conditions={"dose_gy": one.conditions["interval_days"]})
+    with pytest.raises(DataError, match="condition dose_gy has several widths"):
+        join_samples([one, other])
 
 
 def test_split_holds_out_whole_patients_and_loses_no_slice():
@@ -88,6 +164,65 @@ def test_fingerprint_sees_every_field():
     assert samples.fingerprint() != changed.fingerprint()
 
 
+def test_conditions_and_facts_leave_the_fingerprint_as_it_is():
+    assert make_samples(conditions=True).fingerprint() == make_samples().fingerprint()
+
+
+def test_conditions_have_a_fingerprint_of_their_own():
+    samples, other = make_samples(conditions=True), make_samples()
+    names = ["interval_days", "dose_gy"]
+    later = {**samples.conditions, "interval_days": samples.conditions["interval_days"] + 1}
+    assert samples.conditions_fingerprint(names) == make_samples(conditions=True).conditions_fingerprint(names)
+    assert len(
+        {
+            samples.conditions_fingerprint(names),
+            samples.conditions_fingerprint(names[:1]),
+            other.conditions_fingerprint(names),
+            dataclasses.replace(samples, conditions=later).conditions_fingerprint(names),
+        }
+    ) == 4  # fmt: skip
+
+
+def test_a_condition_that_nobody_knows_is_the_same_whether_its_column_is_there_or_not():
+    unknown = {"interval_days": np.full(12, np.nan, np.float32)}
+    samples = dataclasses.replace(make_samples(), conditions=unknown)
+    assert samples.conditions_fingerprint(["interval_days"]) == make_samples().conditions_fingerprint(["interval_days"])
+
+
+def test_another_name_of_a_channel_is_another_fingerprint():
+    assert make_samples(channels=("T2",)).fingerprint() != make_samples().fingerprint()
+
+
+@pytest.mark.parametrize("channels", [(), ("T1", "T2"), ("T1", "T1")])
+def test_channels_without_a_name_each_are_refused(channels):
+    with pytest.raises(DataError, match="pre images have 1 channels, with the names"):
+        dataclasses.replace(make_samples(), channels=channels)
+
+
+@pytest.mark.parametrize("column", [np.zeros(11, np.float32), np.zeros(12), np.zeros((12, 2, 2), np.float32)])
+def test_a_condition_of_another_shape_or_type_is_refused(column):
+    with pytest.raises(DataError, match="condition days must be float32 of shape"):
+        dataclasses.replace(make_samples(), conditions={"days": column})
+
+
+def test_a_fact_without_a_text_for_each_row_is_refused():
+    with pytest.raises(DataError, match="orientation must be a text for each of 12 rows"):
+        dataclasses.replace(make_samples(), facts={"orientation": np.array(["axial"])})
+
+
+@pytest.mark.parametrize("shape", [(12, 8, 8), (12, 8, 4, 1), (12, 2, 8, 4, 1), (12, 2, 2, 8, 8, 1)])
+def test_images_that_are_no_squares_or_stacks_of_squares_are_refused(shape):
+    with pytest.raises(DataError, match=r"pre images must have shape \[n, S, S, C\] or \[n, D, S, S, C\]"):
+        dataclasses.replace(make_samples(), pre=np.zeros(shape, np.float32))
+
+
+def test_a_leak_is_found_in_stacks_too(stacks):
+    pre = stacks.pre.copy()
+    pre[2] = pre[0]
+    with pytest.raises(DataError, match="share an image"):
+        split(dataclasses.replace(stacks, pre=pre), 1)
+
+
 @pytest.mark.parametrize("field", ["post", "fold"])
 def test_arrays_of_another_length_are_refused(field):
     samples = make_samples()
@@ -95,10 +230,9 @@ def test_arrays_of_another_length_are_refused(field):
         dataclasses.replace(samples, **{field: getattr(samples, field)[:-1]})
 
 
-def test_saved_samples_come_back_to_the_bit(tmp_path):
-    samples = make_samples()
-    save_samples(tmp_path / "part.npz", samples)
-    assert read_samples(tmp_path / "part.npz").fingerprint() == samples.fingerprint()
+def test_saved_samples_come_back_to_the_bit(tmp_path, stacks):
+    save_samples(tmp_path / "part.npz", stacks)
+    assert_equal(read_samples(tmp_path / "part.npz"), stacks)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -10])

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from tests.prepared_cohort import save_parts, write_cohort
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.samples import COLUMNS, GROUPS, Samples
 from tfdrift.cohort.store import write_slices
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.training.data import load_samples
@@ -38,14 +38,38 @@ def shard_of(cohort: Path, fold: int = 1) -> Path:
     return cohort / f"lesion_slices/1.0.0/lesion_slices-fold{fold}.tfrecord-00000-of-00001"
 
 
+def assert_same(stored: np.ndarray, kept: np.ndarray, name: str) -> None:
+    if kept.dtype.kind == "U":
+        assert stored.tolist() == kept.tolist(), name
+    else:
+        assert (stored.dtype, stored.shape, stored.tobytes()) == (kept.dtype, kept.shape, kept.tobytes()), name
+
+
 def test_a_cohort_comes_back_to_the_bit(cohort, samples):
     read = load_samples(str(cohort), image_size=4)
-    for field in dataclasses.fields(Samples):
-        stored, kept = getattr(read, field.name), getattr(samples, field.name)
-        if kept.dtype.kind == "U":
-            assert stored.tolist() == kept.tolist()
-        else:
-            assert (stored.dtype, stored.tobytes()) == (kept.dtype, kept.tobytes()), field.name
+    for name in COLUMNS:
+        assert_same(getattr(read, name), getattr(samples, name), name)
+
+
+def test_stacks_of_slices_with_channels_conditions_and_facts_come_back_to_the_bit(tmp_path):
+    samples = make_samples(count=8, size=4, folds=2, depth=3, channels=("T1", "FLAIR"), conditions=True)
+    samples = samples.take(np.argsort(samples.fold, kind="stable"))
+    read = load_samples(str(write_cohort(tmp_path / "cohort", samples)), image_size=4)
+    assert read.channels == ("T1", "FLAIR")
+    assert (set(read.conditions), set(read.facts)) == (set(samples.conditions), set(samples.facts))
+    for name in COLUMNS:
+        assert_same(getattr(read, name), getattr(samples, name), name)
+    for group in GROUPS:
+        for name, column in getattr(samples, group).items():
+            assert_same(getattr(read, group)[name], column, name)
+
+
+def test_a_cohort_of_the_first_layout_comes_back_with_nothing_known_but_the_images():
+    """Written at e9c5b5c by tests/golden/record_cohort.py; the fingerprint is that of its import.json."""
+    read = load_samples(str(Path(__file__).parents[1] / "golden/cohort_1.0.0"), image_size=4)
+    assert read.fingerprint() == "c6527b452a4b2759807460e34a76cbd38e1412f8b40293e2bf04c722944cb118"
+    assert np.isnan(read.condition("interval_days")).all()
+    assert read.orientations() == []
 
 
 def test_tensorflow_datasets_reads_a_cohort_without_tfdrift(cohort, samples):

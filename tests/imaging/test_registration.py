@@ -68,6 +68,17 @@ def test_another_origin_of_the_scanner_and_a_large_turn_are_found(fixed):
     assert heads.target_error_mm(found.transform, undone, fixed) < min(fixed.GetSpacing()) / 2
 
 
+@pytest.mark.parametrize(("slices", "thickness_mm"), [(3, 12.0), (10, 2.0)])
+def test_a_volume_of_few_voxels_along_an_axis_is_registered(monkeypatch, slices, thickness_mm):
+    monkeypatch.setattr(heads, "SIZE_VOXELS", (64, 80, slices))
+    monkeypatch.setattr(heads, "SPACING_MM", (2.8, 2.6, thickness_mm))
+    motion = sitk.Euler3DTransform((0, 0, 0), 0, 0, 0.1, (5, -3, 0))
+    first = heads.head_session(IDENTITY, second_visit=False, seed=1)
+    second = heads.head_session(motion, second_visit=True, seed=2, gain=1.7)
+    found = register_rigid(first, second)
+    assert heads.target_error_mm(found.transform, motion, first) < min(first.GetSpacing()) / 2
+
+
 def test_the_same_images_give_the_same_bits_on_any_number_of_threads(fixed, still, monkeypatch):
     monkeypatch.setattr(registration, "_LEVELS_MM", (6.0, 3.0))
     found = []

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfdrift.errors import DataError, UsageError
-from tfdrift.importing.pairing import Reason, RoiMask, pair_lesions, read_pairs, response_group
+from tfdrift.importing.pairing import Reason, RoiMask, pair_lesions, read_pairs
 
 SHAPE = (5, 24, 24)
 
@@ -268,20 +268,3 @@ def test_refuses_a_table_in_another_encoding(tmp_path):
 def test_refuses_a_table_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_pairs(tmp_path / "none.csv")
-
-
-def test_rounding_does_not_decide_at_four_fifths():
-    voxel_mm3 = 0.9 * 0.9 * 1.5
-    groups = {response_group(5 * count * voxel_mm3, 4 * count * voxel_mm3) for count in range(1, 2000)}
-    assert groups == {"A"}
-
-
-@pytest.mark.parametrize(("follow_up_mm3", "group"), [(1500, "A"), (800, "A"), (799.999, "B"), (0, "B")])
-def test_response_follows_what_is_left(follow_up_mm3, group):
-    assert response_group(1000, follow_up_mm3) == group
-
-
-@pytest.mark.parametrize("volumes", [(0, 5), (-1, 5), (5, -1), (float("nan"), 5), (5, float("inf"))])
-def test_refuses_volumes_that_give_no_response(volumes):
-    with pytest.raises(DataError, match="give no response"):
-        response_group(*volumes)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import PREDICTIONS
 from tfdrift.diffusion.noise import unit_normal
+from tfdrift.diffusion.predictions import PREDICTIONS
 from tfdrift.diffusion.process import training_target
+from tfdrift.diffusion.sampler import Trajectory
 from tfdrift.diffusion.schedule import make_schedule
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods import METHODS
+from tfdrift.methods.method import Predictor, asking
+from tfdrift.methods.method2 import Method2
 from tfdrift.model.unet import build_unet
 
 SCHEDULE = make_schedule("linear", levels=21, noise_level=0.2)
@@ -24,7 +27,12 @@ def echo(inputs):
 
 
 def make_predictor(network: Any, method: str, **settings: Any) -> Predictor:
-    return Predictor(network=network, method=method, schedule=SCHEDULE, **settings)
+    return Predictor(network=network, method=METHODS[method](schedule=SCHEDULE, **settings))
+
+
+def sample(predictor: Predictor) -> Trajectory:
+    assert isinstance(predictor.method, Method2)
+    return predictor.method.sample(asking(predictor.network), PRE, SEED)
 
 
 def test_one_step_shows_the_network_the_image_noised_to_the_level():
@@ -49,7 +57,7 @@ def test_method_2_with_an_oracle_returns_the_pre_image(prediction, num_steps):
         level = tf.cast(tf.round(inputs["t"][:, 0] * 20), tf.int32)
         return {"recon": training_target(prediction, PRE, eps, level, SCHEDULE), "drift": tf.zeros_like(PRE)}
 
-    path = make_predictor(oracle, "method2", prediction=prediction, sample_steps=num_steps).sample(PRE, SEED)
+    path = sample(make_predictor(oracle, "method2", prediction=prediction, sample_steps=num_steps))
     np.testing.assert_allclose(path.x0_hat[-1], PRE, atol=2e-5)
 
 
@@ -85,7 +93,7 @@ def test_method_1_answers_at_every_level_by_itself():
 
 def test_method_2_answers_with_the_snapshots_of_one_path():
     predictor = make_predictor(build_unet(8, base_filters=2, depth=1), "method2", sample_steps=5)
-    snapshots, path = predictor.at_levels(PRE, SEED), predictor.sample(PRE, SEED)
+    snapshots, path = predictor.at_levels(PRE, SEED), sample(predictor)
     assert predictor.levels() == [20, 15, 10, 5, 0]
     np.testing.assert_array_equal(snapshots["drift"], path.drift_hat)
     np.testing.assert_allclose(snapshots["post"], path.x0_hat + path.drift_hat, atol=1e-6)
@@ -105,7 +113,7 @@ def test_method_2_starts_from_the_level_it_is_told():
         return {"recon": inputs["image"] * 0, "drift": inputs["image"] * 0}
 
     predictor = make_predictor(network, "method2", start_level=7, sample_steps=1)
-    predictor.sample(PRE, SEED)
+    sample(predictor)
     assert predictor.levels() == [7]
     expected = SCHEDULE.signal_rate[7] * PRE + SCHEDULE.noise_rate[7] * unit_normal(SEED, PRE)
     np.testing.assert_allclose(seen[0], expected, atol=1e-6)

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import COLUMNS, Samples, split
 from tfdrift.errors import DataError, UsageError
 from tfdrift.synthetic import phantom
 from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves
@@ -156,9 +156,9 @@ def test_another_seed_gives_other_lesions(samples: Samples):
 def test_a_patient_does_not_depend_on_how_many_there_are(samples: Samples):
     few = phantom_samples(image_size=16, patients=3, folds=3)
     same = samples.take(np.isin(samples.patient, few.patient))
-    for field in dataclasses.fields(Samples):
-        if field.name != "fold":  # the deal of patients to folds is the cohort's
-            np.testing.assert_array_equal(getattr(few, field.name), getattr(same, field.name))
+    for name in COLUMNS:
+        if name != "fold":  # the deal of patients to folds is the cohort's
+            np.testing.assert_array_equal(getattr(few, name), getattr(same, name))
 
 
 def test_drift_is_zero_outside_both_gtvs_and_not_inside(samples: Samples):
@@ -254,3 +254,13 @@ def test_attainable_skill_of_a_part_ignores_the_rest():
     part = attainable_skill(image_size=16, patients=4, draws=8, among=["phantom001"])
     assert part == attainable_skill(image_size=16, patients=2, draws=8, among=["phantom001"])
     assert part != attainable_skill(image_size=16, patients=2, draws=8)
+
+
+def test_the_interval_between_the_two_mris_is_known(samples: Samples):
+    assert set(samples.condition("interval_days")) == {21.0}
+    assert samples.orientations() == ["axial"]
+
+
+def test_the_phantom_is_the_one_that_models_were_trained_on():
+    """The fingerprint in the facts of the runs behind saved_models and docs/results.md."""
+    assert phantom_samples().fingerprint() == "2529b16cc629a35d89b3d94789389c52c6e6043609c1452767c6479253faf480"

@@ -1,1 +1,10 @@
-"""Patients, lesions, crops and folds; the phantom and the digits. Only `dataset` imports TensorFlow."""
+"""What a cohort is. Only `store` imports TensorFlow.
+
+samples    the rows in memory: images with channels, masks, conditions; folds of patients
+crop       a lesion to slices of one size, and the way back
+prepared   a cohort in parts, and what `import.json` says of the whole
+store      a cohort on disk, as a TFDS dataset
+response   which lesions respond poorly
+tables     `lesions.csv` and `exclusions.csv`
+overview   a cohort in a few lines of text
+"""

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
+from tfdrift.axes import image_axes, per_image
 from tfdrift.errors import DataError, UsageError
 
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
@@ -233,7 +234,7 @@ def crop_pairs(
     Each image is cropped whole and then masked, so that no signal leaks over the edge of a GTV.
 
     Args:
-        pre: real [n, rows, columns].
+        pre: real [n, rows, columns], or [n, D, rows, columns] for stacks of slices.
         post: the same shape.
         pre_mask: bool, the same shape.
         post_mask: bool, the same shape.
@@ -243,19 +244,24 @@ def crop_pairs(
 
     Raises:
         DataError: a pre crop holds no signal above zero.
+
+    Returns:
+        Arrays [n, S, S, 1] or [n, D, S, S, 1], and `scale` [n].
     """
 
     def crop(images: np.ndarray) -> np.ndarray:
-        return np.stack([crop_slice(image, box, spacing_mm, image_size) for image in images])[..., None]
+        flat = images.reshape(-1, *images.shape[-2:])
+        crops = np.stack([crop_slice(image, box, spacing_mm, image_size) for image in flat])
+        return crops.reshape(*images.shape[:-2], image_size, image_size, 1)
 
     pre_inside, post_inside = crop(pre_mask) >= 0.5, crop(post_mask) >= 0.5
     pre_crop, post_crop = crop(pre) * pre_inside, crop(post) * post_inside
-    scale = pre_crop.max(axis=(1, 2, 3))
+    scale = pre_crop.max(axis=image_axes(pre_crop))
     if (scale <= 0).any():
         raise DataError("a slice of the lesion holds no signal above zero; check that mask and image belong together")
     return {
-        "pre": (pre_crop / scale[:, None, None, None]).astype(np.float32),
-        "post": (post_crop / scale[:, None, None, None]).astype(np.float32),
+        "pre": (pre_crop / per_image(scale, pre_crop)).astype(np.float32),
+        "post": (post_crop / per_image(scale, post_crop)).astype(np.float32),
         "pre_mask": pre_inside,
         "post_mask": post_inside,
         "scale": scale.astype(np.float32),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdrift.cohort.samples import Samples, fingerprint_of, read_samples
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, fingerprint_of, read_samples
 from tfdrift.errors import DataError
 
 
@@ -20,12 +20,14 @@ class Description:
         folds: number of folds K.
         slices: number of slices in all folds.
         fingerprint: `Samples.fingerprint` of all slices, in the order of `read_parts`.
+        channels: their names.
     """
 
     image_size: int
     folds: int
     slices: int
     fingerprint: str
+    channels: tuple[str, ...] = DEFAULT_CHANNELS
 
 
 def read_parts(parts: Sequence[Path], folds: Mapping[str, int]) -> Iterator[Samples]:
@@ -37,10 +39,10 @@ def read_parts(parts: Sequence[Path], folds: Mapping[str, int]) -> Iterator[Samp
 
     Raises:
         DataError: a file cannot be read, holds several patients, or one without a fold or met before; the crops have
-            several sizes; the folds are not 0 .. K-1.
+            several sizes or channels; the folds are not 0 .. K-1.
     """
     by_patient: dict[str, Path] = {}
-    sizes: set[int] = set()
+    kinds: set[tuple[tuple[str, ...], tuple[int, ...]]] = set()
     for part in parts:
         samples = read_samples(part)
         patient, *others = sorted(set(samples.patient.tolist()))
@@ -51,9 +53,12 @@ def read_parts(parts: Sequence[Path], folds: Mapping[str, int]) -> Iterator[Samp
         if patient not in folds:
             raise DataError(f"patient {patient} in {part.name} has no fold; assign folds to all patients")
         by_patient[patient] = part
-        sizes.add(samples.image_size)
-    if len(sizes) > 1:
-        raise DataError(f"the parts have crops of {sorted(sizes)} pixels a side; a cohort has one size")
+        kinds.add((samples.channels, samples.pre.shape[1:]))
+    if len(kinds) > 1:
+        found = "; ".join(f"{list(shape)} of {', '.join(channels)}" for channels, shape in sorted(kinds))
+        raise DataError(
+            f"the parts have crops of several kinds ({found}); a cohort has one size and one list of channels"
+        )
     used = sorted({folds[patient] for patient in by_patient})
     if used != list(range(len(used))):
         raise DataError(f"the patients stand in folds {used}; number them from 0 without a gap")
@@ -74,17 +79,19 @@ def describe(parts: Sequence[Path], folds: Mapping[str, int]) -> Description:
     """
     size = fold = -1
     slices = 0
+    channels = DEFAULT_CHANNELS
 
     def watched() -> Iterator[Samples]:
-        nonlocal size, fold, slices
+        nonlocal size, fold, slices, channels
         for samples in read_parts(parts, folds):
+            channels = samples.channels
             size, fold, slices = samples.image_size, int(samples.fold[0]), slices + len(samples)
             yield samples
 
     fingerprint = fingerprint_of(watched())
     if not slices:
         raise DataError("no patient is left; nothing can be trained or evaluated")
-    return Description(image_size=size, folds=fold + 1, slices=slices, fingerprint=fingerprint)
+    return Description(image_size=size, folds=fold + 1, slices=slices, fingerprint=fingerprint, channels=channels)
 
 
 def read_description(folder: Path) -> Description:
@@ -96,7 +103,10 @@ def read_description(folder: Path) -> Description:
     file = folder / "import.json"
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        description = Description(**{field.name: stored[field.name] for field in dataclasses.fields(Description)})
+        description = Description(
+            **{name: stored[name] for name in ("image_size", "folds", "slices", "fingerprint")},
+            channels=tuple(stored.get("channels", DEFAULT_CHANNELS)),  # older cohorts do not name their one
+        )
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{folder} holds no import.json; give a folder that `tfdrift cohort import` wrote") from None
     except OSError as error:

@@ -1,10 +1,10 @@
 """The slices of a cohort on disk: a TFDS dataset, written once and read with suspicion."""
 
-import dataclasses
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 
 from tfdrift.cohort.prepared import read_description, read_parts
-from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.samples import COLUMNS, GROUPS, Samples, join_samples
 from tfdrift.errors import DataError, ResourceError, UsageError
 
 NAME, VERSION = "lesion_slices", "1.0.0"
@@ -52,7 +52,7 @@ def _write_dataset(target: Path, parts: Sequence[Path], folds: Mapping[str, int]
         records = num_bytes = 0
         with tf.io.TFRecordWriter(str(target / f"{NAME}-fold{fold}.tfrecord-00000-of-00001")) as writer:
             for samples in patients:
-                features = features or _features(samples.image_size)
+                features = features or _features(samples)
                 for row in range(len(samples)):
                     record = _record(features, samples, row)
                     writer.write(record)
@@ -71,34 +71,52 @@ def _write_dataset(target: Path, parts: Sequence[Path], folds: Mapping[str, int]
     )
 
 
-def _features(image_size: int) -> tfds.features.FeaturesDict:
-    """Return the types of a stored slice: the fields of `Samples` but the fold, which is its split."""
-    image = (image_size, image_size, 1)
-    of_name = {
-        **{name: tfds.features.Tensor(shape=image, dtype=np.float32) for name in ("pre", "post")},
-        **{name: tfds.features.Tensor(shape=image, dtype=np.bool_) for name in ("pre_mask", "post_mask")},
-        **{name: tfds.features.Text() for name in ("patient", "lesion")},
-    }
-    names = [field.name for field in dataclasses.fields(Samples) if field.name != "fold"]
-    return tfds.features.FeaturesDict({name: of_name.get(name, np.float32) for name in names})
+def _features(samples: Samples) -> tfds.features.FeaturesDict:
+    """Return the types of a stored row: the columns of `Samples` but the fold, which is its split."""
+    types: dict[str, Any] = {name: _feature(getattr(samples, name)) for name in COLUMNS if name != "fold"}
+    for group in GROUPS:
+        columns = getattr(samples, group)
+        if columns:
+            types[group] = {name: _feature(values) for name, values in columns.items()}
+    return tfds.features.FeaturesDict(types)
+
+
+def _feature(column: np.ndarray) -> Any:
+    if column.dtype.kind == "U":
+        return tfds.features.Text()
+    shape, dtype = column.shape[1:], column.dtype.type
+    return tfds.features.Tensor(shape=shape, dtype=dtype) if shape else dtype
 
 
 def _record(features: tfds.features.FeaturesDict, samples: Samples, row: int) -> bytes:
-    values = {name: getattr(samples, name)[row] for name in features}
-    values = {name: str(value) if isinstance(value, np.str_) else value for name, value in values.items()}
+    columns = {name: getattr(samples, name) for name in features}
+    values = tf.nest.map_structure(
+        lambda column: str(column[row]) if column.dtype.kind == "U" else column[row], columns
+    )
     # TFDS leaves the order of the features to chance.
     return tf.train.Example.FromString(features.serialize_example(values)).SerializeToString(deterministic=True)
 
 
 def read_cohort(folder: Path, image_size: int) -> Samples:
-    """Return every slice that `write_slices` wrote, in its order, checked against the metadata and `import.json`."""
+    """Return every slice that `write_slices` wrote, in its order, checked against the metadata and `import.json`.
+
+    Of a cohort written before there were conditions, none is known.
+
+    Args:
+        folder: of the cohort.
+        image_size: S, that of its crops.
+
+    Raises:
+        UsageError: the crops have another size.
+        DataError: a file is missing, cut, damaged or of another import.
+    """
     description = read_description(folder)
     if description.image_size != image_size:
         raise UsageError(
             f"--image-size {image_size}: the cohort's crops have {description.image_size} pixels a side; use "
             f"--image-size {description.image_size}, or import again with --image-size {image_size}"
         )
-    splits = _read_splits(folder / NAME / VERSION)
+    splits, features = _read_metadata(folder / NAME / VERSION)
     names = [f"fold{fold}" for fold in range(description.folds)]
     slices = sum(split.num_examples for split in splits.values())
     if sorted(splits) != sorted(names) or slices != description.slices:
@@ -106,31 +124,38 @@ def read_cohort(folder: Path, image_size: int) -> Samples:
             f"{folder}: the dataset holds {slices} slices in {len(splits)} folds, import.json says "
             f"{description.slices} in {description.folds}; import the cohort again"
         )
-    features = _features(image_size)
     shards = [
-        {**_read_shard(Path(file), length, features), "fold": np.full(length, fold, np.int32)}
+        Samples(
+            **_read_shard(Path(file), length, features),
+            fold=np.full(length, fold, np.int32),
+            channels=description.channels,
+        )
         for fold, name in enumerate(names)
         for file, length in zip(splits[name].filepaths, splits[name].shard_lengths, strict=True)
     ]
-    samples = Samples(**{name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]})
+    samples = join_samples(shards)
     if samples.fingerprint() != description.fingerprint:
         raise DataError(f"{folder}: the slices are not those that import.json describes; import the cohort again")
     return samples
 
 
-def _read_splits(folder: Path) -> Mapping[str, tfds.core.SplitInfo]:
+def _read_metadata(folder: Path) -> tuple[Mapping[str, tfds.core.SplitInfo], tfds.features.FeaturesDict]:
     if not folder.is_dir():
         raise DataError(f"{folder} is missing; copy the whole cohort, or import it again")
     try:
-        return tfds.builder_from_directory(folder).info.splits
+        info = tfds.builder_from_directory(folder).info
     except (OSError, ValueError, TypeError, ParseError) as error:  # what damaged JSON has been seen to raise
         raise DataError(
             f"the metadata in {folder} cannot be read ({type(error).__name__}); copy the cohort again or import again"
         ) from None
+    features = info.features
+    if not isinstance(features, tfds.features.FeaturesDict) or {*COLUMNS} - {"fold"} - {*features}:
+        raise DataError(f"the metadata in {folder} lack a column; copy the cohort again or import again")
+    return info.splits, features
 
 
-def _read_shard(file: Path, length: int, features: tfds.features.FeaturesDict) -> dict[str, np.ndarray]:
-    """Return the columns of a shard, which must hold `length` records."""
+def _read_shard(file: Path, length: int, features: tfds.features.FeaturesDict) -> dict[str, Any]:
+    """Return the columns of a shard, which must hold `length` records; conditions and facts are mappings of columns."""
     # A file that ends between two records reads without an error, so one record more is asked for and all are counted.
     records = tf.data.TFRecordDataset(str(file)).map(features.deserialize_example).batch(length + 1)
     try:
@@ -141,7 +166,6 @@ def _read_shard(file: Path, length: int, features: tfds.features.FeaturesDict) -
     found = len(batches[0]["pre"]) if len(batches) == 1 else "no" if not batches else f"more than {length}"
     if found != length:
         raise DataError(f"{file} holds {found} slices instead of {length}; copy the cohort again or import again")
-    return {
-        name: np.array([text.decode() for text in values]) if values.dtype.kind == "O" else values
-        for name, values in batches[0].items()
-    }
+    return tf.nest.map_structure(
+        lambda column: np.array([text.decode() for text in column]) if column.dtype.kind == "O" else column, batches[0]
+    )

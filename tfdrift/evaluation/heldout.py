@@ -12,8 +12,8 @@ from tfdrift.evaluation.answers import draw_levels, draw_outcomes
 from tfdrift.evaluation.figures import draw_lesions
 from tfdrift.evaluation.metrics import skill, skill_interval, squared_errors, ssim
 from tfdrift.files import write_whole
-from tfdrift.methods.predictor import Predictor
-from tfdrift.training.run import load_predictor, load_run_samples
+from tfdrift.methods.method import Predictor
+from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:

@@ -13,8 +13,8 @@ import dataclasses
 
 import numpy as np
 
+from tfdrift.cohort.response import poor_responses
 from tfdrift.cohort.samples import Samples
-from tfdrift.synthetic.phantom import POOR_RESPONSE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,7 +47,7 @@ def lesions_of(samples: Samples) -> Lesions:
     pre_mm3, post_mm3, follow_up_mm3 = (
         getattr(samples, field)[first].astype(np.float64) for field in ("pre_mm3", "post_mm3", "follow_up_mm3")
     )
-    poor = np.where(np.isnan(follow_up_mm3), np.nan, follow_up_mm3 >= POOR_RESPONSE * pre_mm3)
+    poor = poor_responses(pre_mm3, follow_up_mm3)
     return Lesions(
         name=name, patient=samples.patient[first], owner=owner, pre_mm3=pre_mm3, ratio=post_mm3 / pre_mm3, poor=poor
     )

@@ -2,20 +2,17 @@
 
 from typing import Any
 
+from tfdrift.methods import METHODS
+
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
-METHODS = {
-    "method1": "Method 1: a U-Net that predicts the second MRI and the drift in one step from the noised first MRI",
-    "method2": "Method 2: a U-Net that walks from the noised first MRI to a clean one by DDIM and predicts the drift",
-    "direct": "the baseline without diffusion: the same U-Net, given the first MRI without noise",
-}
 DATA = {
     "phantom": "tfdrift's synthetic cohort, drawn lesions that change by a known law",
     "mnist": "MNIST digits that grow and shrink, a toy",
     "cohort": "the lesions of one imported cohort",
 }
 NOT_CALIBRATED = (
-    "It was not calibrated: the intervals that `tfdrift predict` gives are the raw spread of its samples, which is far "
-    "too narrow. `tfdrift export --calibration` takes what a cross-validation has found."
+    "It was not calibrated: the intervals that `tfdrift predict` gives are the raw spread of its outcomes, which is "
+    "far too narrow. `tfdrift export --calibration` takes what a cross-validation has found."
 )
 NO_PATIENT = " No image of a patient was used, so its scores say nothing of patients."
 
@@ -34,7 +31,7 @@ def model_card(document: dict[str, Any]) -> str:
 
 ## What it does
 
-{METHODS[train["method"]]}.
+{METHODS[train["method"]].summary}.
 
 In: a crop of the first MRI, {side} x {side} pixels of one slice, zero outside the GTV. Out: the same crop in the
 second MRI, and the drift, which is the second minus the first.
@@ -67,11 +64,11 @@ Made with tfdrift {document["tfdrift"]}, trained with tfdrift {document["trained
 """
 
 
-def _spread(method: str, samples: int) -> str:
-    if method == "direct":
+def _spread(method: str, outcomes: int) -> str:
+    if not METHODS[method].draws:
         return "It has no noise, so its `ensemble` has a spread of zero, which is no statement of certainty."
     return (
-        f"`ensemble` answers mean, spread and 5% and 95% quantiles over {samples} samples. This spread is not a "
+        f"`ensemble` answers mean, spread and 5% and 95% quantiles over {outcomes} outcomes. This spread is not a "
         "calibrated uncertainty."
     )
 
@@ -85,7 +82,7 @@ def _intervals(calibration: dict[str, Any] | None) -> str:
 
 These margins are the smallest that promise {promise:.0%} of a new patient's values, on average over patients. They were
 measured on {calibration["patients"]} patients, each predicted by a run with these settings that had not seen that
-patient, with {calibration["outcomes"]} samples of each slice. The promise holds for patients like those, and not
+patient, with {calibration["outcomes"]} outcomes of each slice. The promise holds for patients like those, and not
 exactly: their volumes were told from three slices of a lesion, and `tfdrift predict` counts the voxels of all."""
 
 

@@ -10,7 +10,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfdrift.errors import DataError
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods.method import Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
@@ -31,7 +31,7 @@ SAVER_OPS = frozenset({
 })  # fmt: skip
 
 
-DEFAULT_SAMPLES = 16
+DEFAULT_OUTCOMES = 16
 
 
 class ServingModule(tf.Module):
@@ -40,15 +40,15 @@ class ServingModule(tf.Module):
     Args:
         predictor: answers for images whose largest signal is 1.
         image_size: side S of the images in pixels.
-        samples: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
-            its samples are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
+        outcomes: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
+            its outcomes are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
     """
 
-    def __init__(self, predictor: Predictor, image_size: int, samples: int = DEFAULT_SAMPLES) -> None:
+    def __init__(self, predictor: Predictor, image_size: int, outcomes: int = DEFAULT_OUTCOMES) -> None:
         super().__init__()
         self._predictor = predictor
         self._image_size = image_size
-        self.samples = 1 if predictor.method == "direct" else samples
+        self.outcomes = outcomes if predictor.method.draws else 1
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
         self.weights = [weight.value for weight in predictor.network.variables]
 
@@ -85,9 +85,9 @@ class ServingModule(tf.Module):
         return {name: scale * predicted[name] for name in ("post", "drift")}
 
     def ensemble(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return mean and standard deviation of `post` and `drift` over K samples, and 5% and 95% quantiles of `drift`.
+        """Return mean and standard deviation of `post` and `drift` over K outcomes, and two quantiles of `drift`.
 
-        Sample k of an image is what `predict` answers to the seed `sample_seeds(seed, k)`. The samples are made one
+        Outcome k of an image is what `predict` answers to the seed `outcome_seeds(seed, k)`. The outcomes are made one
         after the other, so that the network's memory is that of one prediction. The standard deviation divides by K.
 
         Args:
@@ -99,17 +99,17 @@ class ServingModule(tf.Module):
             units of `image`.
         """
         normalised, scale = _normalise(image)
-        samples = tf.map_fn(
-            lambda k: self._predictor(normalised, sample_seeds(seed, k)),
-            tf.range(self.samples, dtype=tf.int64),
+        outcomes = tf.map_fn(
+            lambda k: self._predictor(normalised, outcome_seeds(seed, k)),
+            tf.range(self.outcomes, dtype=tf.int64),
             parallel_iterations=1,
             fn_output_signature={"post": tf.float32, "drift": tf.float32},
         )
         statistics = {
-            **{f"{name}_mean": tf.reduce_mean(samples[name], axis=0) for name in ("post", "drift")},
-            **{f"{name}_std": tf.math.reduce_std(samples[name], axis=0) for name in ("post", "drift")},
-            "drift_q05": quantile(samples["drift"], 0.05),
-            "drift_q95": quantile(samples["drift"], 0.95),
+            **{f"{name}_mean": tf.reduce_mean(outcomes[name], axis=0) for name in ("post", "drift")},
+            **{f"{name}_std": tf.math.reduce_std(outcomes[name], axis=0) for name in ("post", "drift")},
+            "drift_q05": quantile(outcomes["drift"], 0.05),
+            "drift_q95": quantile(outcomes["drift"], 0.95),
         }
         return {name: scale * value for name, value in statistics.items()}
 
@@ -141,12 +141,12 @@ class ServingModule(tf.Module):
         return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
 
 
-def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
-    """Return the seeds of sample `k`, independent of those of the other samples.
+def outcome_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
+    """Return the seeds of outcome `k`, independent of those of the other outcomes.
 
     Args:
         seed: int64 [N, 2].
-        k: number of the sample, int64 scalar.
+        k: number of the outcome, int64 scalar.
 
     Returns:
         int64 [N, 2]; that of an image depends on its own seed and `k` alone.
@@ -158,11 +158,11 @@ def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.map_fn(fold, seed, fn_output_signature=tf.int64), tf.shape(seed))
 
 
-def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
-    """Return the quantile over the first axis, linear between the two samples next to position q * (K - 1).
+def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
+    """Return the quantile over the first axis, linear between the two outcomes next to position q * (K - 1).
 
     Args:
-        samples: float32 [K, ...].
+        outcomes: float32 [K, ...].
         q: in [0, 1].
 
     Returns:
@@ -174,8 +174,8 @@ def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
         >>> quantile(tf.constant([4.0, 1.0, 2.0, 3.0]), 0.5).numpy().item()
         2.5
     """
-    ordered = tf.sort(samples, axis=0)
-    position = q * (samples.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
+    ordered = tf.sort(outcomes, axis=0)
+    position = q * (outcomes.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
     below, above = math.floor(position), math.ceil(position)
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
 from tfdrift.imaging.resampling import coverage, resample_image
+from tfdrift.imaging.smoothing import FILTERED_VOXELS, smooth
 from tfdrift.imaging.spatial_registration import read_spatial_registration
 
 REGISTER_MODES = ("auto", "rigid", "identity")
@@ -155,8 +156,8 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
 
     try:
         start, transform, iterations, converged = _search(fixed, moving, tissue, centre_mm, shifts_mm, seed)
-        judge = _optimiser(distance_mm(tissue) <= _RIM_MM, _LEVELS_MM[-1], seed)
         finest = _coarser(fixed, _LEVELS_MM[-1]), _coarser(moving, _LEVELS_MM[-1])
+        judge = _optimiser(distance_mm(tissue) <= _RIM_MM, _LEVELS_MM[-1], seed, *finest)
         before, after = (_information(judge, *finest, pose) for pose in (start, transform))
     except RuntimeError as error:
         if _NO_OVERLAP not in str(error):
@@ -242,7 +243,7 @@ def _search(
     for level_mm in _LEVELS_MM:
         shaded = fixed if start is None else fixed * _relative_field(fixed, moving, pose, tissue)
         coarse_fixed, coarse_moving = _coarser(shaded, level_mm), _coarser(moving, level_mm)
-        method = _optimiser(region, level_mm, seed)
+        method = _optimiser(region, level_mm, seed, coarse_fixed, coarse_moving)
         if start is None:
             start = _best_start(method, coarse_fixed, coarse_moving, centre_mm, shifts_mm)
             pose = sitk.Euler3DTransform(start)
@@ -274,16 +275,21 @@ def _relative_field(
 
 
 def _blur(image: sitk.Image) -> sitk.Image:
-    return sitk.SmoothingRecursiveGaussian(image, [_FIELD_SIGMA_MM] * 3)
+    return smooth(image, [_FIELD_SIGMA_MM] * 3)
 
 
-def _optimiser(region: sitk.Image, spacing_mm: float, seed: int) -> sitk.ImageRegistrationMethod:
+def _optimiser(
+    region: sitk.Image, spacing_mm: float, seed: int, fixed: sitk.Image, moving: sitk.Image
+) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(region)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(_SAMPLED_FRACTION, seed + 1)  # to SimpleITK, 0 means the clock
     method.SetInterpolator(sitk.sitkLinear)
+    if min(*fixed.GetSize(), *moving.GetSize()) < FILTERED_VOXELS:  # else the metric smooths them for their gradients
+        method.MetricUseFixedImageGradientFilterOff()
+        method.MetricUseMovingImageGradientFilterOff()
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=spacing_mm / 2,
         minStep=_SHORTEST_STEP_MM,
@@ -329,14 +335,11 @@ def _coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     fine, count = image.GetSpacing(), image.GetSize()
     coarse = [max(side, spacing_mm) for side in fine]
     size = [max(round(n * side / wide), 1) for n, side, wide in zip(count, fine, coarse, strict=True)]
-    smooth = image
-    for axis in range(3):
-        if coarse[axis] > fine[axis] and count[axis] >= 4:  # the recursive filter needs four samples
-            smooth = sitk.RecursiveGaussian(smooth, sigma=coarse[axis] / 2, direction=axis)
+    sigmas_mm = [wide / 2 if wide > side else 0.0 for side, wide in zip(fine, coarse, strict=True)]
     first = [wide / side / 2 - 0.5 for side, wide in zip(fine, coarse, strict=True)]
     origin = image.TransformContinuousIndexToPhysicalPoint(first)
     grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
-    return sitk.Resample(smooth, *grid, 0.0, sitk.sitkFloat32)
+    return sitk.Resample(smooth(image, sigmas_mm), *grid, 0.0, sitk.sitkFloat32)
 
 
 def _middle_mm(image: sitk.Image) -> np.ndarray:

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from tfdrift import __version__
+from tfdrift.axes import image_axes
 from tfdrift.cohort.overview import LESION_COLUMNS, read_table
 from tfdrift.cohort.prepared import describe
-from tfdrift.cohort.samples import Samples, assign_folds, read_samples
+from tfdrift.cohort.samples import Samples, assign_folds, join_samples, read_samples
 from tfdrift.cohort.tables import write_exclusions, write_lesions
 from tfdrift.drawing.panels import write_png
 from tfdrift.errors import DataError, UsageError
@@ -209,19 +210,14 @@ def _one_slice_each(parts: Sequence[Path]) -> Samples:
     shown: list[Samples] = []
     for part in parts:
         samples = read_samples(part)
-        areas = (samples.pre_mask | samples.post_mask).sum(axis=(1, 2, 3))
+        areas = (samples.pre_mask | samples.post_mask).sum(axis=image_axes(samples.pre_mask))
         best = {}
         for row in np.argsort(areas, kind="stable"):
             best[samples.lesion[row]] = row
         shown.append(samples.take(np.array(sorted(best.values()))))
         if sum(map(len, shown)) >= LESIONS_ON_SHEET:
             break
-    return Samples(
-        **{
-            field.name: np.concatenate([getattr(one, field.name) for one in shown])
-            for field in dataclasses.fields(Samples)
-        }
-    )
+    return join_samples(shown)
 
 
 def _poor_share(lesions: Sequence[LesionRow]) -> float:

@@ -10,10 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices, crop_lesion
+from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_gain, tissue_mask, within_reach
 from tfdrift.imaging.resampling import coverage, resample_image
-from tfdrift.importing.pairing import response_group
 from tfdrift.importing.sessions import Session
 from tfdrift.importing.visits import Exclusion
 

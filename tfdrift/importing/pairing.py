@@ -215,29 +215,6 @@ def read_pairs(path: Path) -> dict[str, list[tuple[str, str, str | None]]]:
     return pairs
 
 
-def response_group(pre_mm3: float, follow_up_mm3: float) -> Literal["A", "B"]:
-    """Return "A" (poor response) where at least 80% of the initial volume is left at the follow-up, else "B" (good).
-
-    A share within 1e-9 of 80% counts as 80%, so that the rounding of volumes in mm3 does not decide.
-
-    Args:
-        pre_mm3: volume at the first MRI, above 0.
-        follow_up_mm3: volume at the follow-up, 0 where the lesion is gone.
-
-    Raises:
-        DataError: a volume is not finite, the first is not above 0 or the second is negative.
-
-    Source: paper, "PULSAR data collection".
-
-    Example:
-        >>> response_group(1000.0, 800.0), response_group(1000.0, 799.0)
-        ('A', 'B')
-    """
-    if not (math.isfinite(pre_mm3) and math.isfinite(follow_up_mm3) and pre_mm3 > 0 and follow_up_mm3 >= 0):
-        raise DataError(f"volumes of {pre_mm3} and {follow_up_mm3} mm3 give no response; the first must be above 0")
-    return "A" if follow_up_mm3 / pre_mm3 >= 0.8 - 1e-9 else "B"
-
-
 def _exclude(visit: Visit, rois: Iterable[RoiMask], reason: Reason) -> list[Exclusion]:
     return [Exclusion(visit=visit, roi=roi.name, reason=reason) for roi in rois]
 

@@ -188,11 +188,15 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
     def per_slice(values: list, dtype: type = np.float32) -> np.ndarray:
         return np.repeat(np.array(values, dtype), counts)
 
+    def crops(name: str) -> np.ndarray:
+        return np.concatenate([getattr(one, name) for _, one in cut_out])
+
     return Samples(
-        **{
-            name: np.concatenate([getattr(crops, name) for _, crops in cut_out])
-            for name in ("pre", "post", "pre_mask", "post_mask", "scale")
-        },
+        pre=crops("pre"),
+        post=crops("post"),
+        pre_mask=crops("pre_mask"),
+        post_mask=crops("post_mask"),
+        scale=crops("scale"),
         patient=per_slice([patient] * len(cut_out), np.str_),
         lesion=per_slice([row.lesion for row, _ in cut_out], np.str_),
         fold=per_slice([0] * len(cut_out), np.int32),
@@ -200,4 +204,5 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
         pre_mm3=per_slice([row.pre_mm3 for row, _ in cut_out]),
         post_mm3=per_slice([row.post_mm3 for row, _ in cut_out]),
         follow_up_mm3=per_slice([np.nan if row.follow_up_mm3 is None else row.follow_up_mm3 for row, _ in cut_out]),
+        conditions={"interval_days": per_slice([row.interval_days for row, _ in cut_out])},
     )

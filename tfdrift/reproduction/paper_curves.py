@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.regions import Difference
-from tfdrift.synthetic.phantom import POOR_RESPONSE
 
 POOR_COLOUR, GOOD_COLOUR = "#c0392b", "#2a6f97"
 COLOURS = ("#2a6f97", "#e08e0b", "#3f7d3f", "#8e44ad", "#c0392b", "#555555")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfdrift.axes import image_axes, per_image
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError, ResourceError, UsageError
 
@@ -76,9 +77,9 @@ def digit_samples(
     if scale.min() <= 0:
         raise DataError(f"{patient[int(scale.argmin())]} of the MNIST zeros is blank; get MNIST anew")
     post = _rescale(ink, scaling_factors(ink, change), image_size)
-    pre, post = (image[..., np.newaxis] / scale[:, np.newaxis, np.newaxis, np.newaxis] for image in (pre, post))
+    pre, post = (image[..., np.newaxis] / per_image(scale, image[..., np.newaxis]) for image in (pre, post))
     pre_mask, post_mask = pre > MASK_THRESHOLD, post > MASK_THRESHOLD
-    pre_mm3, post_mm3 = (np.sum(mask, axis=(1, 2, 3)) * pixel_mm**2 for mask in (pre_mask, post_mask))
+    pre_mm3, post_mm3 = (np.sum(mask, axis=image_axes(mask)) * pixel_mm**2 for mask in (pre_mask, post_mask))
     return Samples(
         pre=pre * pre_mask,
         post=post * post_mask,

@@ -2,8 +2,8 @@
 
 What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions,
 the MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a
-smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y to the
-back, z to the head), the origin in the middle of the head.
+smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y
+to the back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
@@ -12,7 +12,8 @@ from collections.abc import Collection
 import numpy as np
 
 from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box
-from tfdrift.cohort.samples import Samples, assign_folds
+from tfdrift.cohort.response import response_group
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, assign_folds, join_samples
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
 
@@ -29,8 +30,6 @@ BIAS_STD = 0.08
 """Standard deviation of the logarithm of a session's bias field."""
 
 EDGE_MM = 0.25  # a lesion's edge is smooth over about a voxel
-POOR_RESPONSE = 0.8
-"""Group A (poor) keeps at least this share of its volume at the follow-up (paper, "PULSAR data collection")."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,31 +159,36 @@ def phantom_samples(
     cohort = make_cohort(patients, seed=seed)
     poor = [float(np.mean([is_poor(lesion) for lesion in patient.lesions])) for patient in cohort]
     fold = assign_folds([patient.name for patient in cohort], poor, num_folds=folds, seed=seed)
-    columns: dict[str, list] = {field.name: [] for field in dataclasses.fields(Samples)}
+    parts: list[Samples] = []
     for patient in cohort:
         for number, lesion in enumerate(patient.lesions):
             patch = _Patch(patient, lesion, box=box, slices=slices)
             rng = np.random.default_rng([seed, 3, patient.number, number])
             crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
             count = len(crops["pre"])
-            volumes = {f"{session}_mm3": lesion.volume_mm3(session) for session in SESSIONS}
-            facts = {
-                "patient": patient.name,
-                "lesion": f"{patient.name}-{number + 1}",
-                "fold": np.int32(fold[patient.name]),
-                "pixel_mm": np.float32(patch.box.side_mm / image_size),
-                **{name: np.float32(volume) for name, volume in volumes.items()},
-            }
-            for name, value in facts.items():
-                columns[name].append(np.full(count, value))
-            for name, value in crops.items():
-                columns[name].append(value)
-    return Samples(**{name: np.concatenate(values) for name, values in columns.items()})
+            volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
+            days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
+            parts.append(
+                Samples(
+                    **crops,
+                    channels=DEFAULT_CHANNELS,
+                    patient=np.full(count, patient.name),
+                    lesion=np.full(count, f"{patient.name}-{number + 1}"),
+                    fold=np.full(count, fold[patient.name], np.int32),
+                    pixel_mm=np.full(count, patch.box.side_mm / image_size, np.float32),
+                    pre_mm3=volumes["pre"],
+                    post_mm3=volumes["post"],
+                    follow_up_mm3=volumes["follow_up"],
+                    conditions={"interval_days": days},
+                    facts={"orientation": np.full(count, "axial")},
+                )
+            )
+    return join_samples(parts)
 
 
 def is_poor(lesion: Lesion) -> bool:
-    """Return whether a lesion is in group A: at the follow-up it keeps at least 80% of its volume."""
-    return lesion.volume_mm3("follow_up") >= POOR_RESPONSE * lesion.volume_mm3("pre")
+    """Return whether a lesion is in group A, see `tfdrift.cohort.response.response_group`."""
+    return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
 
 
 def attainable_skill(
