@@ -12,8 +12,8 @@ FOLDER = Path(__file__).parent / "golden"
 ELSEWHERE = {"method1": 1e-6, "method2": 1e-6, "direct": 1e-5, "v": 1e-6, "balance": 2e-3}
 """How far scores may be off on another processor, whose sums have another order.
 
-Measured on the recorder's with another instruction set: 6e-9, 6e-8, 3e-6, 8e-8 and 7e-4. AdamW makes a step of full size
-of any gradient, however small, so that weights themselves cannot be compared there.
+Measured on the recorder's with another instruction set: 6e-9, 6e-8, 3e-6, 8e-8 and 7e-4. AdamW makes a step of full
+size of any gradient, however small, so that weights themselves cannot be compared there.
 """
 
 

@@ -16,6 +16,7 @@ from tfdrift import __version__
 from tfdrift.diffusion.predictions import PREDICTIONS
 from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.errors import DataError, UsageError
+from tfdrift.files import write_whole
 from tfdrift.methods import METHODS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
@@ -186,9 +187,7 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
         config: the settings.
         **facts: JSON values, such as the fingerprint of the data.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_json(config, **facts) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, as_json(config, **facts) + "\n")
 
 
 def as_json(config: TrainConfig, **facts: Any) -> str:

@@ -33,8 +33,9 @@ from tests.clinic.patients import (
 )
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write
 from tfdrift.clinic import predict
-from tfdrift.clinic.models import LocalModel, ServedModel
+from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import decide_below, predict_patient, public_label
+from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.structures import Roi
 from tfdrift.serving.server import embedded_server

@@ -20,12 +20,13 @@ from pydicom.dataset import Dataset
 from tfdrift import __version__
 from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
 from tfdrift.clinic.models import About, Model
-from tfdrift.clinic.output import Lesion, refuse_used, staged, write_dicom, write_volumes
+from tfdrift.clinic.output import Lesion, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.report import build_report
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
+from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
@@ -100,7 +101,7 @@ def predict_patient(
     if not lesions:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     document = describe(lesions, skipped, series, model.about, calibration, samples=samples, seed=seed)
-    with staged(out) as folder:
+    with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
         report = build_report(

@@ -1,11 +1,8 @@
 """Grids of image, drift and uncertainty panels with one shared colour bar for each kind."""
 
 import dataclasses
-import os
-import tempfile
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,8 +13,7 @@ from matplotlib.figure import Figure
 
 from tfdrift.drawing.colours import MAPS, NOT_A_NUMBER
 from tfdrift.drawing.figure import new_figure
-from tfdrift.drawing.figure import png_bytes as png_bytes
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.errors import DataError
 
 _ROBUST_PERCENTILE = 99.5
 _FONT_PT = 8.0
@@ -147,28 +143,6 @@ def robust_limit(images: Sequence[np.ndarray]) -> float:
     values = np.abs(np.concatenate([np.ravel(image) for image in images]))
     values = values[np.isfinite(values) & (values > 0)]
     return float(np.percentile(values, _ROBUST_PERCENTILE)) if values.size else 1.0
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG; `path` holds either the whole picture or what was there before.
-
-    Raises:
-        ResourceError: the folder cannot be made or written to.
-    """
-    data = png_bytes(figure)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        temporary.chmod(0o644)  # mkstemp lets only the owner read
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise ResourceError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
 
 
 def colour_scales(

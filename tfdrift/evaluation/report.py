@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import png_bytes
+from tfdrift.drawing.figure import png_bytes
 from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples
 from tfdrift.evaluation.assessment import assess, attainable_score
 from tfdrift.evaluation.document import FILE, Metrics, as_json
@@ -25,7 +25,7 @@ from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
 from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
 from tfdrift.evaluation.results import LESIONS, SLICES, Results, as_csv
-from tfdrift.training.checkpoint import writing
+from tfdrift.files import write_whole, writing
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
@@ -197,9 +197,4 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            partial = folder / f".{name}.partial"
-            try:
-                partial.write_bytes(data)
-                partial.replace(folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_whole(folder / name, data)
