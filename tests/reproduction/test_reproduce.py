@@ -13,7 +13,8 @@ import tfdrift.training.train
 from tests.cli.test_train import write_digits
 from tests.random_samples import make_samples
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import EXPERIMENTS, FIGURES

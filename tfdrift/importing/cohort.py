@@ -28,7 +28,7 @@ from tfdrift.cohort.overview import LESION_COLUMNS, read_table
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.samples import Samples, assign_folds, join_samples, read_samples
 from tfdrift.cohort.tables import write_exclusions, write_lesions
-from tfdrift.drawing.panels import write_png
+from tfdrift.drawing.figure import write_png
 from tfdrift.errors import DataError, UsageError
 from tfdrift.files import staged
 from tfdrift.imaging.registration import REGISTER_MODES

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from tfdrift import __version__
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import write_png
+from tfdrift.drawing.figure import write_png
 from tfdrift.errors import DataError
 from tfdrift.evaluation.intervals import interval_words
 from tfdrift.evaluation.response import lesions_of

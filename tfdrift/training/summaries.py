@@ -17,7 +17,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from tfdrift.axes import picture
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import ResourceError
 from tfdrift.training.checkpoint import writing
 
