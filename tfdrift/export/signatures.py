@@ -143,8 +143,8 @@ class ServingModule(tf.Module):
         """Return what `predict` does for serialised `tf.Example`s.
 
         Args:
-            examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row by
-                row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
+            examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row
+                by row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
         """
         parsed = tf.io.parse_example(
             examples,
