@@ -62,10 +62,9 @@ def crossval(
     chosen = _numbers(folds) if folds is not None else None
     folder = out or Path("crossval") / method
     start_tensorflow()
-    import json
-
     from tfdrift.evaluation.crossval import cross_validate
-    from tfdrift.evaluation.page import in_short
+    from tfdrift.evaluation.document import as_json as to_json
+    from tfdrift.evaluation.report import in_short
 
     metrics = cross_validate(
         config,
@@ -76,7 +75,7 @@ def crossval(
         workers=workers,
         echo=lambda line: click.echo(line, err=as_json),
     )
-    click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
+    click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))
 
 
 def _numbers(folds: str) -> list[int]:

@@ -44,11 +44,10 @@ def evaluate(
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
     start_tensorflow()
-    import json
-
-    from tfdrift.evaluation.page import in_short
+    from tfdrift.evaluation.document import as_json as to_json
     from tfdrift.evaluation.report import evaluate as evaluate_runs
+    from tfdrift.evaluation.report import in_short
 
     folder = out or run[0] / "evaluation"
     metrics = evaluate_runs(run, folder, against=against, count=outcomes)
-    click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
+    click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

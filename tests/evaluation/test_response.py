@@ -5,7 +5,17 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from tests.random_samples import make_samples
-from tfdrift.evaluation.response import area_ratios, auc, fit_cut, fit_exponent, lesions_of
+from tfdrift.evaluation.response import (
+    area_ratios,
+    auc,
+    fit_cut,
+    fit_exponent,
+    lesions_of,
+    of_lesions,
+    ratio_outcomes,
+    response_scores,
+)
+from tfdrift.evaluation.volumes import predicted_mask
 from tfdrift.synthetic.phantom import phantom_samples
 
 
@@ -104,3 +114,54 @@ def test_auc_is_the_mann_whitney_statistic():
 
 def test_auc_of_one_class_is_not_a_number():
     assert np.isnan(auc(np.arange(3.0), np.ones(3, bool)))
+
+
+def test_volume_ratios_come_from_the_masks_of_each_outcome(make_answers, phantom):
+    answers = make_answers(shrink=0.0, noise=0.0, count=2)
+    found = ratio_outcomes(answers.post, phantom, answers.exponent)
+    mask = predicted_mask(phantom.post[..., 0], np.ones(len(phantom)))
+    owner = lesions_of(phantom).owner
+    expected = np.bincount(owner, mask.sum(axis=(1, 2))) / np.bincount(owner, phantom.pre_mask.sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(found, [expected, expected])
+
+
+def test_true_volumes_tell_groups_that_the_second_mri_decides(phantom):
+    follow_up_mm3 = np.where(phantom.post_mm3 >= 0.9 * phantom.pre_mm3, phantom.pre_mm3, 0.1 * phantom.pre_mm3)
+    decided = dataclasses.replace(phantom, follow_up_mm3=follow_up_mm3)
+    found = response_scores(lesions_of(decided).ratio, decided, np.full(len(phantom), 0.9))
+    assert (found["volume_error"].value, found["response_accuracy"].value, found["response_auc"].value) == (0, 1, 1)
+
+
+def test_a_cut_turns_predicted_volumes_into_groups(phantom):
+    share_poor = np.mean(lesions_of(phantom).poor)
+    low, high = (response_scores(np.full(16, ratio), phantom, np.full(len(phantom), 0.9)) for ratio in (0.89, 0.91))
+    assert low["response_accuracy"].value == pytest.approx(1 - share_poor)
+    assert high["response_accuracy"].value == pytest.approx(share_poor)
+
+
+def test_lesions_of_several_slices_in_one_image_have_the_ratios_of_their_slices():
+    rng = np.random.default_rng(1)
+    flat = make_samples(count=8)
+    twice = np.repeat(["a", "b"], 4)
+    flat = dataclasses.replace(flat, lesion=twice, patient=twice, fold=np.zeros(8, np.int32))
+    post = rng.random((3, *flat.post.shape)) ** 4
+    whole = Whole(flat)
+    exponent = np.full(8, 1.5)
+    expected = ratio_outcomes(post, flat, exponent)
+    found = ratio_outcomes(post.reshape(3, 2, 4, 8, 8, 1), whole, exponent[::4])
+    np.testing.assert_allclose(found, expected)
+
+
+class Whole:
+    """Samples whose images are whole lesions of four slices, [n, D, S, S, C]."""
+
+    def __init__(self, flat):
+        self.lesion, self.patient = flat.lesion[::4], flat.patient[::4]
+        self.pre_mask = flat.pre_mask.reshape(2, 4, *flat.pre_mask.shape[1:])
+        self.pre_mm3, self.post_mm3, self.follow_up_mm3 = flat.pre_mm3[::4], flat.post_mm3[::4], flat.follow_up_mm3[::4]
+
+
+def test_what_is_the_same_for_all_slices_of_a_lesion_is_one_value(phantom):
+    lesions = lesions_of(phantom)
+    np.testing.assert_array_equal(of_lesions(phantom.pre_mm3, phantom), lesions.pre_mm3)
+    np.testing.assert_array_equal(of_lesions(phantom.lesion, phantom), lesions.name)

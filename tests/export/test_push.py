@@ -17,7 +17,7 @@ from tests.random_samples import make_samples
 from tfdrift.config import read_config
 from tfdrift.errors import DataError, NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import Calibration
-from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export import push
 from tfdrift.export.canary import try_on_server
 from tfdrift.export.model_card import NOT_CALIBRATED

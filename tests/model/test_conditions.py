@@ -22,7 +22,7 @@ def test_known_values_are_standardised_over_the_training_slices():
 
 def test_an_unknown_value_is_told_as_such_and_not_as_the_mean():
     conditions = fit_conditions(["interval_days"], COLUMNS)
-    encoded = conditions.encode([[np.nan], [30.0]]).numpy()  # 30 is the mean
+    encoded = conditions.encode(np.array([[np.nan], [30.0]])).numpy()  # 30 is the mean
     np.testing.assert_array_equal(encoded, [[0, 0], [0, 1]])
 
 
@@ -34,7 +34,7 @@ def test_a_value_that_never_changes_is_zero_and_known():
 
 def test_other_slices_are_encoded_on_the_scale_of_training():
     conditions = fit_conditions(["interval_days"], COLUMNS)
-    ((value, known),) = conditions.encode([[30.0 + conditions.std[0]]]).numpy()
+    ((value, known),) = conditions.encode(np.array([[30.0 + conditions.std[0]]])).numpy()
     assert (value, known) == (pytest.approx(1.0), 1.0)
     assert (conditions.low, conditions.high) == ((20.0,), (40.0,))
 

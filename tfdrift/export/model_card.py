@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tfdrift.evaluation.intervals import interval_words
 from tfdrift.methods import METHODS
 
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
@@ -39,16 +40,6 @@ def model_card(document: dict[str, Any]) -> str:
     )
 
 
-def interval(score: dict[str, float]) -> str:
-    """Return a score with its interval.
-
-    Example:
-        >>> interval({"value": 0.31, "low": 0.125, "high": 0.5})
-        '0.310 [0.125, 0.500]'
-    """
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-
-
 def literal(text: str) -> str:
     """Return a text of the data so that it stands in the card as it is: no Markdown, no HTML, one line.
 
@@ -77,4 +68,4 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.filters |= {"interval": interval, "literal": literal, "code": code}
+_TEMPLATES.filters |= {"interval": interval_words, "literal": literal, "code": code}

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfdrift.errors import NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import read_calibration
-from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export.blessing import TOLERANCE, Check, bless, write_blessing
 from tfdrift.export.canary import try_out
 from tfdrift.export.model_folder import default_target, newest_version
@@ -78,7 +78,7 @@ def push_run(
             folder, config, facts, predictor, outcomes=outcomes, metrics=metrics, calibration=found
         )
         write_blessing(folder, checks, forced=bool(failed))
-        requests = synthetic_requests(config.image_size)
+        requests = synthetic_requests(config.image_size, predictor.inputs)
         expected = {name: _answers(signatures[name], inputs) for name, inputs in requests.items()}
         tried.append(try_out(folder.parent, requests, expected))
 

@@ -135,7 +135,7 @@ def write_model(
         metrics=metrics,
         calibration=None if calibration is None else dataclasses.asdict(calibration),
     )
-    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size))
+    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs))
     document = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     (folder / CARD_FILE).write_text(model_card(document), encoding="utf-8")
     return signatures

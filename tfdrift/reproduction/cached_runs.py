@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfdrift.cohort.samples import Samples, join_samples, split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.heldout import predict
+from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.methods.method import Predictor
 from tfdrift.reproduction.experiments import Experiment, Run
 from tfdrift.training.data import load_samples
@@ -177,7 +177,9 @@ class CachedRuns:
             training, held_out = split(samples, config.fold)
             predictor = load_predictor(folder)[2]
             predictor = dataclasses.replace(predictor, method=dataclasses.replace(predictor.method, **run.asked))
-            final, by_level = predict(predictor, held_out, seed=config.seed)
+            outcomes = draw_outcomes(predictor, held_out.pre, count=1, seed=config.seed)
+            final = {name: images[0] for name, images in outcomes.items()}
+            by_level = draw_levels(predictor, held_out.pre, seed=config.seed)
             self._outcomes[key] = Outcome(
                 run=run,
                 config=config,

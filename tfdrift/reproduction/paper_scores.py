@@ -7,7 +7,8 @@ import numpy as np
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.comparison import compare, holm, sentence
+from tfdrift.evaluation.comparison import compare, holm
+from tfdrift.evaluation.intervals import interval_words
 from tfdrift.evaluation.metrics import skill_interval, squared_errors, ssim
 from tfdrift.reproduction.cached_runs import Outcome
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE
@@ -88,17 +89,6 @@ def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
     return "\n".join(lines) + "\n"
 
 
-def interval_words(estimate: Mapping[str, float], *, signed: bool = False) -> str:
-    """Return an estimate with its interval in words.
-
-    Example:
-        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
-        '0.500 [0.250, 0.750]'
-    """
-    value, low, high = (f"{estimate[name]:{'+' if signed else ''}.3f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
 def _gains(reference: Outcome, other: Outcome) -> dict[str, dict[str, Any]]:
     held_out = other.samples
     if reference.samples.lesion.tolist() != held_out.lesion.tolist():
@@ -118,7 +108,7 @@ def _gains(reference: Outcome, other: Outcome) -> dict[str, dict[str, Any]]:
             **comparison.difference._asdict(),
             "better_for": comparison.better_for,
             "p_value": comparison.p_value,
-            "sentence": sentence(comparison),
+            "sentence": comparison.sentence,
         }
     return gains
 

@@ -16,6 +16,7 @@ from tfdrift import __version__
 from tfdrift.cohort.samples import Samples
 from tfdrift.drawing.panels import write_png
 from tfdrift.errors import DataError
+from tfdrift.evaluation.intervals import interval_words
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.cached_runs import CachedRuns, Outcome
 from tfdrift.reproduction.experiments import Experiment, chosen_experiments
@@ -30,7 +31,7 @@ from tfdrift.reproduction.paper_figures import (
     draw_variants,
     volume_change,
 )
-from tfdrift.reproduction.paper_scores import as_table, compare_outcomes, interval_words, score_outcome
+from tfdrift.reproduction.paper_scores import as_table, compare_outcomes, score_outcome
 from tfdrift.reproduction.regions import group_difference, lesion_means
 from tfdrift.training.checkpoint import writing
 

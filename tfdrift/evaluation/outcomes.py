@@ -1,0 +1,74 @@
+"""Outcomes of a trained method: what it answers to many seeds, and at each of its levels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfdrift.diffusion.noise import example_seeds
+from tfdrift.methods.method import Predictor
+
+BATCH = 64
+
+
+def draw_outcomes(
+    trained: Predictor, pre: np.ndarray, *, count: int, seed: int, condition: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return `count` outcomes of each image, as many as one seed each, in batches over images and seeds.
+
+    Args:
+        trained: a method with its network.
+        pre: float32 [n, ..., S, S, C], the largest signal of each image being 1.
+        count: N.
+        seed: of the noise; outcome k of slice i is noised by (seed, k n + i), so the first ones are those of N = 1.
+        condition: float32 [n, numbers], what is known beside the images; None for nothing.
+
+    Returns:
+        `post` and `drift`, float32 [N, n, ...].
+    """
+    ask = _compile(trained.__call__, trained, pre.shape[1:])
+    seeds = example_seeds(count * len(pre), seed)
+    known = _known(trained, len(pre), condition)
+    parts = []
+    for start in range(0, len(seeds), BATCH):
+        row = np.arange(start, min(start + BATCH, len(seeds)))
+        here = row % len(pre)
+        parts.append(ask(tf.constant(pre[here]), seeds[row[0] : row[-1] + 1], tf.constant(known[here])))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
+    return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
+
+
+def draw_levels(
+    trained: Predictor, pre: np.ndarray, *, seed: int, condition: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the answer at each level, with the noise of the first outcome.
+
+    Args:
+        trained: a method with its network.
+        pre: float32 [n, ..., S, S, C], the largest signal of each image being 1.
+        seed: of the noise.
+        condition: see `draw_outcomes`.
+
+    Returns:
+        `post` and `drift`, float32 [L, n, ...].
+    """
+    ask = _compile(trained.at_levels, trained, pre.shape[1:])
+    seeds = example_seeds(len(pre), seed)
+    known = _known(trained, len(pre), condition)
+    rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
+    parts = [ask(tf.constant(pre[row]), seeds[row], tf.constant(known[row])) for row in rows]
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}
+
+
+def _known(trained: Predictor, count: int, condition: np.ndarray | None) -> np.ndarray:
+    numbers = trained.inputs.conditions.numbers
+    return np.full([count, numbers], np.nan, np.float32) if condition is None else condition
+
+
+def _compile(
+    ask: Callable[..., dict[str, tf.Tensor]], trained: Predictor, image_shape: tuple[int, ...]
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Return a graph for any number of images; unlike a `tf.function` it does not warn when many runs make one each."""
+    image = tf.TensorSpec([None, *image_shape], tf.float32)
+    known = tf.TensorSpec([None, trained.inputs.conditions.numbers], tf.float32)
+    return tf.function(ask).get_concrete_function(image, tf.TensorSpec([None, 2], tf.int64), known)
