@@ -196,9 +196,8 @@ def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
 
 
 def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images whose first channel has the largest signal 1, and that signal; zeros where there is none."""
-    axes = list(range(1, image.shape.rank))
-    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=axes, keepdims=True))
+    """Return images whose first channel's largest signal is 1 and what to multiply them by; zeros without signal."""
+    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=image_axes(image), keepdims=True))
     return tf.math.divide_no_nan(image, scale), scale
 
 
