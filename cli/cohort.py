@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
+from tfdrift.importing.settings import BOXES, REGISTER_MODES, SLICES, ImportSettings
+from tfdrift.importing.sources import SOURCES
+
 from .quiet import start_tensorflow
 
 _REASONS_SHOWN = 8
-_USUAL_SIZE = 32
+_USUAL_SIZE = ImportSettings.image_size
 
 
 def _progress(done: Iterable, total: int, unit: str) -> Iterator:
@@ -117,34 +120,40 @@ def phantom(out: Path, patients: int, seed: int) -> None:
 
 
 @cohort.command("import")
-@click.argument("dicom_dir", type=click.Path(path_type=Path))
+@click.argument("export", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
-    "--roi", metavar="REGEX", help="Names of structures that are lesions.  [default: GTV, Met, BM, Lesion ...]"
+    "--source", type=click.Choice(["auto", *SOURCES]), default=ImportSettings.source, show_default=True,
+    help="What kind of export it is.",
+)  # fmt: skip
+@click.option(
+    "--roi", metavar="REGEX|#N", help="Which structures are lesions, by name or number.  [default: GTV, Met, BM ...]"
 )
 @click.option(
     "--pairs", type=click.Path(path_type=Path), help="CSV of pairs: patient, pre_roi, post_roi, follow_up_roi."
 )
 @click.option(
-    "--box", type=click.Choice(["pre", "union"]), default="pre", show_default=True, help="What the crop is made of."
+    "--box", type=click.Choice(BOXES), default=ImportSettings.box, show_default=True, help="What the crop is made of."
 )
 @click.option(
-    "--slices", type=click.Choice(["three", "all"]), default="three", show_default=True, help="Slices a lesion."
+    "--slices", type=click.Choice(SLICES), default=ImportSettings.slices, show_default=True, help="Slices a lesion."
 )
 @click.option(
-    "--register", "mode", type=click.Choice(["auto", "rigid", "identity"]), default="auto", show_default=True,
+    "--register", type=click.Choice(REGISTER_MODES), default=ImportSettings.register, show_default=True,
     help="How the second MRI comes onto the first.",
 )  # fmt: skip
-@click.option("--folds", default=5, show_default=True, help="Groups of patients, one held out at a time.")
-@click.option("--image-size", default=_USUAL_SIZE, show_default=True, help="Side of the crops in pixels.")
-@click.option("--seed", default=0, show_default=True, help="Of the folds and of the registration.")
+@click.option("--min-days", default=ImportSettings.min_days, show_default=True, help="Shortest interval of the MRIs.")
+@click.option("--max-days", default=ImportSettings.max_days, show_default=True, help="Longest interval of the MRIs.")
 @click.option(
-    "--key", "key_file", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]"
+    "--folds", default=ImportSettings.folds, show_default=True, help="Groups of patients, one held out at a time."
 )
+@click.option("--image-size", default=_USUAL_SIZE, show_default=True, help="Side of the crops in pixels.")
+@click.option("--seed", default=ImportSettings.seed, show_default=True, help="Of the folds and of the registration.")
+@click.option("--key", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]")
 @click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
 @click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
-def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None:
-    """Make a cohort of the patients in a DICOM export: MR series and RTSTRUCT files of two visits, or three.
+def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
+    """Make a cohort of the patients in an export: MR series and RTSTRUCT files of two visits, or three.
 
     OUT gets lesions.csv, exclusions.csv (everything left out, and why), import.json, contact_sheet.png and the slices.
     It holds no name, ID or date: patients have pseudonyms made with OUT.key, which you keep apart. OUT appears when all
@@ -155,7 +164,6 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
       tfdrift cohort import clinic cohort
     """
     from tfdrift.importing.cohort import import_cohort
-    from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
     def write(*arguments: Any) -> None:
         start_tensorflow()
@@ -163,9 +171,11 @@ def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None
 
         write_slices(*arguments)
 
-    roi = DEFAULT_ROI_PATTERN if roi is None else roi
-    document = import_cohort(dicom_dir, out, write_slices=write, roi=roi, progress=_progress, **options)
-    click.echo(_summary(document, out, options["key_file"] or out.with_name(f"{out.name}.key")))
+    if roi is not None:
+        options["roi"] = roi
+    settings = ImportSettings(**options)
+    document = import_cohort(export, out, settings=settings, write_slices=write, progress=_progress)
+    click.echo(_summary(document, out, settings.key or out.with_name(f"{out.name}.key")))
 
 
 @cohort.command()
@@ -181,8 +191,9 @@ def show(folder: Path, out: Path | None) -> None:
 
       tfdrift cohort show mycohort
     """
-    from tfdrift.cohort.overview import EXCLUSION_COLUMNS, LESION_COLUMNS, describe_folds, read_table
+    from tfdrift.cohort.overview import describe_folds
     from tfdrift.cohort.prepared import read_description
+    from tfdrift.cohort.tables import EXCLUSION_COLUMNS, LESION_COLUMNS, read_table
 
     description = read_description(folder)
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
@@ -215,6 +226,7 @@ def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:
     )
     if document["lesions_outgrown"]:
         lines.append(f"outgrown    {document['lesions_outgrown']} lesions leave their box; --box union makes room")
+    lines += [f"warning     {text}" for text in document["warnings"]]
     size = f" --image-size {document['image_size']}" if document["image_size"] != _USUAL_SIZE else ""
     lines += [
         f"keep        {key_file}, apart from the cohort: with it the same patients get the same pseudonyms",

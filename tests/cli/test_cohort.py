@@ -19,6 +19,7 @@ from tests.prepared_cohort import write_cohort
 from tests.random_samples import make_samples
 from tfdrift.errors import DataError, UsageError
 from tfdrift.importing import cohort as importing
+from tfdrift.importing.settings import ImportSettings
 from tfdrift.synthetic import phantom_dicom
 from tfdrift.training.data import load_samples
 
@@ -210,6 +211,7 @@ def test_show_of_half_a_cohort_is_refused_and_draws_nothing(prepared, capsys, mi
 DOCUMENT = {
     "patients": 38, "patients_found": 39, "lesions": 68, "slices": 190, "folds": 5, "broken": 1, "image_size": 16,
     "lesions_with_warnings": 3, "lesions_outgrown": 2, "response_groups": {"A": 30, "B": 37, "unknown": 1},
+    "warnings": ["the slices lie in several directions"],
     "excluded": {**{f"reason {number}": 1 for number in range(9)}, "not a target name": 400},
 }  # fmt: skip
 
@@ -219,8 +221,8 @@ def asked(monkeypatch):
     """What the library is asked to do; it answers with `DOCUMENT`."""
     calls = {}
 
-    def import_cohort(dicom_dir, out, **options):
-        calls.update(options, dicom_dir=dicom_dir, out=out)
+    def import_cohort(export, out, **options):
+        calls.update(options, export=export, out=out)
         list(options["progress"](iter("ab"), 2, "patient"))
         return DOCUMENT
 
@@ -244,10 +246,11 @@ def test_import_says_what_is_in_the_cohort_and_what_to_look_at(asked):
         "broken      1 of these, which a new export may mend",
         "look at     out/contact_sheet.png; lesions with a warning: 3",
         "outgrown    2 lesions leave their box; --box union makes room",
+        "warning     the slices lie in several directions",
         "keep        out.key, apart from the cohort: with it the same patients get the same pseudonyms",
         "next        tfdrift train method1 --data out --image-size 16",
     ]
-    assert asked["dicom_dir"] == Path("clinic")
+    assert asked["export"] == Path("clinic")
 
 
 def test_import_tells_each_patient_where_there_is_no_terminal(asked):
@@ -256,14 +259,29 @@ def test_import_tells_each_patient_where_there_is_no_terminal(asked):
 
 
 def test_import_hands_every_option_on(asked):
-    options = ["--roi", "^X", "--pairs", "p.csv", "--box", "union", "--slices", "all", "--register", "rigid"]
+    options = [
+        "--roi",
+        "^X",
+        "--pairs",
+        "p.csv",
+        "--box",
+        "union",
+        "--slices",
+        "all",
+        "--register",
+        "rigid",
+        "--source",
+        "dicom",
+    ]
+    options += ["--min-days", "2", "--max-days", "99"]
     options += ["--folds", "3", "--image-size", "16", "--seed", "7", "--key", "k", "--workers", "2", "--strict"]
     run = import_command(*options)
     expected = {
-        "roi": "^X", "pairs": Path("p.csv"), "box": "union", "slices": "all", "mode": "rigid", "folds": 3,
-        "image_size": 16, "seed": 7, "key_file": Path("k"), "workers": 2, "strict": True,
+        "roi": "^X", "pairs": Path("p.csv"), "box": "union", "slices": "all", "register": "rigid", "folds": 3,
+        "image_size": 16, "seed": 7, "key": Path("k"), "workers": 2, "strict": True, "source": "dicom",
+        "min_days": 2, "max_days": 99,
     }  # fmt: skip
-    assert {name: asked[name] for name in expected} == expected
+    assert asked["settings"] == ImportSettings(**expected)
     assert "keep        k, apart" in run.stdout
 
 

@@ -5,11 +5,10 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
-from tfdrift.importing.catalogue import scan
+from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.lesions import crop_pairs_of
-from tfdrift.importing.sessions import bring_onto, read_session
-from tfdrift.importing.target_names import is_target
-from tfdrift.importing.visits import choose_visits
+from tfdrift.importing.sessions import bring_onto
+from tfdrift.importing.target_names import target_rule
 from tfdrift.synthetic.phantom import BIAS_STD, make_cohort
 
 NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
@@ -18,9 +17,10 @@ NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
 @pytest.fixture(scope="module")
 def sessions(heads):
     """The three sessions of a patient on the first one's grid."""
-    visits, _ = choose_visits(scan(heads).patients[0], lambda roi: is_target(roi.name))
-    read = [read_session(visit, [roi for roi in visit.rois if is_target(roi.name)])[0] for visit in visits]
-    return [read[0], *(bring_onto(one, read[0], registration_files=[], mode="auto", seed=0) for one in read[1:])]
+    patients, _ = find_patients(heads)
+    visits, _ = patients[0].visits(target_rule())
+    read = [visit.read([roi for roi in visit.structures if target_rule()(roi)])[0] for visit in visits]
+    return [read[0], *(bring_onto(one, read[0], mode="auto", seed=0) for one in read[1:])]
 
 
 def crop(sessions, pairs=(NUMBERS,), **options):
@@ -34,7 +34,7 @@ def change(sessions, place, **changes):
 
 def test_a_row_says_what_the_sessions_say(sessions):
     ((row, crops),), exclusions = crop(sessions)
-    days = [(one.visit.date - sessions[0].visit.date).days for one in sessions]
+    days = [one.day - sessions[0].day for one in sessions]
     volumes = [one.volumes_mm3[5] for one in sessions]
     assert (row.interval_days, row.follow_up_days) == (days[1], days[2])
     assert [row.pre_mm3, row.post_mm3, row.follow_up_mm3] == volumes
@@ -42,6 +42,29 @@ def test_a_row_says_what_the_sessions_say(sessions):
     assert (row.lesion, row.spacing_mm, row.slices) == ("l0", "6 6 6", len(crops.slices))
     assert (row.registration, row.residual) == ("identity", sessions[1].registration.residual_percent)
     assert exclusions == []
+
+
+def test_a_row_says_which_way_the_slices_lie(sessions):
+    """The same patient lying on the side, as a sagittal acquisition shows the head."""
+    onto_side = sitk.VersorTransform((1, 1, 1), 2 * np.pi / 3)  # x to y, y to z, z to x
+
+    def turned(image):
+        copy = sitk.Image(image)
+        matrix = np.reshape(onto_side.GetMatrix(), (3, 3))
+        copy.SetDirection((matrix @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
+        copy.SetOrigin((matrix @ image.GetOrigin()).tolist())
+        return copy
+
+    sides = [
+        dataclasses.replace(
+            one, image=turned(one.image), masks={number: turned(mask) for number, mask in one.masks.items()}
+        )
+        for one in sessions
+    ]
+    ((row, crops),), _ = crop(sessions)
+    ((side, same),), _ = crop(sides)
+    assert (row.orientation, side.orientation) == ("axial", "sagittal")
+    np.testing.assert_array_equal(crops.pre, same.pre)
 
 
 def test_a_lesion_without_follow_up_has_no_response(sessions):

@@ -13,6 +13,12 @@ from scipy import ndimage
 from tfdrift.axes import image_axes, per_image
 from tfdrift.errors import DataError, UsageError
 
+BOXES = ("pre", "union")
+"""What a box is made of: the pre GTV, which is known for a new patient, or the union of both (the paper's)."""
+
+SLICES = ("three", "all")
+"""Which slices stand for a lesion, see `choose_slices`."""
+
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
 MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
 _INDEX_DECIMALS = 12  # voxel indices are rounded, so that a point meant to lie on a voxel's centre does, to the bit
@@ -105,8 +111,8 @@ def choose_slices(mask: np.ndarray, how: str = "three") -> list[int]:
 
     Source: paper, "3 representative slices per lesion".
     """
-    if how not in ("three", "all"):
-        raise UsageError(f"--slices {how}: choose three or all")
+    if how not in SLICES:
+        raise UsageError(f"--slices {how}: choose from {', '.join(SLICES)}")
     areas = mask.sum(axis=(1, 2))
     filled = np.flatnonzero(areas)
     if how == "all":
@@ -194,15 +200,15 @@ def crop_lesion(
         post_mask: bool, the same grid; empty where the lesion is gone.
         spacing_mm: of slices, rows and columns.
         image_size: S.
-        box: `pre` makes the box of the pre GTV, which is known for a new patient; `union` of both (the paper's).
-        slices: `three` or `all`, see `choose_slices`.
+        box: one of `BOXES`.
+        slices: one of `SLICES`, see `choose_slices`.
 
     Raises:
         UsageError: another box or choice of slices.
         DataError: the arrays are not 3-D of one shape, the pre mask is empty, or it holds no signal above zero.
     """
-    if box not in ("pre", "union"):
-        raise UsageError(f"--box {box}: choose pre or union")
+    if box not in BOXES:
+        raise UsageError(f"--box {box}: choose from {', '.join(BOXES)}")
     shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask)]
     if len(set(shapes)) != 1 or len(shapes[0]) != 3:
         raise DataError(f"images and masks must share one [slices, rows, columns] grid, got {shapes}; resample first")
