@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "tfdrift/__init__.py").read_text(encoding="utf-8"), re.M)
 assert VERSION is not None
+# `tfdrift serve` with its embedded server; see tfdrift/serving/extra.py.
+SERVE = ["grpcio-health-checking>=1.68", "prometheus_client>=0.21", "starlette>=0.40", "uvicorn>=0.32"]
 
 setup(
     name="tfdrift",
@@ -30,7 +32,7 @@ setup(
         "pylibjpeg-openjpeg>=2.3",  # JPEG 2000
         "pyjpegls>=1.4",  # JPEG-LS
         "SimpleITK>=2.4",
-        "scipy>=1.13",
+        "scipy>=1.15",
         "scikit-image>=0.24",
         "highdicom>=0.25",
         "tensorflow-datasets>=4.9.9",
@@ -42,13 +44,12 @@ setup(
         "filelock>=3.16",
         "tensorflow-serving-api>=2.19",
         "grpcio>=1.68",
-        "grpcio-health-checking>=1.68",
-        "starlette>=0.40",
-        "uvicorn>=0.32",
-        "prometheus_client>=0.21",
+        "protobuf>=6.31.1",  # TensorFlow 2.21's own
     ],
     extras_require={
+        "serve": SERVE,
         "dev": [
+            *SERVE,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
@@ -57,8 +58,6 @@ setup(
             "psutil>=5.9",
             "nibabel>=5.2",
         ],
-        "bench": ["torch>=2.5", "openvino>=2024.4"],
-        "beam": ["apache-beam>=2.70"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Patch, PathPatch, Polygon
 from matplotlib.path import Path as Outline
 
-from tfdrift.config import HEADS, TrainConfig
+from tfdrift.config import TrainConfig
+from tfdrift.model.heads import HEADS
 from tfdrift.model.unet import build_unet
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -113,7 +114,7 @@ def parameter_tables() -> str:
         "| part | " + " | ".join(f"`{heads}`" for heads in HEADS) + " |",
         "|---|" + "---:|" * len(HEADS),
     ]
-    for part in counted[default.base_filters, HEADS[0]]:
+    for part in counted[default.base_filters, "shared"]:
         cells = " | ".join(f"{counted[default.base_filters, heads][part]:,}" for heads in HEADS)
         lines.append(f"| {part} | {cells} |")
     return "\n".join(lines)

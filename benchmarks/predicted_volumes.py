@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tfdrift.clinic.models import LocalModel
+from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
 from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.answers import answer, join, load_shared_samples

@@ -7,6 +7,7 @@ work on the machine slows both alike.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 
@@ -16,12 +17,13 @@ import tensorflow as tf
 
 from tfdrift.config import train_config
 from tfdrift.diffusion.process import add_noise, t_unit
+from tfdrift.methods import make_method
 from tfdrift.training.batches import make_batches
 from tfdrift.training.data import load_samples
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss
-from tfdrift.training.run import build_network, make_predictor
-from tfdrift.training.step import make_loss, make_optimizer, make_train_step, metric_names
+from tfdrift.training.run_folder import build_network, make_run_loss
+from tfdrift.training.step import make_optimizer, make_train_step, metric_names
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--rounds", type=int, default=7)
@@ -34,27 +36,17 @@ arguments = parser.parse_args()
 
 config = train_config("method1", base_filters=arguments.base_filters)
 samples = load_samples(config.data, image_size=config.image_size)
-schedule = make_predictor(config, build_network(config)).schedule
+method = make_method(config.method, dataclasses.asdict(config))
+schedule = method.schedule
 
 tf.random.set_seed(0)
 if not arguments.any_order:
     tf.config.experimental.enable_op_determinism()
 network = build_network(config)
-loss = make_loss(
-    network,
-    method=config.method,
-    schedule=schedule,
-    prediction=config.prediction,
-    recon_weight=config.recon_weight,
-    drift_weight=config.drift_weight,
-    recon_ssim=config.recon_ssim,
-    drift_ssim=config.drift_ssim,
-)
+loss = make_run_loss(config, network)
 optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
 batches = make_batches(samples, batch_size=config.batch_size, seed=0)
-steps = compile_steps(
-    make_train_step(network, optimizer, loss, batches, seed=0), metric_names(config.method, config.prediction)
-)
+steps = compile_steps(make_train_step(network, optimizer, loss, batches, seed=0), metric_names(method))
 
 
 def noised(pre, post):

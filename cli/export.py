@@ -62,6 +62,7 @@ def export(
         click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")
     found = calibration or "none; intervals of predictions will be far too narrow, see --calibration"
     click.echo(f"calibration      {found}")
+    click.echo(f"tried            {pushed.tried}")
     click.echo(f"SavedModel       {pushed.version}")
     click.echo(f"look inside      saved_model_cli show --dir {pushed.version} --all")
 

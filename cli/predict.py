@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from tfdrift.errors import UsageError
+from tfdrift.files import refuse_used
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 from .quiet import start_tensorflow
@@ -47,8 +48,9 @@ def predict(
     if (server is None) != (name is None):
         raise UsageError("--server and --name go together")
     start_tensorflow()
-    from tfdrift.clinic.models import LocalModel, ServedModel
-    from tfdrift.clinic.predict import predict_patient, refuse_used
+    from tfdrift.clinic.local_model import LocalModel
+    from tfdrift.clinic.predict import predict_patient
+    from tfdrift.clinic.served_model import ServedModel
 
     refuse_used(out)
     answering = LocalModel(model) if model else ServedModel(server or "", name or "")

@@ -55,12 +55,13 @@ def serve(
         raise UsageError("--model_name needs --model_base_path")
     start_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it complains of the loader that TF Serving uses
-    from tfdrift.serving import engine as engines
+    from tfdrift.serving import configuration
+    from tfdrift.serving.engine import serve as serve_models
 
     if model_config_file is not None:
-        config = engines.models_of_file(model_config_file)
+        config = configuration.models_of_file(model_config_file)
     elif model_base_path is not None:
-        config = engines.one_model(model_name or "default", model_base_path)
+        config = configuration.one_model(model_name or "default", model_base_path)
     else:
-        config = engines.models_under(saved_models or Path("saved_models"))
-    engines.serve(config, engine=engine, host=host, grpc_port=grpc_port, rest_port=rest_port, echo=click.echo)
+        config = configuration.models_under(saved_models or Path("saved_models"))
+    serve_models(config, engine=engine, host=host, grpc_port=grpc_port, rest_port=rest_port, echo=click.echo)

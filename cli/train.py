@@ -8,13 +8,20 @@ import click
 
 from tfdrift import config as settings
 from tfdrift.config import train_config
+from tfdrift.diffusion.predictions import PREDICTIONS
+from tfdrift.diffusion.schedule import SCHEDULES
+from tfdrift.methods import METHODS
+from tfdrift.methods.balances import BALANCES
+from tfdrift.methods.method2 import DRIFT_FROM
+from tfdrift.model.heads import HEADS
+from tfdrift.model.limits import PRECISIONS
 
 from .quiet import start_tensorflow
 
 
 def _option(name: str, help_text: str, **attributes: Any):
     """Return the option of a setting; its help shows the default of each method where they differ."""
-    defaults = {method: getattr(train_config(method), name) for method in settings.METHODS}
+    defaults = {method: getattr(train_config(method), name) for method in METHODS}
     usual = defaults["method1"]
     shown = [str(usual), *(f"{method}: {value}" for method, value in defaults.items() if value != usual)]
     return click.option(
@@ -35,20 +42,19 @@ _SETTINGS = [
     _option("image_size", "Side of the crops in pixels."),
     _option("base_filters", "Filters of the first stage."),
     _option("depth", "Number of poolings."),
-    _option("heads", "What the two outputs share.", type=click.Choice(settings.HEADS)),
+    _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
+    _option("condition", "Columns of the cohort that the network is given, separated by commas."),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
-    _option("schedule", "Noise schedule.", type=click.Choice(settings.SCHEDULES)),
+    _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),
-    _option("prediction", "What Method 2 predicts.", type=click.Choice(settings.PREDICTIONS)),
+    _option("prediction", "What Method 2 predicts.", type=click.Choice(list(PREDICTIONS))),
     _option("estimate_level", "Level that Method 1 predicts from; by default the middle one."),
     _option("start_level", "Level that Method 2 starts from; the paper's is the noisiest."),
     _option("sample_steps", "DDIM steps of Method 2; by default all levels from there."),
     _option("eta", "0 for DDIM, 1 for the variance of DDPM."),
-    _option(
-        "drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(settings.DRIFT_FROM)
-    ),
+    _option("drift_from", "Method 2's drift: mean over the levels, or the last.", type=click.Choice(list(DRIFT_FROM))),
     click.option("--clip-x0/--no-clip-x0", default=None, help="Clip Method 2's estimate of the pre image to [0, 1]."),
-    _option("balance", "Weighted sum of the losses, or of their logarithms.", type=click.Choice(settings.BALANCES)),
+    _option("balance", "Weighted sum of the losses, or of their logarithms.", type=click.Choice(list(BALANCES))),
     _option("recon_weight", "Weight of the reconstruction loss."),
     _option("drift_weight", "Weight of the drift loss."),
     _option("recon_ssim", "Share of SSIM in the reconstruction loss."),
@@ -57,7 +63,7 @@ _SETTINGS = [
     _option("weight_decay", "Weight decay of AdamW."),
     _option("ema", "Share the average of the weights keeps a step; 0 is off."),
     _option("clip_norm", "Largest gradient norm; 0 is off."),
-    _option("precision", "Precision the network computes in.", type=click.Choice(settings.PRECISIONS)),
+    _option("precision", "Precision the network computes in.", type=click.Choice(list(PRECISIONS))),
     _option("seed", "Of weights, order and noise."),
     click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file."),
     _option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES)),
@@ -76,7 +82,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("method", type=click.Choice(settings.METHODS))
+@click.argument("method", type=click.Choice(list(METHODS)))
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD]")
 @_option("fold", "Patients held out.")
 @training_options
@@ -100,7 +106,7 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
     folder = out or Path("runs") / method
     start_tensorflow()
     from tfdrift.evaluation.heldout import evaluate_run
-    from tfdrift.training.run import train as run_training
+    from tfdrift.training.train import train as run_training
 
     run_training(config, folder, echo=click.echo)
     metrics = evaluate_run(folder)

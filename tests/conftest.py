@@ -9,7 +9,7 @@ import pytest
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
 from tfdrift.export.saved_model import export_run
-from tfdrift.training.run import train
+from tfdrift.training.train import train
 
 SIZE = 8
 HEADS = {"method1": "shared", "method2": "decoupled", "direct": "independent"}

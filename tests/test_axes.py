@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdrift.axes import image_axes, per_image, picture, spatial_axes
+from tfdrift.axes import first_channel, image_axes, per_image, picture, spatial_axes
 
 SHAPES = [(8, 8, 1), (8, 8, 3), (5, 8, 8, 1)]
 
@@ -24,3 +24,8 @@ def test_one_value_an_image_scales_that_image(shape):
 def test_a_picture_is_the_middle_slice_of_the_channel():
     image = np.arange(5 * 2 * 2 * 2).reshape(5, 2, 2, 2)
     assert (picture(image, channel=1) == image[2, :, :, 1]).all()
+
+
+def test_the_first_channel_stays_an_image():
+    images = np.arange(2 * 3 * 3 * 2).reshape(2, 3, 3, 2)
+    assert (first_channel(images) == images[:, :, :, [0]]).all()

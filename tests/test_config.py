@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from tfdrift import __version__
-from tfdrift.config import METHODS, TrainConfig, differences, read_config, train_config, write_config
+from tfdrift.config import TrainConfig, differences, read_config, train_config, write_config
 from tfdrift.errors import DataError, UsageError
+from tfdrift.methods import METHODS
 
 
 def test_the_papers_numbers_are_in_the_paper_preset():

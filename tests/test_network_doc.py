@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from benchmarks.draw_network import draw_network, network_boxes, parameter_tables, with_tables, write_figure
-from tfdrift.config import HEADS, SCHEDULES, TrainConfig, train_config
-from tfdrift.diffusion.schedule import alpha_bar, make_schedule
+from tfdrift.config import TrainConfig, train_config
+from tfdrift.diffusion.schedule import SCHEDULES, alpha_bar, make_schedule
+from tfdrift.model.heads import HEADS
 from tfdrift.model.unet import build_unet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdrift.clinic.models import LocalModel, predict_batches
+from tfdrift.clinic.local_model import LocalModel
+from tfdrift.clinic.models import predict_batches
 
 FOLDER = Path(__file__).parents[1] / "saved_models"
 MODELS = ("method1", "method2")

@@ -5,7 +5,7 @@ images along leading axes: [n, ...] for samples and batches, [N, n, ...] for N o
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -75,3 +75,16 @@ def picture(image: np.ndarray, *, channel: int = 0) -> np.ndarray:
     """
     flat = image[..., channel]
     return flat if flat.ndim == 2 else flat[len(flat) // 2]
+
+
+def first_channel(images: Any) -> Any:
+    """Return the channel that treatment changes, as an image of one channel.
+
+    Args:
+        images: array or tensor [..., S, S, C].
+
+    Example:
+        >>> first_channel(np.zeros([5, 8, 8, 2])).shape
+        (5, 8, 8, 1)
+    """
+    return images[..., :1]

@@ -8,21 +8,23 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from tfdrift import __version__
+from tfdrift.diffusion.predictions import PREDICTIONS
+from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.errors import DataError, UsageError
+from tfdrift.files import write_whole
+from tfdrift.methods import METHODS
+from tfdrift.methods.balances import BALANCES
+from tfdrift.methods.method2 import DRIFT_FROM
+from tfdrift.model.heads import HEADS
+from tfdrift.model.limits import PRECISIONS, check_image_size
 
-METHODS = ("method1", "method2", "direct")
 BUILT_IN_DATA = ("phantom", "mnist")
-SCHEDULES = ("linear", "linear-beta", "linear-rate", "cosine")
-HEADS = ("shared", "decoupled", "independent")
-PREDICTIONS = ("eps", "x0", "v")
-PRECISIONS = ("float32", "mixed_bfloat16")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
-DRIFT_FROM = ("mean", "last")
-BALANCES = ("fixed", "uncertainty")
 PRESETS = ("default", "paper")
 NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
 """Settings that the weights at a given step do not depend on."""
@@ -50,6 +52,7 @@ class TrainConfig:
     depth: int = 3
     heads: str = "shared"
     precision: str = "float32"
+    condition: str = ""
 
     schedule: str = "linear"
     levels: int = 21
@@ -100,16 +103,22 @@ class TrainConfig:
                 f"--sample-steps {self.sample_steps}: from --start-level {self.start_level} down to 0 there are "
                 f"{self.start_level + 1} levels; use 1 to {self.start_level + 1}"
             )
-        if self.method == "method2" and self.prediction != "x0" and self.recon_ssim > 0:
-            raise UsageError(
-                f"--recon-ssim {self.recon_ssim} with --prediction {self.prediction}: SSIM compares images and "
-                f"{self.prediction} is not one; use --recon-ssim 0 or --prediction x0"
-            )
+        METHODS[self.method].check(dataclasses.asdict(self))
 
     @property
     def data_kind(self) -> str:
         """`phantom`, `mnist`, or `cohort` for any folder."""
         return self.data if self.data in BUILT_IN_DATA else "cohort"
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The names in `condition`, which are separated by commas.
+
+        Example:
+            >>> train_config("direct", condition="interval_days, site").conditions
+            ('interval_days', 'site')
+        """
+        return tuple(name.strip() for name in self.condition.split(",") if name.strip())
 
     def without_paths(self) -> "TrainConfig":
         """Return the settings with the kind of data in place of their folder.
@@ -140,7 +149,7 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     """Return the settings of a run: the method's defaults, then the preset's, then what is given.
 
     Args:
-        method: `method1` (one step to the post image), `method2` (DDIM) or `direct` (no noise, no time; baseline).
+        method: a name in `tfdrift.methods.METHODS`.
         preset: `default`, or `paper` for every number the paper states.
         **given: fields of `TrainConfig`; None counts as not given.
 
@@ -163,7 +172,7 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(TrainConfig)})
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]}")
-    settings = {**_METHOD_DEFAULTS[method], **(_PAPER if preset == "paper" else {})}
+    settings = {**METHODS[method].defaults, **(_PAPER if preset == "paper" else {})}
     levels = given.get("levels", TrainConfig.levels)
     start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
@@ -178,9 +187,7 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
         config: the settings.
         **facts: JSON values, such as the fingerprint of the data.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_json(config, **facts) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, as_json(config, **facts) + "\n")
 
 
 def as_json(config: TrainConfig, **facts: Any) -> str:
@@ -217,40 +224,12 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     ]
 
 
-def check_image_size(image_size: int, depth: int) -> None:
-    """Refuse an image that the encoder cannot halve `depth` times.
-
-    Raises:
-        UsageError: the message names the nearest sizes that would do.
-    """
-    cell = 2**depth
-    if image_size % cell == 0 and image_size >= 2 * cell:
-        return
-    below = max(image_size // cell, 2) * cell
-    fitting = " or ".join(str(size) for size in sorted({below, below + cell}))
-    raise UsageError(
-        f"--image-size {image_size}: depth {depth} halves the image {depth} times, so the side must be a multiple of "
-        f"{cell} and at least {2 * cell}; {fitting} would do"
-    )
-
-
-_METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "method1": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
-    "method2": {
-        "heads": "decoupled",
-        "recon_ssim": 0.0,
-        "drift_ssim": 0.1,
-        "recon_weight": 1.0,
-        "drift_weight": 1.0,
-        "clip_x0": True,
-    },
-    "direct": {"heads": "shared", "recon_ssim": 0.1, "drift_ssim": 0.0, "recon_weight": 1.0, "drift_weight": 3.0},
-}
 _PAPER: dict[str, Any] = {
     "steps": 5000, "batch_size": 64, "learning_rate": 1e-4, "weight_decay": 1e-4, "schedule": "linear", "levels": 21,
     "noise_level": 0.2, "prediction": "eps", "clip_x0": False, "ema": 0.0, "clip_norm": 0.0,
 }  # fmt: skip
-_CHOICES = {
+# The tables themselves, so that an entry added to one of them can be chosen.
+_CHOICES: dict[str, Collection[str]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
     "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from tests.command_line import exit_code
 from tfdrift.config import train_config, write_config
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.data import load_samples
-from tfdrift.training.run import build_network
+from tfdrift.training.run_folder import build_network
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from tests.command_line import exit_code
 from tests.conftest import METRICS
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
-from tfdrift.training.run import train
+from tfdrift.training.train import train
 
 
 @pytest.fixture(scope="module")

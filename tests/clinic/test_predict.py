@@ -11,7 +11,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.dataset import Dataset
 
 from tests.clinic.patients import (
     CALIBRATION,
@@ -31,12 +30,22 @@ from tests.clinic.patients import (
     write_formula,
     write_patient,
 )
-from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write
+from tests.imaging.mock_dicom import (
+    FRAME_UID,
+    SERIES_UID,
+    STUDY_UID,
+    contours_of,
+    enhanced_dataset,
+    make_grid,
+    structures_dataset,
+    write,
+    write_series,
+)
 from tfdrift.clinic import predict
-from tfdrift.clinic.models import LocalModel, ServedModel
-from tfdrift.clinic.predict import decide_below, predict_patient, public_label
+from tfdrift.clinic.local_model import LocalModel
+from tfdrift.clinic.predict import predict_patient
+from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
-from tfdrift.imaging.structures import Roi
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -236,14 +245,6 @@ def test_a_damaged_calibration_is_refused(tmp_path):
            write_patient(tmp_path), model=damaged)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "decided"),
-    [(0, 799.9, "yes"), (0, 800, "undecided"), (799.9, 2000, "undecided"), (800, 800, "no"), (900, 2000, "no")],
-)
-def test_an_interval_decides_only_where_80_percent_is_not_in_it(low, high, decided):
-    assert decide_below(1000.0, low, high) == decided
-
-
 @pytest.mark.usefixtures("without_report")
 def test_lesions_whose_crops_overlap_add_up(tmp_path):
     patient = write_patient(tmp_path, lesions=TWO)
@@ -306,7 +307,7 @@ def test_no_identity_leaves_but_in_the_dicom_objects(tmp_path, capsys, caplog):
     def rename(dataset, _k):
         dataset.PatientName, dataset.PatientID = "Quxbury^Zelda", "ZQ-4711"
 
-    patient = write_patient(tmp_path, lesions={"GTV zelda left": {}}, change=rename)
+    patient = write_patient(tmp_path, lesions={"GTV zelda left": {}, "GTV zq": {}}, change=rename)
     caplog.set_level(logging.DEBUG)
     run(patient, tmp_path / "out")
     captured = capsys.readouterr()
@@ -315,24 +316,6 @@ def test_no_identity_leaves_but_in_the_dicom_objects(tmp_path, capsys, caplog):
     for secret in ("quxbury", "zelda", "4711", FRAME_UID, SERIES_UID, STUDY_UID, "20240131", "2024-01-31"):
         assert secret not in said.casefold()
     assert pydicom.dcmread(tmp_path / "out/dicom/predicted_gtv.dcm").PatientName == "Quxbury^Zelda"
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("GTV 1", "GTV 1"),
-        ("GTV-Jane", "structure 7"),
-        ("gtv_DOEleft", "structure 7"),
-        ("Met id7x", "Met id7x"),
-        ("GTV 19500203", "structure 7"),
-        ("", "structure 7"),
-        ("GTV\x1b[2J1", "GTV[2J1"),
-    ],
-)
-def test_labels_hold_no_part_of_the_identity(name, label):
-    header = Dataset()
-    header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "ID-7", "19500203"
-    assert public_label(Roi(number=7, name=name, contours_mm=()), header) == label
 
 
 @pytest.mark.usefixtures("without_report")
@@ -345,6 +328,28 @@ def test_a_structure_without_contours_is_skipped_and_said(tmp_path):
     document = run(patient, tmp_path / "out", rtstruct=write(dataset, tmp_path / "two.dcm"))
     assert document["skipped"] == ["GTV 2: structure 2 has no closed contours"]
     assert [lesion["name"] for lesion in document["lesions"]] == ["GTV 1"]
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize(("rows", "columns"), [(1, 40), (40, 1), (2, 60)])
+def test_a_structure_too_thin_for_the_crop_is_skipped_and_costs_no_other(tmp_path, rows, columns):
+    grid = make_grid(size=(70, 70, 3), spacing_mm=(0.9, 0.9, 2.0))
+    thin, whole = np.zeros((2, 3, 70, 70), bool)
+    thin[1, 3 : 3 + rows, 3 : 3 + columns] = True
+    whole[:, 40:60, 40:60] = True
+    write_series(tmp_path / "MR", grid, ramp(grid))
+    contours = {"GTV thin": contours_of(thin, grid), "GTV whole": contours_of(whole, grid)}
+    rtstruct = write(structures_dataset(contours), tmp_path / "RS.dcm")
+    document = predict_patient(
+        PythonModel(scaled, size=32), series_dir=tmp_path / "MR", rtstruct=rtstruct, samples=2, out=tmp_path / "out"
+    )
+    assert [lesion["name"] for lesion in document["lesions"]] == ["GTV whole"]
+    (skipped,) = document["skipped"]
+    side_mm = 1.5 * 0.9 * max(rows, columns)  # a quarter of the extent on both sides
+    assert skipped == (
+        f"GTV thin: no slice of it covers half of a pixel of a crop of 32 pixels, {side_mm / 32:.1f} mm each: "
+        "it is too thin for this model"
+    )
 
 
 def refuse(error, said, tmp_path, patient, **given):

@@ -196,12 +196,12 @@ def test_a_lesion_without_signal_is_refused():
 
 def test_an_unknown_box_is_refused():
     images, mask = np.ones((1, 40, 40)), make_square(8)
-    with pytest.raises(UsageError, match="--box post: choose pre or union"):
+    with pytest.raises(UsageError, match="--box post: choose from pre, union"):
         crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16, box="post")
 
 
 def test_an_unknown_choice_of_slices_is_refused():
-    with pytest.raises(UsageError, match="--slices middle: choose three or all"):
+    with pytest.raises(UsageError, match="--slices middle: choose from three, all"):
         choose_slices(make_square(8), "middle")
 
 

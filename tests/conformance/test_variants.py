@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import HEADS, METHODS, PRECISIONS, PREDICTIONS, TrainConfig, train_config, write_config
+from tfdrift.config import TrainConfig, train_config, write_config
+from tfdrift.diffusion.predictions import PREDICTIONS
 from tfdrift.export.saved_model import export_run
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods import METHODS
+from tfdrift.methods.method import Predictor
+from tfdrift.model.heads import HEADS
+from tfdrift.model.limits import PRECISIONS
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.loop import compile_steps, run_steps
-from tfdrift.training.run import build_network, load_predictor, make_predictor
-from tfdrift.training.step import make_loss, make_optimizer, make_train_step, metric_names
+from tfdrift.training.run_folder import build_network, load_predictor, make_predictor, make_run_loss
+from tfdrift.training.step import make_optimizer, make_train_step, metric_names
 
 # method, heads, prediction, precision. Every value, the heads of Methods 1 and 2, and each method in both precisions;
 # Method 1 and `direct` predict the post image, so that `prediction` says nothing there.
@@ -42,6 +46,7 @@ def blobs(radius: float) -> tf.Tensor:
 
 RNG = np.random.default_rng(0)
 PRE, POST = blobs(2.0), blobs(1.0)
+ONE_BATCH = {"pre": PRE, "post": POST}
 LOSS_SEED = tf.constant([1, 2], tf.int64)
 
 
@@ -75,22 +80,13 @@ def trained(request, tmp_path_factory) -> Trained:
     network = build_network(config)
     predictor = make_predictor(config, network)
     optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
-    loss = make_loss(
-        network,
-        method=method,
-        schedule=predictor.schedule,
-        prediction=prediction,
-        recon_weight=config.recon_weight,
-        drift_weight=config.drift_weight,
-        recon_ssim=config.recon_ssim,
-        drift_ssim=config.drift_ssim,
-    )
-    train_step = make_train_step(network, optimizer, loss, lambda _step: {"pre": PRE, "post": POST}, seed=0)
-    steps = compile_steps(train_step, metric_names(method, prediction))
-    loss_before = float(loss(PRE, POST, LOSS_SEED)["loss"])
+    loss = make_run_loss(config, network)
+    train_step = make_train_step(network, optimizer, loss, lambda _step: ONE_BATCH, seed=0)
+    steps = compile_steps(train_step, metric_names(predictor.method))
+    loss_before = float(loss(ONE_BATCH, LOSS_SEED)["loss"])
     for first, count in ((0, 1), (1, STEPS - 1)):
         assert run_steps(steps, first, count).finite
-    loss_after = float(loss(PRE, POST, LOSS_SEED)["loss"])
+    loss_after = float(loss(ONE_BATCH, LOSS_SEED)["loss"])
     run = tmp_path_factory.mktemp("run")
     write_config(run / "config.json", config, data={"fingerprint": "one batch", "slices": BATCH, "patients": BATCH})
     Checkpoints(run / "checkpoints", network=network, optimizer=optimizer).save(STEPS)

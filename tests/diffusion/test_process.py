@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import PREDICTIONS, SCHEDULES
-from tfdrift.diffusion.process import add_noise, eps_from_x0, rate_at, t_unit, training_target, v_from_x0, x0_and_eps
-from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.diffusion.predictions import PREDICTIONS, eps_from_x0
+from tfdrift.diffusion.process import add_noise, rate_at, t_unit, training_target, x0_and_eps
+from tfdrift.diffusion.schedule import SCHEDULES, make_schedule
 
 
 def draw_images(seed=0):
@@ -40,7 +40,7 @@ def test_v_is_the_derivative_of_x_t_along_the_rotation():
     x0, eps = (image[:1] for image in draw_images())
     angle = np.arccos(schedule.signal_rate)
     central = (add_noise(x0, eps, 101, schedule) - add_noise(x0, eps, 99, schedule)) / (angle[101] - angle[99])
-    np.testing.assert_allclose(v_from_x0(x0, eps, 100, schedule), central, atol=1e-4)
+    np.testing.assert_allclose(training_target("v", x0, eps, 100, schedule), central, atol=1e-4)
 
 
 def test_without_noise_eps_is_zero_instead_of_undefined():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import SCHEDULES
-from tfdrift.diffusion.process import add_noise, x0_from_eps
+from tfdrift.diffusion.predictions import x0_from_eps
+from tfdrift.diffusion.process import add_noise
 from tfdrift.diffusion.sampler import ddim_sample, ddpm_std
-from tfdrift.diffusion.schedule import make_schedule, sampler_levels
+from tfdrift.diffusion.schedule import SCHEDULES, make_schedule, sampler_levels
 
 MEAN, STD = 0.6, 0.25
 

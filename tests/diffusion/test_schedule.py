@@ -3,8 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tfdrift.config import SCHEDULES
-from tfdrift.diffusion.schedule import alpha_bar, make_schedule, sampler_levels
+from tfdrift.diffusion.schedule import SCHEDULES, alpha_bar, make_schedule, sampler_levels
 from tfdrift.errors import UsageError
 
 

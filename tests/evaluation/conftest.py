@@ -11,7 +11,7 @@ from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.synthetic.phantom import phantom_samples
 from tfdrift.training.checkpoint import Checkpoints
-from tfdrift.training.run import build_network
+from tfdrift.training.run_folder import build_network
 
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
 

@@ -10,7 +10,7 @@ from tfdrift.config import train_config
 from tfdrift.evaluation.baselines import mean_drift
 from tfdrift.reproduction.cached_runs import Outcome
 from tfdrift.reproduction.experiments import Run
-from tfdrift.training.run import build_network, make_predictor
+from tfdrift.training.run_folder import build_network, make_predictor
 
 TINY: dict[str, Any] = {"image_size": 8, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 4, "steps": 2}
 

@@ -7,7 +7,7 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import answer, draw_levels, draw_outcomes, join, load_shared_samples
 from tfdrift.evaluation.heldout import predict
 from tfdrift.evaluation.response import fit_cut, fit_exponent
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 
 def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny_run, phantom):

@@ -12,7 +12,7 @@ from tfdrift.config import train_config, write_config
 from tfdrift.errors import DataError
 from tfdrift.evaluation.heldout import evaluate_run, predict
 from tfdrift.training.checkpoint import Checkpoints
-from tfdrift.training.run import build_network, load_predictor
+from tfdrift.training.run_folder import build_network, load_predictor
 
 SAMPLES = make_samples(count=90, size=8)
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 8, "levels": 5}

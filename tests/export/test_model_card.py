@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
-from tfdrift.config import METHODS
 from tfdrift.export.model_card import NOT_CALIBRATED, NOT_SCORED, model_card
+from tfdrift.methods import METHODS
 
 DOCUMENT = {
     "tfdrift": "0.2",

@@ -40,7 +40,7 @@ def run(exported, tmp_path) -> Path:
 @pytest.fixture
 def without_server(monkeypatch) -> None:
     """Leave out the trial on a server where a test is about something else."""
-    monkeypatch.setattr(push, "try_on_server", lambda *_arguments: None)
+    monkeypatch.setattr(push, "try_out", lambda *_arguments: "not")
 
 
 def score(run: Path, value: float = 0.5, low: float = 0.25) -> None:
@@ -64,7 +64,7 @@ def test_a_good_run_is_pushed_with_its_record(run, tmp_path):
     assert document["metrics"]["skill"]["low"] == 0.25
     (listed,) = read_models_config(tmp_path / "models").model_config_list.config
     assert (listed.name, listed.base_path) == ("first", str(target))
-    assert not list(target.glob(".staging-*"))
+    assert not list(target.glob(".staging"))
 
 
 def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
@@ -148,11 +148,11 @@ def test_a_model_that_fails_on_a_server_is_not_pushed_even_by_force(run, tmp_pat
         weights.write_bytes(content)
         try_on_server(versions_folder, requests, expected)
 
-    monkeypatch.setattr(push, "try_on_server", spoil)
+    monkeypatch.setattr(push, "try_out", spoil)
     with pytest.raises(NotBlessedError, match="canary, not pushed: serving_default over gRPC"):
         push_run(run, tmp_path / "models/first", samples=1, force=True)
     assert versions(tmp_path / "models/first") == []
-    assert not list((tmp_path / "models/first").glob(".staging-*"))
+    assert not list((tmp_path / "models/first").glob(".staging"))
 
 
 @pytest.mark.usefixtures("without_server")
@@ -205,7 +205,7 @@ def test_killed_at_any_moment_no_half_version_shows(exported, run, tmp_path):
     target, left_behind = tmp_path / "models/first", []
     whole = {file.relative_to(exported.version) for file in exported.version.rglob("*")}
     whole.add(Path("assets.extra/blessing.json"))
-    for moment in (".staging-*/*/variables/*", ".staging-*/*/assets.extra/blessing.json", "[0-9]*"):
+    for moment in (".staging/*/whole/*/variables/*", ".staging/*/whole/*/assets.extra/blessing.json", "[0-9]*"):
         process = processes.Process(target=push_run, args=(run, target))
         process.start()
         while process.is_alive() and not list(target.glob(moment)):
@@ -213,11 +213,11 @@ def test_killed_at_any_moment_no_half_version_shows(exported, run, tmp_path):
         if process.is_alive() and process.pid is not None:
             os.kill(process.pid, signal.SIGKILL)
         process.join()
-        left_behind += [path.name for path in target.glob(".staging-*")]
+        left_behind += [path.name for path in target.glob(".staging")]
         for version in target.glob("[0-9]*"):
             assert {file.relative_to(version) for file in version.rglob("*")} == whole
     assert len(left_behind) >= 2  # else nothing was killed half-way
     assert len(versions(target)) == 1
     push_run(run, target)
     assert len(versions(target)) == 2
-    assert not list(target.glob(".staging-*"))
+    assert not list(target.glob(".staging"))

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,7 +23,7 @@ from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.export.model_folder import versions
 from tfdrift.export.saved_model import export_run, publish, read_metrics, write_model
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 C_LOADER = Path(__file__).with_name("c_loader.py")
 SERVING_DOCS = Path(__file__).parents[2] / "docs/serving.md"
@@ -184,9 +183,9 @@ def test_a_version_is_newer_than_every_one_before(tmp_path):
 
 
 def test_what_a_killed_export_left_behind_is_swept(tmp_path):
-    (tmp_path / ".staging-5/variables").mkdir(parents=True)
+    (tmp_path / ".staging/tmp5/whole/5/variables").mkdir(parents=True)
     version = publish(tmp_path, fill)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".lock", version.name])
+    assert [path.name for path in tmp_path.iterdir()] == [version.name]
 
 
 def test_a_failed_export_leaves_no_version_and_no_staging_folder(tmp_path):
@@ -196,7 +195,7 @@ def test_a_failed_export_leaves_no_version_and_no_staging_folder(tmp_path):
 
     with pytest.raises(DataError, match="refused"):
         publish(tmp_path, fail)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty folder"])
@@ -221,7 +220,9 @@ def test_a_run_without_a_checkpoint_is_refused(tmp_path):
 
 def test_an_unwritable_target_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match=r"cannot write to .*file/model \(Not a directory\); choose another --to"):
+    with pytest.raises(
+        ResourceError, match=r"cannot write to .*file/model: Not a directory; free space or choose another --to"
+    ):
         publish(tmp_path / "file" / "model", fill)
 
 
@@ -230,20 +231,21 @@ def test_a_disk_that_fills_up_is_refused_and_nothing_stays(exported, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # no file may grow past 2000 bytes
     try:
-        with pytest.raises(ResourceError, match=r"cannot write to .*; choose another --to") as refusal:
+        with pytest.raises(ResourceError, match=r"cannot write to .*; free space or choose another") as refusal:
             export_run(exported.run, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(str(refusal.value).splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_exports_at_once_into_one_folder_are_refused(tmp_path):
-    with (
-        filelock.FileLock(tmp_path / ".lock"),
-        pytest.raises(ResourceError, match=r"another export writes to .*; wait for it or choose another --to"),
-    ):
-        publish(tmp_path, fill)
+    def publish_again(_folder):
+        with pytest.raises(ResourceError, match=r"another process is writing .*; wait for it or choose another folder"):
+            publish(tmp_path, fill)
+
+    publish(tmp_path, publish_again)
+    assert len(versions(tmp_path)) == 1
 
 
 def read_meta_graph(version: Path):

@@ -12,9 +12,12 @@ from tests.conftest import make_request
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError
 from tfdrift.export.signatures import ServingModule, check_ops, quantile, sample_seeds
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods.direct import Direct
+from tfdrift.methods.method import Predictor
+from tfdrift.methods.method1 import Method1
+from tfdrift.methods.method2 import Method2
 from tfdrift.model.unet import build_unet
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 # Float32 rounding, as a share of the largest value. Measured on a CPU with oneDNN: equal bits in all batches of two or
 # more, at most 6e-7 between those and a batch of one, whose convolutions are another kernel and add in another order.
@@ -197,8 +200,8 @@ def test_ensemble_of_an_echo_has_the_statistics_of_the_noise():
     samples = 1000
     ensemble = tf.function(ServingModule(predictor, 8, samples).ensemble)
     answer = ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
-    mean = predictor.schedule.signal_rate[2]
-    std = predictor.schedule.noise_rate[2]
+    mean = predictor.method.schedule.signal_rate[2]
+    std = predictor.method.schedule.noise_rate[2]
     far = 5 / np.sqrt(samples * 64)  # five standard errors of the mean over all pixels and samples
     assert np.mean(answer["drift_mean"]) == pytest.approx(mean, abs=far * std)
     assert np.mean(answer["drift_std"]) == pytest.approx(std, abs=(far + 1 / samples) * std)
@@ -268,16 +271,12 @@ def test_the_network_sees_each_image_with_a_largest_signal_of_1():
 
 
 def test_graph_does_not_grow_with_sampler_steps_or_samples(tmp_path):
-    predictor = Predictor(
-        network=build_unet(8, base_filters=2, depth=1),
-        method="method2",
-        schedule=make_schedule("linear", levels=40, noise_level=0.2),
-        start_level=39,
-        sample_steps=2,
-    )
+    network = build_unet(8, base_filters=2, depth=1)
+    method = Method2(schedule=make_schedule("linear", levels=40, noise_level=0.2), start_level=39, sample_steps=2)
     sizes = []
     for number in (2, 40):
-        save(dataclasses.replace(predictor, sample_steps=number), tmp_path / str(number), samples=number)
+        predictor = Predictor(network=network, method=dataclasses.replace(method, sample_steps=number))
+        save(predictor, tmp_path / str(number), samples=number)
         graph = SavedModel.FromString((tmp_path / str(number) / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
         sizes.append(len(graph.node) + sum(len(function.node_def) for function in graph.library.function))
     assert sizes[0] == sizes[1]
@@ -299,14 +298,14 @@ class Planted:
 def direct(network) -> Predictor:
     if not hasattr(network, "variables"):
         network.variables = ()
-    return Predictor(network=network, method="direct", schedule=make_schedule("linear", levels=4, noise_level=0.2))
+    return Predictor(network=network, method=Direct(schedule=make_schedule("linear", levels=4, noise_level=0.2)))
 
 
 def one_step(network) -> Predictor:
     """Return a Method 1 around any function."""
     network.variables = ()
     schedule = make_schedule("linear", levels=5, noise_level=0.2)
-    return Predictor(network=network, method="method1", schedule=schedule, estimate_level=2)
+    return Predictor(network=network, method=Method1(schedule=schedule, estimate_level=2))
 
 
 def in_a_loop(operation):

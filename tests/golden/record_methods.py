@@ -1,4 +1,4 @@
-"""Record what each method learns and answers, as the yardstick of `tests/golden/test_methods.py`.
+"""Record what each method learns and answers, as the yardstick of `tests/test_golden.py`.
 
     TFDRIFT=path/to/a/checkout python tests/golden/record_methods.py OUT.npz
 
@@ -95,10 +95,19 @@ def record_demo_model(folder: Path) -> dict[str, np.ndarray]:
     }
 
 
+def processor() -> str:
+    """Return the processor's name and features, on which the bits depend; empty where the system does not tell."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return "; ".join(
+        sorted({line for line in lines if line.startswith(("model name", "cpu family", "model\t", "flags"))})
+    )
+
+
 def main(out: Path) -> None:
     """Record everything into one file."""
     checkout = Path(os.environ.get("TFDRIFT", Path(__file__).parents[2]))
-    recorded = {}
+    recorded = {"processor": np.array(processor())}
     with tempfile.TemporaryDirectory() as scratch:
         for name, command in RUNS.items():
             found = record_run(command, Path(scratch) / name, evaluated=name in EVALUATED)

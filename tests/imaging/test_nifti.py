@@ -55,5 +55,5 @@ def test_another_ending_is_refused(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(ResourceError, match="cannot be written: No such file or directory"):
+    with pytest.raises(ResourceError, match="cannot write to the output: No such file or directory"):
         write_nifti(image_on_random_grid(), tmp_path / "none" / "a.nii")

@@ -1,10 +1,15 @@
+import os
+import struct
+
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SpatialRegistrationStorage
 
+from tests.imaging.hostile import before, deflate_bomb, element
 from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import MAX_FILE_BYTES, MAX_INFLATED_BYTES, MAX_ITEMS
 from tfdrift.imaging.spatial_registration import read_spatial_registration
 
 FIXED, MOVING, THIRD = "1.2.3.1", "1.2.3.2", "1.2.3.3"
@@ -123,19 +128,49 @@ NAN[0, 0] = np.nan
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # of writing the NaN
 @pytest.mark.parametrize("matrix", [SCALED, MIRRORED, PROJECTIVE, NAN], ids=["scaled", "mirrored", "projective", "nan"])
 def test_a_matrix_that_only_claims_to_be_rigid_is_refused(tmp_path, matrix):
-    with pytest.raises(DataError, match=r"calls a matrix RIGID that is not|is not readable"):
+    with pytest.raises(DataError, match=r"calls a matrix RIGID that is not|is damaged"):
         read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [matrix])]), FIXED, MOVING)
 
 
 def test_a_matrix_of_fifteen_numbers_is_refused(tmp_path):
-    with pytest.raises(DataError, match="Spatial Registration object is not readable"):
+    with pytest.raises(DataError, match="Spatial Registration object is damaged"):
         read_spatial_registration(write(tmp_path / "reg.dcm", [(MOVING, [np.ravel(A)[:15]])]), FIXED, MOVING)
 
 
-def test_a_deflated_file_is_refused_unopened(tmp_path):
+def test_a_deflated_file_is_inflated(tmp_path):
     file = write(tmp_path / "reg.dcm", [(MOVING, [A])], syntax=DeflatedExplicitVRLittleEndian)
-    with pytest.raises(DataError, match="deflated"):
+    np.testing.assert_allclose(read(file, MOVING, FIXED).TransformPoint(POINT), apply(A, POINT), atol=1e-6)
+
+
+def test_a_deflated_bomb_is_refused(tmp_path):
+    bomb = deflate_bomb(write(tmp_path / "reg.dcm", [(MOVING, [A])]).read_bytes(), megabytes=300)
+    (tmp_path / "bomb.dcm").write_bytes(bomb)
+    assert len(bomb) < 2**20
+    with pytest.raises(DataError, match=f"inflates to more than {MAX_INFLATED_BYTES} bytes"):
+        read_spatial_registration(tmp_path / "bomb.dcm", FIXED, MOVING)
+
+
+def test_a_file_above_the_limit_is_refused_unread(tmp_path):
+    file = write(tmp_path / "reg.dcm", [(MOVING, [A])])
+    with file.open("r+b") as opened:
+        opened.truncate(MAX_FILE_BYTES + 1)  # sparse, so it takes no room on the disk
+    with pytest.raises(DataError, match=f"at most {MAX_FILE_BYTES} are read"):
         read_spatial_registration(file, FIXED, MOVING)
+
+
+def test_a_file_of_too_many_elements_is_refused(tmp_path):
+    whole = write(tmp_path / "reg.dcm", [(MOVING, [A])]).read_bytes()
+    sequence = bytes.fromhex("70000803")  # (0070,0308) RegistrationSequence
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * (MAX_ITEMS + 1)
+    (tmp_path / "many.dcm").write_bytes(before(whole, sequence, element((0x0009, 0x1001), b"SQ", items)))
+    with pytest.raises(DataError, match=f"at most {MAX_ITEMS} are read"):
+        read_spatial_registration(tmp_path / "many.dcm", FIXED, MOVING)
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "reg.dcm")
+    with pytest.raises(DataError, match="is not a regular file"):
+        read_spatial_registration(tmp_path / "reg.dcm", FIXED, MOVING)
 
 
 def test_another_kind_of_object_is_refused(tmp_path):
@@ -143,18 +178,18 @@ def test_another_kind_of_object_is_refused(tmp_path):
     dataset = pydicom.dcmread(file)
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.66.3"
     dataset.save_as(file)
-    with pytest.raises(DataError, match="not a rigid Spatial Registration object; deformable"):
+    with pytest.raises(DataError, match="is not a rigid one; deformable"):
         read_spatial_registration(file, FIXED, MOVING)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match="is not a file; give the path"):
+    with pytest.raises(DataError, match="cannot be opened: No such file"):
         read_spatial_registration(tmp_path / "gone.dcm", FIXED, MOVING)
 
 
 def test_a_file_that_is_not_dicom_is_refused(tmp_path):
     (tmp_path / "reg.dcm").write_text("no DICOM")
-    with pytest.raises(DataError, match="Spatial Registration object is not readable"):
+    with pytest.raises(DataError, match="a Spatial Registration object is not a DICOM file"):
         read_spatial_registration(tmp_path / "reg.dcm", FIXED, MOVING)
 
 

@@ -345,7 +345,7 @@ def completed(heads, small):
 
 def test_a_killed_import_leaves_no_cohort(completed):
     _, left = completed
-    assert left == [(moment, signal.SIGKILL, [".cohort.importing"]) for moment in ("patient", "rename")]
+    assert left == [(moment, signal.SIGKILL, [".cohort.staging"]) for moment in ("patient", "rename")]
 
 
 def test_the_same_command_completes_a_killed_import_and_sweeps_what_it_left(completed):

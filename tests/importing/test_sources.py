@@ -12,12 +12,12 @@ from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import DataError, UsageError
 from tfdrift.importing.cohort import import_cohort
 from tfdrift.importing.dicom_source import find_patients
-from tfdrift.importing.sessions import VISITS, Session
+from tfdrift.importing.sessions import VISITS, Session, VisitName
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import SOURCES, Source, choose_source
 
-SHAPE = (12, 40, 40)
-PLACE = np.indices(SHAPE) - np.array([5.5, 19.5, 19.5])[:, None, None, None]
+SHAPE = (28, 84, 84)
+PLACE = np.indices(SHAPE) - np.array([13.5, 41.5, 41.5])[:, None, None, None]
 RADII_MM = {"pre": 5.0, "post": 4.0}
 
 
@@ -39,16 +39,16 @@ class BallStructure:
 
 @dataclasses.dataclass(frozen=True)
 class BallVisit:
-    """A head that is a ball of 18 mm, and a brighter lesion in its middle; nothing of it is in a file."""
+    """A head that is a ball of 40 mm, and a brighter lesion in its middle; nothing of it is in a file."""
 
-    name: str
+    name: VisitName
     day: int
     structures: tuple[BallStructure, ...] = (BallStructure(),)
 
     def read(self, wanted):
         lesion = ball(RADII_MM[self.name])
         noise = np.random.default_rng(self.day).normal(0, 5, SHAPE)
-        image = image_of((500.0 * ball(18.0) + 400.0 * lesion + noise).astype(np.float32))
+        image = image_of((500.0 * ball(40.0) + 400.0 * lesion + noise).astype(np.float32))
         masks = {one.number: image_of(lesion.astype(np.uint8)) for one in wanted}
         volumes = dict.fromkeys(masks, float(lesion.sum() * 3.0))
         session = Session(
@@ -62,11 +62,11 @@ class BallVisit:
 class BallPatient:
     patient_id: str
 
-    def visits(self, is_wanted):  # noqa: ARG002 - the interface of a patient
+    def visits(self, is_wanted) -> tuple[list[BallVisit], list]:  # noqa: ARG002 - the interface of a patient
         return [BallVisit(name, day) for name, day in zip(VISITS, (0, 30), strict=False)], []
 
 
-def find_balls(path, progress):  # noqa: ARG001 - the interface of a source
+def find_balls(path, progress) -> tuple[list[BallPatient], list]:  # noqa: ARG001 - the interface of a source
     return [BallPatient("Doe"), BallPatient("Roe")], []
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.config import HEADS
 from tfdrift.errors import UsageError
-from tfdrift.model.unet import TIME_UNITS, build_unet
+from tfdrift.model.heads import HEADS
+from tfdrift.model.unet import EMBEDDING_UNITS, build_unet
 
 
 def network_inputs(size, batch=2, seed=0):
@@ -41,8 +41,8 @@ def counted_parameters(base, depth, heads):
     encoder = convolution(1, filters[0], 3) + convolution(filters[0], filters[0], 3)
     for below, here in itertools.pairwise(filters[:-1]):
         encoder += convolution(below, here, 3) + convolution(here, here, 3)
-    encoder += convolution(filters[-2] + TIME_UNITS, filters[-1], 3) + convolution(filters[-1], filters[-1], 3)
-    encoder += 2 * TIME_UNITS  # Dense(64) of one number
+    encoder += convolution(filters[-2] + EMBEDDING_UNITS, filters[-1], 3) + convolution(filters[-1], filters[-1], 3)
+    encoder += 2 * EMBEDDING_UNITS  # Dense(64) of one number
     decoder = sum(
         convolution(above, here, 2) + convolution(2 * here, here, 3) + convolution(here, here, 3)
         for here, above in itertools.pairwise(filters)

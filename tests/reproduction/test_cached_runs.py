@@ -12,7 +12,7 @@ from tfdrift.diffusion.noise import example_seeds
 from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import Experiment, Run
-from tfdrift.training.run import load_predictor
+from tfdrift.training.run_folder import load_predictor
 
 SAMPLES = make_samples(count=12, size=8, folds=2)
 METHOD2 = Run(label="Method 2", method="method2")

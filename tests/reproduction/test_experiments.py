@@ -5,8 +5,13 @@ import itertools
 
 import pytest
 
-from tfdrift.config import BALANCES, HEADS, METHODS, PREDICTIONS, SCHEDULES, differences, train_config
+from tfdrift.config import differences, train_config
+from tfdrift.diffusion.predictions import PREDICTIONS
+from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.errors import UsageError
+from tfdrift.methods import METHODS
+from tfdrift.methods.balances import BALANCES
+from tfdrift.model.heads import HEADS
 from tfdrift.reproduction.experiments import EXPERIMENTS, FIGURES, METHOD2, MINUTES, Run, chosen_experiments
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-import tfdrift.training.run
+import tfdrift.training.train
 from tests.cli.test_train import write_digits
 from tests.random_samples import make_samples
 from tfdrift.cohort.samples import Samples
@@ -51,7 +51,7 @@ def everything(tmp_path_factory):
     picture = png_bytes(draw_panels([[Panel(np.zeros((8, 8)))]]))
     with pytest.MonkeyPatch.context() as patch:
         # No figure shows the validation curve, and its graph takes half of the time of so short a training.
-        patch.setattr(tfdrift.training.run, "_make_validation", lambda *_: lambda: ({"skill": 0.0}, picture))
+        patch.setattr(tfdrift.training.train, "make_validation", lambda *_: lambda: ({"skill": 0.0}, picture))
         files = reproduce(["all"], folder / "out", runs, echo=said.append)
     return Everything(folder, files, said, lesions, runs)
 

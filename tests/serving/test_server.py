@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
-import tensorflow as tf
 
 from tests.serving.tiny_models import floats, save_half_plus, save_many
 from tfdrift.errors import ResourceError
@@ -177,18 +176,6 @@ def test_memory_does_not_grow_with_the_number_of_requests(base):
             client.predict("m", {"x": x})
         gc.collect()
         assert process.memory_info().rss - before < 2000 * x.nbytes / 10
-
-
-@pytest.mark.parametrize("method", ["method2"], indirect=True)
-def test_a_model_of_ours_answers_as_it_does_in_process(exported):
-    expected = tf.saved_model.load(str(exported.version)).signatures["serving_default"](
-        **{name: tf.constant(value) for name, value in exported.request.items()}
-    )
-    with embedded_server({"m": exported.version.parent}) as server, client_of(server) as client:
-        outputs = client.predict("m", exported.request)
-    assert outputs.keys() == {"post", "drift"}
-    for name, value in outputs.items():
-        np.testing.assert_array_equal(value, expected[name])
 
 
 def test_a_client_that_hangs_does_not_hold_up_the_end_for_longer_than_the_drain(base):

@@ -12,7 +12,11 @@ import pytest
 import tensorflow as tf
 
 from tests import random_samples
+from tests.prepared_cohort import write_cohort
 from tfdrift.config import TrainConfig, train_config
+from tfdrift.training.train import train
+
+RUNS = {"method1": {"ema": 0.9}, "method2": {}}
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +93,38 @@ def file_size_limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+def no_echo(_line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="session")
+def finished(make_samples, tiny_config, tmp_path_factory):
+    """A function that returns the folder of a method's run that nothing interrupted."""
+    folders = {}
+
+    def run(method: str) -> Path:
+        if method not in folders:
+            folders[method] = tmp_path_factory.mktemp("finished") / method
+            train(tiny_config(method, **RUNS[method]), folders[method], echo=no_echo, samples=make_samples())
+        return folders[method]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first_cohort_run(make_samples, tiny_config, tmp_path_factory):
+    """A folder with a cohort and a run trained on it, by relative paths as a user types them."""
+    base = tmp_path_factory.mktemp("base")
+    write_cohort(base / "cohorts/mine", make_samples())
+    with contextlib.chdir(base):
+        train(tiny_config("method1", data="cohorts/mine", steps=4), Path("runs/mine"), echo=no_echo)
+    return base
+
+
+@pytest.fixture
+def cohort_run(first_cohort_run, tmp_path):
+    """A copy of the run, with its cohort, in another place than where it was trained."""
+    shutil.copytree(first_cohort_run, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "runs/mine"

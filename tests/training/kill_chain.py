@@ -17,7 +17,7 @@ from tensorflow.python.ops import gen_io_ops
 
 from tfdrift.cohort.samples import Samples, read_samples
 from tfdrift.config import TrainConfig
-from tfdrift.training import run
+from tfdrift.training import train as training
 from tfdrift.training.summaries import Summaries
 
 
@@ -28,19 +28,19 @@ def kill(*_args, **_kwargs) -> None:
 
 def between_steps() -> None:
     """Die when the first line of progress is shown, before any checkpoint."""
-    run.Progress.show = kill
+    training.Progress.show = kill
 
 
 def during_steps() -> None:
     """Die inside the compiled loop."""
-    inner = run.run_steps
+    inner = training.run_steps
 
     def run_steps(steps, first_step, count):
         inner(steps, first_step, count)
         threading.Timer(0.05, kill).start()
         return inner(steps, first_step, 10**9)
 
-    run.run_steps = run_steps
+    training.run_steps = run_steps
 
 
 def during_save() -> None:
@@ -79,7 +79,7 @@ def attempt(config: TrainConfig, samples: Samples, folder: Path, point: str | No
     if child == 0:
         if point is not None:
             globals()[point]()
-        run.train(config, folder, echo=lambda line: print(line, file=sys.stderr), samples=samples)  # noqa: T201
+        training.train(config, folder, echo=lambda line: print(line, file=sys.stderr), samples=samples)  # noqa: T201
         os._exit(0)
     return os.waitpid(child, 0)[1]
 

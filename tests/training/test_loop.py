@@ -1,5 +1,6 @@
 """Many steps in one call: the same bits as one at a time, one trace, nothing from the host, a stop at the first NaN."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.config import train_config
+from tfdrift.methods import make_method
 from tfdrift.model.unet import build_unet
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.step import make_loss, make_optimizer, make_train_step, metric_names
@@ -18,23 +20,16 @@ def real_steps(method: str = "method1"):
     """Return (the compiled loop of a small network on moving random images, all its variables)."""
     network = build_unet(8, base_filters=2, depth=1)
     optimizer = make_optimizer(learning_rate=1e-2, weight_decay=1e-4)
-    loss = make_loss(
-        network,
-        method=method,
-        schedule=make_schedule("linear", levels=5, noise_level=0.2),
-        prediction="eps",
-        recon_weight=1.0,
-        drift_weight=1.0,
-        recon_ssim=0.1,
-        drift_ssim=0.1,
-    )
+    how = make_method(method, dataclasses.asdict(train_config(method, levels=5)))
+    each = {"recon": 0.1, "drift": 0.1}
+    loss = make_loss(network, how, weights={"recon": 1.0, "drift": 1.0}, ssim_shares=each)
 
     def batch(step):
         images = tf.random.stateless_uniform([2, 4, 8, 8, 1], tf.stack([step, step]), alg="philox")
         return {"pre": images[0], "post": images[1]}
 
     train_step = make_train_step(network, optimizer, loss, batch, seed=0, clip_norm=1.0)
-    return compile_steps(train_step, metric_names(method, "eps")), [*network.variables, *optimizer.variables]
+    return compile_steps(train_step, metric_names(how)), [*network.variables, *optimizer.variables]
 
 
 def counted_steps(bad_step: int):

@@ -17,8 +17,8 @@ from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageErro
 from tfdrift.training import side_by_side
 from tfdrift.training.checkpoint import newest_step
 from tfdrift.training.data import load_samples
-from tfdrift.training.run import train
 from tfdrift.training.side_by_side import train_all
+from tfdrift.training.train import train
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -54,7 +54,7 @@ def test_the_weights_are_those_of_a_run_alone_on_one_thread(trained, read_weight
     code = (
         "import sys; from pathlib import Path\n"
         "from tfdrift.config import read_config\n"
-        "from tfdrift.training.run import train\n"
+        "from tfdrift.training.train import train\n"
         "ours, alone = map(Path, sys.argv[1:])\n"
         "train(read_config(ours / 'config.json')[0].resolved_from(ours), alone, echo=print)\n"
     )

@@ -1,5 +1,6 @@
 """One optimiser step: what the network is shown, what the loss is, and what the update does to the weights."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -8,8 +9,10 @@ import pytest
 import tensorflow as tf
 from scipy import optimize, stats
 
-from tfdrift.config import METHODS
+from tfdrift.config import train_config
 from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.methods import METHODS, make_method
+from tfdrift.methods.method import Method
 from tfdrift.model.unet import build_unet
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim
 from tfdrift.training.step import make_loss, make_optimizer, make_train_step, metric_names
@@ -17,7 +20,14 @@ from tfdrift.training.step import make_loss, make_optimizer, make_train_step, me
 SCHEDULE = make_schedule("linear", levels=5, noise_level=0.2)
 RNG = np.random.default_rng(0)
 PRE, POST, RECON, DRIFT = (tf.constant(RNG.random((6, 8, 8, 1), np.float32)) for _ in range(4))
-WEIGHTS: dict[str, Any] = {"recon_weight": 1.0, "drift_weight": 3.0, "recon_ssim": 0.1, "drift_ssim": 0.2}
+WEIGHTS: dict[str, Any] = {
+    "weights": {"recon": 1.0, "drift": 3.0}, "ssim_shares": {"recon": 0.1, "drift": 0.2}
+}  # fmt: skip
+
+
+def method_of(name: str, prediction: str = "eps") -> Method:
+    settings = {**dataclasses.asdict(train_config(name, levels=5)), "recon_ssim": 0.0, "prediction": prediction}
+    return make_method(name, settings)
 
 
 class Recorder:
@@ -35,8 +45,8 @@ class Recorder:
 def shown(method: str, seed: int, step: int, pre: tf.Tensor = PRE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (image, level, eps) that a network is shown at a step, eps solved from eq. 2."""
     network: Any = Recorder(tf.zeros_like(pre), tf.zeros_like(pre))
-    loss = make_loss(network, method=method, schedule=SCHEDULE, prediction="x0", **WEIGHTS)
-    loss(pre, pre, tf.constant([seed, step], tf.int64))
+    loss = make_loss(network, method_of(method, "x0"), **WEIGHTS)
+    loss({"pre": pre, "post": pre}, tf.constant([seed, step], tf.int64))
     level = np.rint(network.t[:, 0] * 4).astype(int)
     signal_rate, noise_rate = (r[level][:, None, None, None] for r in (SCHEDULE.signal_rate, SCHEDULE.noise_rate))
     return network.image, level, (network.image - signal_rate * pre.numpy()) / noise_rate
@@ -56,9 +66,9 @@ def test_adamw_has_the_numbers_of_the_paper():
 
 def balanced_loss(recon: tf.Tensor, drift: tf.Tensor, balance: str) -> tf.Tensor:
     network: Any = Recorder(recon, drift)
-    options = {**WEIGHTS, "recon_ssim": 0.0, "drift_ssim": 0.0}
-    loss = make_loss(network, method="direct", schedule=SCHEDULE, prediction="eps", balance=balance, **options)
-    return loss(PRE, POST, tf.constant([0, 0], tf.int64))["loss"]
+    options = {**WEIGHTS, "ssim_shares": {"recon": 0.0, "drift": 0.0}}
+    loss = make_loss(network, method_of("direct"), balance=balance, **options)
+    return loss({"pre": PRE, "post": POST}, tf.constant([0, 0], tf.int64))["loss"]
 
 
 def test_balance_by_uncertainty_is_its_gaussian_likelihood_at_the_best_variances():
@@ -126,8 +136,8 @@ def test_the_level_of_an_image_does_not_tell_its_noise():
 
 def test_direct_sees_the_clean_image_at_time_0():
     network: Any = Recorder()
-    loss = make_loss(network, method="direct", schedule=SCHEDULE, prediction="eps", **WEIGHTS)
-    loss(PRE, POST, tf.constant([0, 0], tf.int64))
+    loss = make_loss(network, method_of("direct"), **WEIGHTS)
+    loss({"pre": PRE, "post": POST}, tf.constant([0, 0], tf.int64))
     np.testing.assert_array_equal(network.image, PRE)
     np.testing.assert_array_equal(network.t, np.zeros([6, 1]))
 
@@ -135,8 +145,8 @@ def test_direct_sees_the_clean_image_at_time_0():
 @pytest.mark.parametrize("method", ["method1", "direct"])
 def test_the_loss_of_method_1_and_direct_compares_with_post_and_drift(method):
     network: Any = Recorder()
-    loss = make_loss(network, method=method, schedule=SCHEDULE, prediction="eps", **WEIGHTS)
-    parts = loss(PRE, POST, tf.constant([0, 0], tf.int64))
+    loss = make_loss(network, method_of(method), **WEIGHTS)
+    parts = loss({"pre": PRE, "post": POST}, tf.constant([0, 0], tf.int64))
     recon = mixed(RECON.numpy(), POST.numpy(), 0.1, IMAGE_RANGE)
     drift = mixed(DRIFT.numpy(), (POST - PRE).numpy(), 0.2, DRIFT_RANGE)
     np.testing.assert_allclose(parts["recon_loss"], recon, rtol=1e-5)
@@ -147,8 +157,8 @@ def test_the_loss_of_method_1_and_direct_compares_with_post_and_drift(method):
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_the_loss_of_method_2_compares_with_what_is_predicted(prediction):
     network: Any = Recorder()
-    loss = make_loss(network, method="method2", schedule=SCHEDULE, prediction=prediction, **WEIGHTS)
-    parts = loss(PRE, POST, tf.constant([2, 5], tf.int64))
+    loss = make_loss(network, method_of("method2", prediction), **WEIGHTS)
+    parts = loss({"pre": PRE, "post": POST}, tf.constant([2, 5], tf.int64))
     _, level, eps = shown("method2", 2, 5)
     signal_rate = SCHEDULE.signal_rate[level][:, None, None, None]
     v = signal_rate * 0.2 * eps - np.sqrt(1 - signal_rate**2) * PRE.numpy()
@@ -163,9 +173,9 @@ def test_the_loss_of_method_2_compares_with_what_is_predicted(prediction):
 )
 def test_the_named_metrics_are_those_of_a_step(method, prediction):
     network: Any = Recorder()
-    loss = make_loss(network, method=method, schedule=SCHEDULE, prediction=prediction, **WEIGHTS)
-    parts = loss(PRE, POST, tf.constant([0, 0], tf.int64))
-    assert {*parts, "gradient_norm"} == set(metric_names(method, prediction))
+    loss = make_loss(network, method_of(method, prediction), **WEIGHTS)
+    parts = loss({"pre": PRE, "post": POST}, tf.constant([0, 0], tf.int64))
+    assert {*parts, "gradient_norm"} == set(metric_names(method_of(method, prediction)))
 
 
 def tiny_network() -> keras.Model:
@@ -177,7 +187,7 @@ def one_batch(_step):
 
 
 def method_loss(network, method="method1"):
-    return make_loss(network, method=method, schedule=SCHEDULE, prediction="eps", **WEIGHTS)
+    return make_loss(network, method_of(method), **WEIGHTS)
 
 
 def values(*variables) -> list[np.ndarray]:
@@ -252,8 +262,8 @@ def test_a_loss_that_is_not_finite_changes_nothing(wrong):
     network = tiny_network()
     good = method_loss(network)
 
-    def loss(pre, post, seed):
-        metrics = good(pre, post, seed)
+    def loss(batch, seed):
+        metrics = good(batch, seed)
         return {**metrics, "loss": metrics["loss"] * wrong}
 
     finite, before, after = state_after_a_bad_step(network, loss)
@@ -266,8 +276,8 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_changes_nothing():
     network = tiny_network()
     good = method_loss(network)
 
-    def loss(pre, post, seed):
-        metrics = good(pre, post, seed)
+    def loss(batch, seed):
+        metrics = good(batch, seed)
         return {**metrics, "loss": tf.sqrt(0 * metrics["loss"])}  # the slope of the root at 0 is infinite
 
     finite, before, after = state_after_a_bad_step(network, loss)
@@ -285,7 +295,7 @@ def test_one_batch_is_learned_by_heart(method):
         make_train_step(
             network,
             make_optimizer(learning_rate=5e-3, weight_decay=0.0),
-            lambda pre, post, _seed: loss(pre, post, tf.constant([0, 0], tf.int64)),
+            lambda batch, _seed: loss(batch, tf.constant([0, 0], tf.int64)),
             lambda _step: {"pre": PRE[:2], "post": POST[:2]},
             seed=0,
         )

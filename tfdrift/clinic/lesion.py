@@ -131,12 +131,18 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
         image_size: S.
 
     Raises:
-        DataError: a slice holds no signal above zero in the GTV, so it cannot be put on the model's scale.
+        DataError: the GTV is so thin that every slice's crop is empty, or a slice holds no signal above zero in it, so
+            that it cannot be put on the model's scale.
     """
     box = make_box(gtv, spacing_mm)
     filled = np.flatnonzero(gtv.any(axis=(1, 2))).tolist()
     inside = {k: crop_slice(gtv[k], box, spacing_mm, image_size) >= 0.5 for k in filled}
     slices = [k for k in filled if inside[k].any()]
+    if not slices:
+        raise DataError(
+            f"no slice of it covers half of a pixel of a crop of {image_size} pixels, {box.side_mm / image_size:.1f} "
+            "mm each: it is too thin for this model"
+        )
     masks = np.stack([inside[k] for k in slices])
     surroundings = np.stack([crop_slice(image[k], box, spacing_mm, image_size) for k in slices]).astype(np.float32)
     crops = Crops(

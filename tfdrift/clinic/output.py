@@ -1,9 +1,6 @@
-"""The files of a prediction: maps and masks that other programs open, in a folder that is there whole or not at all."""
+"""The files of a prediction: maps and masks that other programs open."""
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +10,6 @@ from pydicom.dataset import Dataset
 
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
-from tfdrift.errors import ResourceError, UsageError
 from tfdrift.imaging.dicom_writing import Object, find_source, write_parametric_map, write_segmentation
 from tfdrift.imaging.nifti import write_nifti
 from tfdrift.imaging.series import Series
@@ -100,33 +96,3 @@ def on_slices(name: str, lesions: list[Lesion], slices: Sequence[int], shape: tu
         where = ([place[k] for k in lesion.prediction.crops.slices], *lesion.prediction.window)
         volume[where] += lesion.prediction.drift_variance if name == "drift_std" else getattr(lesion.prediction, name)
     return np.sqrt(volume) if name == "drift_std" else volume
-
-
-def refuse_used(out: Path) -> None:
-    """Refuse an output folder that is a file or holds something.
-
-    Raises:
-        UsageError: it is.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out} is not an empty folder; give one that does not exist yet")
-
-
-@contextlib.contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `out` that becomes `out` at the end of the block, or goes away if it fails.
-
-    Raises:
-        ResourceError: the folder cannot be made, filled or renamed.
-    """
-    out = out.absolute()
-    staging = out.with_name(f".{out.name}.staging-{os.getpid()}")
-    try:
-        staging.mkdir(parents=True)
-        try:
-            yield staging
-            staging.rename(out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise ResourceError(f"cannot write to {out}: {error.strerror}; choose another --out") from None

@@ -1,7 +1,67 @@
 """Noise as a function of seeds: each image's own, whatever batch it is in."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
+
+from tfdrift.diffusion.process import add_noise, draw_levels, t_unit
+from tfdrift.diffusion.schedule import Schedule
+
+
+class NoisedBatch(NamedTuple):
+    """A batch at random levels, as training shows it.
+
+    Args:
+        x_t: float32 [B, ..., C], the noised images.
+        t: float32 [B, 1] in [0, 1], the time of each level.
+        level: int32 [B].
+        eps: float32 [B, ..., C], the unit normal noise.
+    """
+
+    x_t: tf.Tensor
+    t: tf.Tensor
+    level: tf.Tensor
+    eps: tf.Tensor
+
+
+def noised_batch(images: tf.Tensor, seed: tf.Tensor, schedule: Schedule) -> NoisedBatch:
+    """Return each image at a level of its own, drawn evenly.
+
+    Args:
+        images: float32 [B, ..., C], clean.
+        seed: int64 [2].
+        schedule: gives the rates.
+
+    Source: paper, eqs. 2 and 3.
+    """
+    level_seed, eps_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
+    level = draw_levels(images, schedule.levels, level_seed)
+    eps = tf.random.stateless_normal(tf.shape(images), eps_seed, alg="philox")
+    return NoisedBatch(add_noise(images, eps, level, schedule), t_unit(level, schedule.levels)[:, None], level, eps)
+
+
+def noised(images: tf.Tensor, seed: tf.Tensor, level: int | tf.Tensor, schedule: Schedule) -> tf.Tensor:
+    """Return each image noised to one level by its own seed.
+
+    Args:
+        images: float32 [B, ..., C], clean.
+        seed: int64 [B, 2].
+        level: int32 scalar.
+        schedule: gives the rates.
+    """
+    return add_noise(images, unit_normal(seed, images), level, schedule)
+
+
+def times(level: int | tf.Tensor, schedule: Schedule, *, like: tf.Tensor) -> tf.Tensor:
+    """Return the time of one level for each image of a batch, float32 [B, 1].
+
+    Args:
+        level: int32 scalar.
+        schedule: of how many levels.
+        like: [B, ...], gives B.
+    """
+    return tf.fill([tf.shape(like)[0], 1], t_unit(level, schedule.levels))
 
 
 def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -> tf.Tensor:
@@ -9,11 +69,11 @@ def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -
 
     Args:
         seed: int64 [B, 2].
-        like: [B, S, S, 1], gives shape and precision.
+        like: [B, ..., C], gives shape and precision.
         stream: number of the draw; draws of different streams are independent.
 
     Returns:
-        [B, S, S, 1]; an image's noise does not depend on the batch it is in.
+        [B, ..., C]; an image's noise does not depend on the batch it is in.
     """
     shape = tf.shape(like)[1:]
 
@@ -25,5 +85,10 @@ def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -
 
 
 def example_seeds(count: int, seed: int) -> tf.Tensor:
-    """Return int64 [count, 2], one noise seed an example: (seed, row)."""
+    """Return int64 [count, 2], one noise seed an example: (seed, row).
+
+    Args:
+        count: number of examples.
+        seed: of them all.
+    """
     return tf.constant(np.stack([np.full(count, seed), np.arange(count)], axis=1), tf.int64)

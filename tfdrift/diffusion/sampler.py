@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.diffusion.process import eps_from_x0
+from tfdrift.diffusion.predictions import eps_from_x0
 from tfdrift.diffusion.schedule import Schedule
 
 
@@ -14,8 +14,8 @@ class Trajectory(NamedTuple):
     """What a sampler saw on its way, the noisiest level first.
 
     Args:
-        x0_hat: [N, B, S, S, 1], the estimate of the clean image at each level; the last one is the result.
-        drift_hat: [N, B, S, S, 1], the drift map at each level (the paper's snapshots).
+        x0_hat: [N, B, ..., C], the estimate of the clean image at each level; the last one is the result.
+        drift_hat: [N, B, ..., 1], the drift map at each level (the paper's snapshots).
     """
 
     x0_hat: tf.Tensor
@@ -39,12 +39,12 @@ def ddim_sample(
     last one is (signal 1, noise 0) and std = eta * `ddpm_std`. A TensorFlow loop: the graph does not grow with N.
 
     Args:
-        estimate: (x_t [B, S, S, 1], level int32 scalar) -> (x0_hat, eps_hat, drift_hat), each [B, S, S, 1].
-        x_t: [B, S, S, 1], the image noised to `levels[0]`.
+        estimate: (x_t [B, ..., C], level int32 scalar) -> (x0_hat, eps_hat [B, ..., C], drift_hat [B, ..., 1]).
+        x_t: [B, S, S, C] or [B, D, S, S, C], the image noised to `levels[0]`.
         schedule: gives the rates.
         levels: strictly decreasing, see `sampler_levels`.
         eta: 0 is DDIM and deterministic, 1 has the variance of DDPM.
-        draw: (step int32 scalar) -> z [B, S, S, 1], unit normal, another one for each step; needed when eta > 0.
+        draw: (step int32 scalar) -> z [B, ..., C], unit normal, another one for each step; needed when eta > 0.
         clip: range that x0_hat is clipped to; eps_hat is then derived again, so that the two still explain x_t.
 
     Raises:
@@ -72,11 +72,14 @@ def ddim_sample(
             x_next += std[i] * draw(i)  # pyright: ignore[reportOptionalCall] - checked above
         return i + 1, x_next, x0_hats.write(i, x0_hat), drift_hats.write(i, drift_hat)
 
-    def empty():
-        return tf.TensorArray(x_t.dtype, size=num_steps, element_shape=x_t.shape)
+    def empty(channels):
+        return tf.TensorArray(x_t.dtype, size=num_steps, element_shape=[*x_t.shape[:-1], channels])
 
     _, _, x0_hats, drift_hats = tf.while_loop(
-        lambda i, *_: i < num_steps, step, (tf.constant(0), x_t, empty(), empty()), maximum_iterations=num_steps
+        lambda i, *_: i < num_steps,
+        step,
+        (tf.constant(0), x_t, empty(x_t.shape[-1]), empty(1)),
+        maximum_iterations=num_steps,
     )
     return Trajectory(x0_hat=x0_hats.stack(), drift_hat=drift_hats.stack())
 

@@ -1,10 +1,10 @@
 """Noise schedules: how much signal and how much noise each level holds."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from tfdrift.config import SCHEDULES
 from tfdrift.errors import UsageError
 
 
@@ -30,13 +30,34 @@ class Schedule:
         return len(self.signal_rate)
 
 
+def _ramp(levels: int) -> np.ndarray:
+    return np.linspace(0.05, 0.95, levels)
+
+
+def _cosine(levels: int) -> np.ndarray:
+    return np.cos(np.linspace(np.arccos(np.sqrt(0.95)), np.arccos(np.sqrt(0.05)), levels)) ** 2
+
+
+SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {
+    "linear": lambda levels: 1 - _ramp(levels),
+    "linear-beta": lambda levels: np.cumprod(1 - _ramp(levels)),
+    "linear-rate": lambda levels: 1 - _ramp(levels) ** 2,
+    "cosine": _cosine,
+}
+"""What `--schedule` may be: the share of signal variance left, alpha_bar, float64 [T], as a function of T.
+
+`linear` reads the paper's linspace(0.05, 0.95, T) as 1 - alpha_bar; `linear-beta` as the betas of DDPM, whose product
+leaves about 1e-9 of the signal at T = 21; `linear-rate` as the noise rate itself, sqrt(1 - alpha_bar); `cosine` turns
+the angle arccos(sqrt(alpha_bar)) evenly between the ends of `linear`, so that the two differ in pace alone (Nichol and
+Dhariwal 2021, sec. 3.2).
+"""
+
+
 def alpha_bar(name: str, levels: int) -> np.ndarray:
     """Return the share of signal variance left at each level.
 
     Args:
-        name: `linear` reads the paper's linspace(0.05, 0.95, T) as 1 - alpha_bar; `linear-beta` as the betas of DDPM,
-            whose product leaves about 1e-9 of the signal at T = 21; `linear-rate` as the noise rate itself,
-            sqrt(1 - alpha_bar); `cosine` turns the angle arccos(sqrt(alpha_bar)) evenly between the ends of `linear`.
+        name: a name in `SCHEDULES`.
         levels: T, at least 2.
 
     Returns:
@@ -45,8 +66,7 @@ def alpha_bar(name: str, levels: int) -> np.ndarray:
     Raises:
         UsageError: unknown name, or fewer than 2 levels.
 
-    Source: paper, "AI model development and training"; Nichol and Dhariwal (2021), sec. 3.2, for the cosine, here with
-        the ends of `linear`, so that the two differ in pace alone.
+    Source: paper, "AI model development and training".
 
     Example:
         >>> alpha_bar("linear", 3).round(2).tolist()
@@ -54,20 +74,18 @@ def alpha_bar(name: str, levels: int) -> np.ndarray:
     """
     if levels < 2:
         raise UsageError(f"--levels {levels}: a schedule needs at least 2 levels")
-    ramp = np.linspace(0.05, 0.95, levels)
-    if name == "linear":
-        return 1 - ramp
-    if name == "linear-beta":
-        return np.cumprod(1 - ramp)
-    if name == "linear-rate":
-        return 1 - ramp**2
-    if name == "cosine":
-        return np.cos(np.linspace(np.arccos(np.sqrt(0.95)), np.arccos(np.sqrt(0.05)), levels)) ** 2
-    raise UsageError(f"--schedule {name}: choose from {', '.join(SCHEDULES)}")
+    if name not in SCHEDULES:
+        raise UsageError(f"--schedule {name}: choose from {', '.join(SCHEDULES)}")
+    return SCHEDULES[name](levels)
 
 
 def make_schedule(name: str, *, levels: int, noise_level: float) -> Schedule:
-    """Return the named schedule with T = `levels` levels.
+    """Return the named schedule.
+
+    Args:
+        name: a name in `SCHEDULES`.
+        levels: T.
+        noise_level: standard deviation of the noise where no signal is left, in units of the largest signal.
 
     Raises:
         UsageError: unknown name, fewer than 2 levels, a negative noise level, or a level without any signal.

@@ -5,8 +5,6 @@ Figures are matplotlib `Figure` objects on the Agg canvas, never pyplot: nothing
 
 import dataclasses
 import io
-import os
-import tempfile
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +17,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.errors import DataError
+from tfdrift.files import write_whole, writing
 
 # White is no change and black is no doubt; a value that is not a number must be seen, so it is green.
 _COLOURS = {"image": "gray", "drift": "RdBu_r", "uncertainty": "magma"}
@@ -168,19 +167,9 @@ def write_png(figure: Figure, path: Path) -> None:
         ResourceError: the folder cannot be made or written to.
     """
     data = png_bytes(figure)
-    temporary = None
-    try:
+    with writing(path, to_do="choose a folder you may write to"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        temporary.chmod(0o644)  # mkstemp lets only the owner read
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise ResourceError(f"cannot write {path}: {error.strerror}; choose a folder you may write to") from error
+        write_whole(path, data)
 
 
 def colour_scales(

@@ -16,8 +16,8 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.response import fit_cut, fit_exponent
-from tfdrift.methods.predictor import Predictor
-from tfdrift.training.run import load_predictor, load_run_samples
+from tfdrift.methods.method import Predictor
+from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 BATCH = 64
 
@@ -187,9 +187,6 @@ def draw_levels(predictor: Predictor, pre: np.ndarray, *, seed: int) -> dict[str
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}
 
 
-METHOD_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "direct"}
-
-
 def _compile(
     ask: Callable[..., dict[str, tf.Tensor]], image_shape: tuple[int, ...]
 ) -> Callable[..., dict[str, tf.Tensor]]:
@@ -202,11 +199,11 @@ def _ask(folder: Path, samples: Samples, *, count: int) -> Answers:
     config, facts, predictor = load_predictor(folder)
     load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
-    outcomes = draw_outcomes(predictor, held_out.pre, count=1 if config.method == "direct" else count, seed=config.seed)
+    outcomes = draw_outcomes(predictor, held_out.pre, count=count if predictor.method.draws else 1, seed=config.seed)
     at_levels = draw_levels(predictor, held_out.pre, seed=config.seed)
     shown_row = int(np.argmax(np.mean(held_out.drift**2, axis=(1, 2, 3))))
     answers = Answers(
-        label=METHOD_NAMES[config.method],
+        label=predictor.method.label,
         config=config,
         step=facts["step"],
         fingerprint=facts["data"]["fingerprint"],

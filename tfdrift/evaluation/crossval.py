@@ -17,8 +17,9 @@ from tfdrift.evaluation.comparison import Results, compare_results, read_results
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.evaluation.report import write_report
 from tfdrift.training.data import load_samples
-from tfdrift.training.run import is_trained, train
+from tfdrift.training.run_folder import is_trained
 from tfdrift.training.side_by_side import train_all
+from tfdrift.training.train import train
 
 
 def cross_validate(
@@ -55,7 +56,7 @@ def cross_validate(
         DataError: two folds share a patient or an image, before anything is trained; or what stands beside `out` is no
             evaluation.
         ResourceError: a folder cannot be written, or the process of a run was killed.
-        DivergedError: see `tfdrift.training.run.train`.
+        DivergedError: see `tfdrift.training.train.train`.
         StoppedError: a signal; the same call goes on from there.
     """
     data = (

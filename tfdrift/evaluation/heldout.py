@@ -11,8 +11,9 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import draw_levels, draw_outcomes
 from tfdrift.evaluation.figures import draw_lesions
 from tfdrift.evaluation.metrics import skill, skill_interval, squared_errors, ssim
-from tfdrift.methods.predictor import Predictor
-from tfdrift.training.run import load_predictor, load_run_samples
+from tfdrift.files import write_whole
+from tfdrift.methods.method import Predictor
+from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:
@@ -65,9 +66,7 @@ def evaluate_run(folder: Path, *, samples: Samples | None = None) -> dict:
         "best_level": max(levels, key=lambda entry: entry["skill"]),
     }
     write_png(draw_lesions(held_out, predicted, errors), folder / "preview.png")
-    partial = folder / "metrics.json.partial"
-    partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "metrics.json")
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 

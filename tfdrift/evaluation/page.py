@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdrift.methods import METHODS
+
 
 def compose(metrics: dict[str, Any], pictures: Collection[str]) -> str:
     """Return the page as Markdown.
@@ -125,12 +127,9 @@ def _clinic(metrics: dict[str, Any]) -> str:
 
 def _levels(metrics: dict[str, Any]) -> str:
     best, chosen = metrics["best_level"], metrics["chosen_level"]["skill"]
-    if metrics["method"] == "method1":
-        title = "Which noise level predicts best"
-        words = "Method 1 answers at any level in one step."
-    else:
-        title = "Drift along the sampling"
-        words = "Method 2 gives a drift map at every step on its way from the noised image to a clean one."
+    axis = METHODS[metrics["method"]].level_axis
+    assert axis is not None  # there are levels
+    title, words = axis.title, axis.says
     return "\n\n".join(
         [
             f"## {title}",

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.evaluation.assessment import ONE
+from tfdrift.methods import METHODS
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -66,10 +67,10 @@ def draw_levels(metrics: dict[str, Any]) -> Figure:
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(ylabel="skill over copy")
-    axes.set_xlabel(
-        "noise level (0 is the cleanest)" if metrics["method"] == "method1" else "level, along the sampling"
-    )
-    if metrics["method"] == "method2":
+    along = METHODS[metrics["method"]].level_axis
+    assert along is not None  # there are levels
+    axes.set_xlabel(along.label)
+    if along.falls:
         axes.invert_xaxis()
     axes.margins(y=0.14)
     axes.legend(frameon=False, fontsize=8, loc="best")

@@ -2,12 +2,9 @@
 
 from typing import Any
 
+from tfdrift.methods import METHODS
+
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
-METHODS = {
-    "method1": "Method 1: a U-Net that predicts the second MRI and the drift in one step from the noised first MRI",
-    "method2": "Method 2: a U-Net that walks from the noised first MRI to a clean one by DDIM and predicts the drift",
-    "direct": "the baseline without diffusion: the same U-Net, given the first MRI without noise",
-}
 DATA = {
     "phantom": "tfdrift's synthetic cohort, drawn lesions that change by a known law",
     "mnist": "MNIST digits that grow and shrink, a toy",
@@ -34,7 +31,7 @@ def model_card(document: dict[str, Any]) -> str:
 
 ## What it does
 
-{METHODS[train["method"]]}.
+{METHODS[train["method"]].summary}.
 
 In: a crop of the first MRI, {side} x {side} pixels of one slice, zero outside the GTV. Out: the same crop in the
 second MRI, and the drift, which is the second minus the first.
@@ -68,7 +65,7 @@ Made with tfdrift {document["tfdrift"]}, trained with tfdrift {document["trained
 
 
 def _spread(method: str, samples: int) -> str:
-    if method == "direct":
+    if not METHODS[method].draws:
         return "It has no noise, so its `ensemble` has a spread of zero, which is no statement of certainty."
     return (
         f"`ensemble` answers mean, spread and 5% and 95% quantiles over {samples} samples. This spread is not a "

@@ -1,4 +1,4 @@
-"""From a run to a version that is served: blessed, written aside, tried on a server, and only then renamed."""
+"""From a run to a version that is served: blessed, written aside, tried out, and only then renamed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from tfdrift.errors import NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import read_calibration
 from tfdrift.evaluation.heldout import evaluate_run
 from tfdrift.export.blessing import TOLERANCE, Check, bless, write_blessing
-from tfdrift.export.canary import try_on_server
+from tfdrift.export.canary import try_out
 from tfdrift.export.model_folder import default_target, newest_version
 from tfdrift.export.saved_model import load_run, publish, read_metrics, write_model
 from tfdrift.export.server_configs import read_models_config, write_server_configs
@@ -20,10 +20,11 @@ from tfdrift.export.warmup import synthetic_requests
 
 
 class Pushed(NamedTuple):
-    """A version that is served from now on, and what it was blessed for."""
+    """A version that is served from now on, what it was blessed for, and how it was tried out."""
 
     version: Path
     checks: list[Check]
+    tried: str
 
 
 def push_run(
@@ -38,7 +39,7 @@ def push_run(
     """Make the newest weights of a run the newest version of a served model, if they deserve it.
 
     In this order: score the run, unless it has been; bless it; write the version into a folder that no server looks
-    into; try every signature on a server of its own; rename the folder; list the model in `models.config`. A process
+    into; try every signature, see `try_out`; rename the folder; list the model in `models.config`. A process
     that is killed before the renaming leaves no version behind.
 
     Args:
@@ -46,11 +47,11 @@ def push_run(
         to: folder of the model's versions; None is `saved_models/<name of the run folder>`.
         samples: number of samples of the signature `ensemble`.
         tolerance: skill that a version may lose to the one served now.
-        force: push a version that is not blessed, and record that. The trial on a server must be passed all the same.
+        force: push a version that is not blessed, and record that. The trial must be passed all the same.
         calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
 
     Raises:
-        NotBlessedError: a threshold is not reached, which the message names, or the trial on a server failed.
+        NotBlessedError: a threshold is not reached, which the message names, or the trial failed.
         UsageError: `samples` is below 1 or `tolerance` below 0.
         DataError: the folder is no run, holds no checkpoint, its data cannot be had for scoring, the
             calibration is none of this run, or a file that is read on the way is damaged.
@@ -66,6 +67,7 @@ def push_run(
     read_models_config(target.resolve().parent)  # refused now rather than after the work
     metrics = _scores(run_folder, facts["step"])
     checks: list[Check] = []
+    tried = []
 
     def write(folder: Path) -> None:
         checks.extend(bless(metrics, facts["data"]["fingerprint"], newest_version(target), tolerance=tolerance))
@@ -76,11 +78,11 @@ def push_run(
         write_blessing(folder, checks, forced=bool(failed))
         requests = synthetic_requests(config.image_size)
         expected = {name: _answers(signatures[name], inputs) for name, inputs in requests.items()}
-        try_on_server(folder.parent, requests, expected)
+        tried.append(try_out(folder.parent, requests, expected))
 
     version = publish(target, write)
     write_server_configs(target)
-    return Pushed(version, checks)
+    return Pushed(version, checks, tried[0])
 
 
 def _scores(run_folder: Path, step: int) -> dict[str, Any]:

@@ -9,24 +9,23 @@ assets.extra/tf_serving_warmup_requests       what a server asks itself when it 
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
 import tensorflow as tf
 
 from tfdrift.config import TrainConfig, write_config
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration, read_calibration
 from tfdrift.export.model_card import model_card
 from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
 from tfdrift.export.signatures import DEFAULT_SAMPLES, ServingModule, check_ops
 from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
-from tfdrift.methods.predictor import Predictor
-from tfdrift.training.run import load_predictor
+from tfdrift.files import staged, writing
+from tfdrift.methods.method import Predictor
+from tfdrift.training.run_folder import load_predictor
 
 CARD_FILE = "assets.extra/model_card.md"
 EMBEDDED_DATA = ("phantom", "mnist")
@@ -37,7 +36,7 @@ SCORES = ("fold", "patients", "lesions", "slices", "skill", "drift_skill", "ssim
 def export_run(
     run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES, calibration: Path | None = None
 ) -> Path:
-    """Write the newest weights of a run as a new version of a served model, good or not; see `serving.push`.
+    """Write the newest weights of a run as a new version of a served model, good or not; see `tfdrift.export.push`.
 
     Args:
         run_folder: what `tfdrift train` wrote.
@@ -123,7 +122,7 @@ def write_model(
     tf.saved_model.save(module, str(folder), signatures=signatures)
     check_ops(folder / "saved_model.pb")
     data = config.data if config.data in EMBEDDED_DATA else "cohort"
-    schedule = predictor.schedule
+    schedule = predictor.method.schedule
     write_config(
         folder / CONFIG_FILE,
         dataclasses.replace(config, mnist_file=None, data=data),
@@ -145,8 +144,8 @@ def write_model(
 def publish(target: Path, write: Callable[[Path], None]) -> Path:
     """Make a new version that is there as a whole or not at all.
 
-    It is written below a folder that no server takes for a version, and then renamed. That folder is laid out like
-    `target`, so that a server can be tried on it. What a killed export left behind is removed first.
+    It is written below a hidden folder, which no server takes for a version, alone in its parent like the only version
+    of a model, so that a server can be tried on it; and then renamed. What a killed export left is removed first.
 
     Args:
         target: folder of the model's versions; made when it is missing.
@@ -158,23 +157,9 @@ def publish(target: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         ResourceError: the target cannot be written, or another export writes to it.
     """
-    try:
+    with writing(target, to_do="free space or choose another --to", also=(tf.errors.OpError,)):
         target.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(target / ".lock", blocking=False):
-            for leftover in target.glob(".staging-*"):
-                shutil.rmtree(leftover)
-            version = max([int(time.time()), *(number + 1 for number in versions(target))])
-            staging = target / f".staging-{version}"
-            folder = staging / str(version)
-            try:
-                folder.mkdir(parents=True)
-                write(folder)
-                return folder.rename(target / str(version))
-            finally:
-                if staging.exists():
-                    shutil.rmtree(staging)
-    except filelock.Timeout:
-        raise ResourceError(f"another export writes to {target}; wait for it or choose another --to") from None
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
-        raise ResourceError(f"cannot write to {target} ({reason or error}); choose another --to") from None
+        version = max([int(time.time()), *(number + 1 for number in versions(target))])
+        with staged(target / str(version), area=target / ".staging") as (folder, _):
+            write(folder)
+    return target / str(version)

@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfdrift.errors import DataError
+from tfdrift.files import write_whole
 
 MODELS_FILE = "models.config"
 # tensorflow-serving-api comes without the messages of these two, tensorflow.serving.BatchingParameters and
@@ -62,13 +63,7 @@ def write_server_configs(target: Path) -> None:
         config = read_models_config(folder)
         if target.name not in [model.name for model in config.model_config_list.config]:
             config.model_config_list.config.add(name=target.name, base_path=str(target), model_platform="tensorflow")
-            _replace(folder / MODELS_FILE, text_format.MessageToString(config))
+            write_whole(folder / MODELS_FILE, text_format.MessageToString(config))
         for name, text in SETTINGS.items():
             if not (folder / name).exists():
-                _replace(folder / name, text)
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+                write_whole(folder / name, text)

@@ -10,7 +10,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfdrift.errors import DataError
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods.method import Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
@@ -48,7 +48,7 @@ class ServingModule(tf.Module):
         super().__init__()
         self._predictor = predictor
         self._image_size = image_size
-        self.samples = 1 if predictor.method == "direct" else samples
+        self.samples = samples if predictor.method.draws else 1
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
         self.weights = [weight.value for weight in predictor.network.variables]
 

@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.smoothing import smooth
 
 TISSUE_DEPTH_MM = 5.0
 LESION_MARGIN_MM = 10.0
@@ -81,8 +82,7 @@ def tissue_mask(image: sitk.Image) -> sitk.Image:
     low, high = float(values.min()), float(np.quantile(values, 0.98))
     if low >= high:
         raise DataError("an MR image shows the same signal almost everywhere; no tissue can be told from air")
-    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), [_SMOOTHING_MM] * 3)
-    bright = sitk.OtsuThreshold(sitk.Clamp(smooth, sitk.sitkFloat32, low, high), 0, 1)
+    bright = sitk.OtsuThreshold(sitk.Clamp(smooth(image, [_SMOOTHING_MM] * 3), sitk.sitkFloat32, low, high), 0, 1)
     deep = distance_mm(bright == 0) > TISSUE_DEPTH_MM
     pieces = sitk.RelabelComponent(sitk.ConnectedComponent(deep), sortByObjectSize=True)
     return pieces == 1
@@ -114,6 +114,14 @@ def healthy_tissue(
 
 def within_reach(region: sitk.Image, lesion: sitk.Image, *, reach_mm: float = 25.0) -> sitk.Image:
     """Return the part of `region` at most `reach_mm` from `lesion`, to judge the scale where the drift is measured.
+
+    Args:
+        region: uint8, 1 inside.
+        lesion: uint8 on the same grid, with at least one voxel inside.
+        reach_mm: between voxel centres, at least 0.
+
+    Returns:
+        uint8 on the same grid.
 
     Raises:
         DataError: the grids differ, or the lesion is empty.

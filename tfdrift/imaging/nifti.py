@@ -1,11 +1,11 @@
 """Volumes and masks to files that other programs open, whole or not at all."""
 
-import tempfile
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from tfdrift.errors import ResourceError, UsageError
+from tfdrift.files import whole_file, writing
 
 
 def write_nifti(image: sitk.Image, path: Path) -> None:
@@ -22,12 +22,8 @@ def write_nifti(image: sitk.Image, path: Path) -> None:
     suffix = next((suffix for suffix in (".nii.gz", ".nii") if path.name.endswith(suffix)), None)
     if suffix is None:
         raise UsageError("the output's name must end in .nii or .nii.gz")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".tfdrift-", dir=path.parent) as folder:
-            part = Path(folder) / f"part{suffix}"
+    with writing("the output"), whole_file(path) as part:
+        try:
             sitk.WriteImage(image, str(part), useCompression=suffix == ".nii.gz")
-            part.replace(path)
-    except OSError as error:
-        raise ResourceError(f"the output cannot be written: {error.strerror}; choose another folder") from None
-    except RuntimeError:
-        raise ResourceError("the output cannot be written: the disk may be full; choose another folder") from None
+        except RuntimeError:
+            raise ResourceError("cannot write to the output: the disk may be full; choose another folder") from None

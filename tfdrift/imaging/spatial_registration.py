@@ -1,24 +1,18 @@
 """Rigid motions that a planning system has stored as DICOM Spatial Registration objects."""
 
-import struct
-import warnings
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, SpatialRegistrationStorage
+from pydicom.uid import SpatialRegistrationStorage
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import parsing, read_nested, value_of
 
-_MAX_BYTES = 16 * 2**20
+_NAME = "a Spatial Registration object"  # file names name patients
 _ORTHONORMAL_TOLERANCE = 1e-4  # systems write matrices with six digits or so
 _SAME_MATRIX_TOLERANCE = 1e-3
 _OTHER_KINDS = ("RIGID_SCALE", "AFFINE")  # anything else may be anything, and is not repeated in a message
-_UNREADABLE = (InvalidDicomError, struct.error, ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError,
-               NotImplementedError, OverflowError, RecursionError)  # fmt: skip
 
 
 def read_spatial_registration(file: Path, from_frame: str, to_frame: str) -> sitk.Euler3DTransform | None:
@@ -40,15 +34,13 @@ def read_spatial_registration(file: Path, from_frame: str, to_frame: str) -> sit
         relate the two.
 
     Raises:
-        DataError: the file is not a readable Spatial Registration object, is compressed or above 16 MiB, or relates
-            the frames by a matrix that is not RIGID, not 4 x 4, not orthonormal, mirrors, or has another last row; or
-            lists a frame twice with different matrices.
+        DataError: `imaging.dicom` refuses the file, it is not a Spatial Registration object, or it relates the frames
+            by a matrix that is not RIGID, not 4 x 4, not orthonormal, mirrors, or has another last row; or lists a
+            frame twice with different matrices.
 
     Source: DICOM PS3.3, C.20.2.1.1 (direction and order) and C.20.2.1.2 (RIGID).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's repeat the values they are about; what matters is checked below
-        frames = _read_frames(file)
+    frames = _read_frames(file)
     if from_frame not in frames or to_frame not in frames:
         return None
     matrix = np.linalg.inv(_one_matrix(frames[to_frame])) @ _one_matrix(frames[from_frame])
@@ -62,32 +54,28 @@ def read_spatial_registration(file: Path, from_frame: str, to_frame: str) -> sit
 
 def _read_frames(file: Path) -> dict[str, list[list[tuple[str, np.ndarray]]]]:
     """Return for each frame of reference its registrations, each a list of (type, 4 x 4 matrix) in file order."""
-    try:
-        if not file.is_file():  # a FIFO would be waited for
-            raise DataError("a Spatial Registration object is not a file; give the path of one")
-        if file.stat().st_size > _MAX_BYTES:
-            raise DataError(f"a Spatial Registration object has more than {_MAX_BYTES} bytes; is it one?")
-        if read_file_meta_info(file).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            raise DataError("a Spatial Registration object is deflated, which is not read; export it uncompressed")
-        dataset = pydicom.dcmread(file)
-        if dataset.get("SOPClassUID") != SpatialRegistrationStorage:
-            raise DataError("a file is not a rigid Spatial Registration object; deformable ones are not used")
-        frames: dict[str, list[list[tuple[str, np.ndarray]]]] = {}
-        for item in dataset.RegistrationSequence:
-            if "FrameOfReferenceUID" not in item:  # registers images by instance; frames are what is asked for
+    dataset = read_nested(file, _NAME)
+    frames: dict[str, list[list[tuple[str, np.ndarray]]]] = {}
+    with parsing(_NAME):
+        if value_of(dataset, "SOPClassUID") != SpatialRegistrationStorage:
+            raise DataError(f"{_NAME} is not a rigid one; deformable ones are not used")
+        for item in value_of(dataset, "RegistrationSequence") or []:
+            frame, registrations = (
+                value_of(item, key) for key in ("FrameOfReferenceUID", "MatrixRegistrationSequence")
+            )
+            if not frame or not registrations:  # registers images by instance; frames are what is asked for
                 continue
             steps = [
-                (str(step.FrameOfReferenceTransformationMatrixType), _square(step.FrameOfReferenceTransformationMatrix))
-                for step in item.MatrixRegistrationSequence[0].MatrixSequence
+                (
+                    str(value_of(step, "FrameOfReferenceTransformationMatrixType")),
+                    _square(value_of(step, "FrameOfReferenceTransformationMatrix")),
+                )
+                for step in value_of(registrations[0], "MatrixSequence") or []
             ]
-            frames.setdefault(str(item.FrameOfReferenceUID), []).append(steps)
-        frames.setdefault(str(dataset.FrameOfReferenceUID), [[]])
-    except OSError as error:
-        raise DataError(f"a Spatial Registration object cannot be read: {error.strerror}") from None
-    except _UNREADABLE as error:
-        raise DataError(
-            f"a Spatial Registration object is not readable ({type(error).__name__}); export it again"
-        ) from None
+            frames.setdefault(str(frame), []).append(steps)
+        registered = value_of(dataset, "FrameOfReferenceUID")
+        if registered:
+            frames.setdefault(str(registered), [[]])
     return frames
 
 

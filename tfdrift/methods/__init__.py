@@ -1,1 +1,41 @@
-"""The methods that predict the second MRI, one file each."""
+"""The methods that predict the second MRI, one file each.
+
+    method.py     what a method is, and a trained network with its method
+    method1.py    from the noised first MRI to the second in one step
+    method2.py    from the noised first MRI to a clean one by DDIM, and the drift beside it
+    direct.py     the baseline without noise
+    balances.py   how the losses of the two outputs are weighed
+
+`METHODS` is the only list of them. Nothing here imports TensorFlow before it is needed: the command line reads labels
+and defaults.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tfdrift.diffusion.schedule import make_schedule
+from tfdrift.methods.direct import Direct
+from tfdrift.methods.method import Method
+from tfdrift.methods.method1 import Method1
+from tfdrift.methods.method2 import Method2
+
+METHODS: dict[str, type[Method]] = {"method1": Method1, "method2": Method2, "direct": Direct}
+"""Every method by the name that the command line and `config.json` know it by."""
+
+
+def make_method(name: str, settings: Mapping[str, Any]) -> Method:
+    """Return a method with those of the settings that it has.
+
+    Args:
+        name: in `METHODS`.
+        settings: fields of `tfdrift.config.TrainConfig`.
+
+    Example:
+        >>> settings = {"schedule": "linear", "levels": 21, "noise_level": 0.2, "estimate_level": 5, "eta": 0.0}
+        >>> make_method("method1", settings).levels()[:3]
+        [20, 19, 18]
+    """
+    schedule = make_schedule(settings["schedule"], levels=settings["levels"], noise_level=settings["noise_level"])
+    fields = {field.name for field in dataclasses.fields(METHODS[name])} - {"schedule"}
+    return METHODS[name](schedule=schedule, **{field: settings[field] for field in sorted(fields)})

@@ -1,18 +1,27 @@
-"""The two-input U-Net of the paper: an image and a time in, a reconstruction and a drift map out."""
+"""The U-Net of the paper: an image and a time in, a reconstruction and a drift map out."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from tfdrift.config import HEADS, PRECISIONS, check_image_size
 from tfdrift.errors import UsageError
+from tfdrift.model.heads import HEADS
+from tfdrift.model.limits import PRECISIONS, check_image_size
 
-TIME_UNITS = 64
+EMBEDDING_UNITS = 64
+ONE_IMAGE_EACH = {"recon": 1, "drift": 1}
 
 
 def build_unet(
     image_size: int,
     *,
+    channels: int = 1,
+    slices: int | None = None,
+    conditions: int = 0,
+    outputs: Mapping[str, int] = ONE_IMAGE_EACH,
     base_filters: int = 16,
     depth: int = 3,
     heads: str = "shared",
@@ -23,23 +32,27 @@ def build_unet(
 
     An encoder of two 3x3 convolutions and a 2x2 max-pooling a stage, the filters doubling at each stage; at the
     bottleneck the time, embedded by Dense(64, relu) and broadcast over the image, is concatenated; a decoder of 2x2
-    transposed convolutions with skip connections; a last 1x1 convolution without activation.
+    transposed convolutions with skip connections; a last 1x1 convolution without activation. Conditions are embedded
+    and concatenated as the time is. With slices, the same in three dimensions.
 
     Args:
         image_size: side S of the images in pixels, a multiple of 2**depth and at least twice that.
+        channels: C of the images.
+        slices: D of the images, the same multiple; None for images of one slice.
+        conditions: K, how many numbers of context a network is given; 0 for none.
+        outputs: channels of `recon` and `drift`.
         base_filters: filters of the first stage.
         depth: number of poolings.
-        heads: `shared` is one decoder with two output convolutions, `decoupled` one encoder with two decoders,
-            `independent` two networks that share their inputs alone (paper, Fig. 3C).
+        heads: a name in `tfdrift.model.heads.HEADS`.
         precision: Keras dtype policy of the layers; the outputs are float32 whatever it is.
         seed: of the initial weights (Glorot uniform), which depend on nothing else.
 
     Returns:
-        A model with inputs `image` float32 [B, S, S, 1] and `t` float32 [B, 1] in [0, 1], and outputs
-        `{"recon", "drift"}` float32 [B, S, S, 1].
+        A model with inputs `image` float32 [B, S, S, C] or [B, D, S, S, C], `t` float32 [B, 1] in [0, 1] and, where
+        there are any, `condition` float32 [B, K]; and outputs `{"recon", "drift"}` float32 of the image's size.
 
     Raises:
-        UsageError: S does not fit the depth (the message names sizes that do), or an unknown head or precision.
+        UsageError: S or D does not fit the depth (the message names sizes that do), or an unknown head or precision.
 
     Source: paper, "Diffusion model architecture and drift prediction" and Fig. 2.
 
@@ -47,70 +60,85 @@ def build_unet(
         >>> model = build_unet(16, base_filters=4, depth=2)
         >>> {name: output.shape for name, output in model.output.items()}
         {'recon': (None, 16, 16, 1), 'drift': (None, 16, 16, 1)}
+        >>> build_unet(16, base_filters=4, depth=2, slices=8, channels=3, conditions=2).input_shape["image"]
+        (None, 8, 16, 16, 3)
     """
-    check_image_size(image_size, depth)
+    shape = (image_size, image_size) if slices is None else (slices, image_size, image_size)
+    for side in sorted(set(shape)):
+        check_image_size(side, depth)
     if heads not in HEADS:
         raise UsageError(f"--heads {heads}: choose from {', '.join(HEADS)}")
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
-    image = keras.Input((image_size, image_size, 1), name="image")
-    t = keras.Input((1,), name="t")
-    parts = _Parts(base_filters=base_filters, depth=depth, precision=precision, seed=seed)
-    if heads == "shared":
-        recon = drift = parts.decoder(*parts.encoder(image, t, "encoder"), "decoder")
-    elif heads == "decoupled":
-        encoded = parts.encoder(image, t, "encoder")
-        recon, drift = parts.decoder(*encoded, "recon_decoder"), parts.decoder(*encoded, "drift_decoder")
-    else:
-        recon = parts.decoder(*parts.encoder(image, t, "recon_encoder"), "recon_decoder")
-        drift = parts.decoder(*parts.encoder(image, t, "drift_encoder"), "drift_decoder")
-    outputs = {"recon": parts.output(recon, "recon"), "drift": parts.output(drift, "drift")}
-    return keras.Model({"image": image, "t": t}, outputs, name=f"unet_{heads}")
+    inputs = {"image": keras.Input((*shape, channels), name="image"), "t": keras.Input((1,), name="t")}
+    if conditions:
+        inputs["condition"] = keras.Input((conditions,), name="condition")
+    parts = _UNetParts(rank=len(shape), base_filters=base_filters, depth=depth, precision=precision, seed=seed)
+    recon, drift = HEADS[heads](parts, inputs)
+    answers = {
+        "recon": parts.output(recon, outputs["recon"], "recon"),
+        "drift": parts.output(drift, outputs["drift"], "drift"),
+    }
+    return keras.Model(inputs, answers, name=f"unet_{heads}")
 
 
-class _Parts:
+class _UNetParts:
     """Encoder, decoder and output, with the settings all of their layers share and a seed of its own for each."""
 
-    def __init__(self, *, base_filters: int, depth: int, precision: str, seed: int) -> None:
+    def __init__(self, *, rank: int, base_filters: int, depth: int, precision: str, seed: int) -> None:
+        self._convolution = {2: layers.Conv2D, 3: layers.Conv3D}[rank]
+        self._transposed = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}[rank]
+        self._pooling = {2: layers.MaxPooling2D, 3: layers.MaxPooling3D}[rank]
         self._filters = [base_filters * 2**stage for stage in range(depth + 1)]
         self._precision = precision
         self._rng = np.random.default_rng(seed)
 
-    def encoder(self, image, t, name: str):
-        """Return (bottleneck features, skip features from the finest to the coarsest)."""
-        x, skips = image, []
+    def encoder(self, inputs: dict[str, Any], name: str) -> tuple[Any, list[Any]]:
+        """As `tfdrift.model.heads.Parts.encoder`."""
+        x, skips = inputs["image"], []
         for stage, filters in enumerate(self._filters[:-1]):
             x = self._convolutions(x, filters, f"{name}{stage}")
             skips.append(x)
-            x = layers.MaxPooling2D(2, dtype=self._precision, name=f"{name}{stage}_pool")(x)
-        side = x.shape[1]
-        time = layers.Dense(TIME_UNITS, activation="relu", name=f"{name}_time", **self._weighted())(t)
-        time = layers.RepeatVector(side * side, dtype=self._precision, name=f"{name}_time_repeat")(time)
-        time = layers.Reshape((side, side, TIME_UNITS), dtype=self._precision, name=f"{name}_time_map")(time)
-        x = layers.Concatenate(dtype=self._precision, name=f"{name}_with_time")([x, time])
+            x = self._pooling(2, dtype=self._precision, name=f"{name}{stage}_pool")(x)
+        embedded = [self._embedded(inputs["t"], x.shape[1:-1], f"{name}_time")]
+        if "condition" in inputs:
+            embedded.append(self._embedded(inputs["condition"], x.shape[1:-1], f"{name}_condition"))
+        x = layers.Concatenate(dtype=self._precision, name=f"{name}_with_time")([x, *embedded])
         return self._convolutions(x, self._filters[-1], f"{name}_bottleneck"), skips
 
-    def decoder(self, x, skips, name: str):
-        """Return features of the input's size."""
+    def decoder(self, x: Any, skips: list[Any], name: str) -> Any:
+        """As `tfdrift.model.heads.Parts.decoder`."""
         for stage, filters in reversed(list(enumerate(self._filters[:-1]))):
-            x = layers.Conv2DTranspose(
+            x = self._transposed(
                 filters, 2, strides=2, activation="relu", name=f"{name}{stage}_up", **self._weighted()
             )(x)
             x = layers.Concatenate(dtype=self._precision, name=f"{name}{stage}_skip")([x, skips[stage]])
             x = self._convolutions(x, filters, f"{name}{stage}")
         return x
 
-    def output(self, x, name: str):
-        """Return one image in float32, so that mixed precision never leaves the network."""
-        return layers.Conv2D(1, 1, name=name, **{**self._weighted(), "dtype": "float32"})(x)
+    def output(self, x: Any, channels: int, name: str) -> Any:
+        """Return an image in float32, so that mixed precision never leaves the network.
 
-    def _convolutions(self, x, filters: int, name: str):
+        Args:
+            x: features.
+            channels: of the image.
+            name: of the layer.
+        """
+        return self._convolution(channels, 1, name=name, **{**self._weighted(), "dtype": "float32"})(x)
+
+    def _embedded(self, numbers: Any, shape: tuple[int, ...], name: str) -> Any:
+        """Return the same embedding at every place of the bottleneck."""
+        x = layers.Dense(EMBEDDING_UNITS, activation="relu", name=name, **self._weighted())(numbers)
+        x = layers.RepeatVector(int(np.prod(shape)), dtype=self._precision, name=f"{name}_repeat")(x)
+        return layers.Reshape((*shape, EMBEDDING_UNITS), dtype=self._precision, name=f"{name}_map")(x)
+
+    def _convolutions(self, x: Any, filters: int, name: str) -> Any:
         for i in (1, 2):
-            x = layers.Conv2D(
+            x = self._convolution(
                 filters, 3, padding="same", activation="relu", name=f"{name}_conv{i}", **self._weighted()
             )(x)
         return x
 
-    def _weighted(self) -> dict:
+    def _weighted(self) -> dict[str, Any]:
         initializer = keras.initializers.GlorotUniform(int(self._rng.integers(2**31)))
         return {"dtype": self._precision, "kernel_initializer": initializer}

@@ -19,11 +19,12 @@ from tfdrift.cohort.samples import Samples, join_samples, split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.heldout import predict
-from tfdrift.methods.predictor import Predictor
+from tfdrift.methods.method import Predictor
 from tfdrift.reproduction.experiments import Experiment, Run
 from tfdrift.training.data import load_samples
-from tfdrift.training.run import is_trained, load_predictor, train
+from tfdrift.training.run_folder import is_trained, load_predictor
 from tfdrift.training.side_by_side import train_all
+from tfdrift.training.train import train
 
 LOG_LINES = 200
 """Points of a loss curve."""
@@ -159,7 +160,7 @@ class CachedRuns:
         """Train a run as far as it is not trained yet, and return what it predicts.
 
         Raises:
-            TfdriftError: as `tfdrift.training.run.train` and `load_predictor` do.
+            TfdriftError: as `tfdrift.training.train.train` and `load_predictor` do.
         """
         tf.config.experimental.enable_op_determinism()  # as training does: the same numbers where nothing is to train
         samples = self.samples(experiment.data)
@@ -174,7 +175,8 @@ class CachedRuns:
             if not is_trained(config, folder, samples):
                 train(config, folder, echo=self._echo, samples=samples)
             training, held_out = split(samples, config.fold)
-            predictor = dataclasses.replace(load_predictor(folder)[2], **run.asked)
+            predictor = load_predictor(folder)[2]
+            predictor = dataclasses.replace(predictor, method=dataclasses.replace(predictor.method, **run.asked))
             final, by_level = predict(predictor, held_out, seed=config.seed)
             self._outcomes[key] = Outcome(
                 run=run,

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfdrift.config import train_config
 from tfdrift.errors import UsageError
+from tfdrift.methods import METHODS
 
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
 """What 5,000 steps take at most with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
@@ -199,15 +200,14 @@ _FIGURES = (
 
 
 def _of_table(method: str, heads: str, loss: str) -> Run:
-    share = "drift_ssim" if method == "method2" else "recon_ssim"
-    settings = {"heads": heads, share: 0.1 if loss == "MSE and SSIM" else 0.0}
-    return Run(label=f"{_NAMES[method]}, {heads}, {loss}", method=method, settings=settings, preset="default")
+    settings = {"heads": heads, METHODS[method].ssim_share: 0.1 if loss == "MSE and SSIM" else 0.0}
+    return Run(label=f"{_label(method)}, {heads}, {loss}", method=method, settings=settings, preset="default")
 
 
 def _reading(words: str, *methods: str, **settings: Any) -> list[Run]:
     return [
         Run(
-            label=f"{_NAMES[method]}, {words}",
+            label=f"{_label(method)}, {words}",
             method=method,
             settings={**_FIRST_READING.get(method, {}), **settings},
             preset="default",
@@ -221,7 +221,11 @@ def _asked(words: str, method: str, **asked: Any) -> Run:
     return dataclasses.replace(run, asked=asked)
 
 
-_NAMES = {"method1": "Method 1", "method2": "Method 2", "direct": "Direct"}
+def _label(method: str) -> str:
+    label = METHODS[method].label
+    return label[0].upper() + label[1:]
+
+
 _BOTH = ("method1", "method2")
 _HEADS = {
     "method1": ("shared", "decoupled", "independent"),

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from tfdrift.drawing.panels import robust_limit
+from tfdrift.methods.method import asking
+from tfdrift.methods.method2 import Method2
 from tfdrift.reproduction.cached_runs import Outcome
 from tfdrift.reproduction.paper_figures import noise_seed, noised_image
 
@@ -96,7 +98,10 @@ def _draw_one_step(page: _Page, outcome: Outcome, row: int, *, top: float) -> No
 
 def _draw_many_steps(page: _Page, outcome: Outcome, row: int, *, top: float) -> None:
     samples, start = outcome.samples, outcome.levels[0]
-    sampled = outcome.predictor.sample(tf.constant(samples.pre[row : row + 1]), noise_seed(outcome, row))
+    method = outcome.predictor.method
+    assert isinstance(method, Method2)  # Fig. 2C draws no other
+    pre = tf.constant(samples.pre[row : row + 1])
+    sampled = method.sample(asking(outcome.predictor.network), pre, noise_seed(outcome, row))
     x0_hat, drift_hat = sampled.x0_hat.numpy(), sampled.drift_hat.numpy()
     shown = np.unique(np.linspace(0, len(outcome.levels) - 1, _SNAPSHOTS).round().astype(int))
     high, low = top - 0.45 - _TILE, top - 0.45 - 2 * _TILE - 0.3

@@ -180,7 +180,7 @@ def noised_image(outcome: Outcome, row: int, level: int | None) -> np.ndarray:
         return outcome.samples.pre[row, ..., 0]
     image = tf.constant(outcome.samples.pre[row : row + 1])
     noise = unit_normal(noise_seed(outcome, row), image)
-    return add_noise(image, noise, level, outcome.predictor.schedule).numpy()[0, ..., 0]
+    return add_noise(image, noise, level, outcome.predictor.method.schedule).numpy()[0, ..., 0]
 
 
 def noise_seed(outcome: Outcome, row: int) -> tf.Tensor:

@@ -58,7 +58,7 @@ def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callab
         UsageError: an unknown name, or settings that do not go together.
         DataError: the data cannot be had, or an experiment asks for a response and no lesion shows it.
         ResourceError: a folder cannot be written, MNIST cannot be downloaded, or the process of a run was killed.
-        DivergedError: see `tfdrift.training.run.train`.
+        DivergedError: see `tfdrift.training.train.train`.
         StoppedError: a signal; the same call goes on from there.
     """
     experiments = chosen_experiments(names)
@@ -186,7 +186,7 @@ def _draw_digits(experiment: Experiment, _: Samples, outcomes: list[Outcome]) ->
 
 def _draw_training(_: Experiment, samples: Samples, outcomes: list[Outcome]) -> Drawn:
     rows = choose_rows(samples, 2, by=samples.pre_mm3)
-    schedule = outcomes[0].predictor.schedule
+    schedule = outcomes[0].predictor.method.schedule
     losses = _draw_loss_curves(outcomes[0], recon_name="reconstruction")
     numbers = {
         "lesions": [_describe(samples, row) for row in rows],

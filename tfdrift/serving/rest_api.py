@@ -20,6 +20,7 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataReque
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tfdrift.serving.configuration import METRICS_PATH
 from tfdrift.serving.inference import SIGNATURE_FIELD, Inference
 from tfdrift.serving.json_tensors import read_predict, write_predict
 from tfdrift.serving.monitoring import CONTENT_TYPE, Monitoring
@@ -27,7 +28,6 @@ from tfdrift.serving.refusal import Refusal, invalid, unimplemented
 from tfdrift.serving.versions import LARGEST_VERSION
 
 LARGEST_BODY_BYTES = 64 * 2**20
-METRICS_PATH = "/monitoring/prometheus/metrics"
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ASKING = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
 _LOOKING = re.compile(_MODEL + r"(?P<metadata>/metadata)?")

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfdrift.errors import DataError, ResourceError
+from tfdrift import files
+from tfdrift.errors import DataError
 
 
 @contextlib.contextmanager
@@ -18,14 +19,12 @@ def writing(folder: Path) -> Iterator[None]:
     Raises:
         ResourceError: the disk is full, or the folder cannot be made or written.
     """
-    try:
+    to_do = (
+        "free some space or permissions and run the same command again to go on from the last checkpoint, or choose "
+        "another --out"
+    )
+    with files.writing(folder, to_do=to_do, also=(tf.errors.OpError,)):
         yield
-    except (tf.errors.OpError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ResourceError(
-            f"cannot write to {folder} ({reason}); free some space or permissions and run the same command again to "
-            "go on from the last checkpoint, or choose another --out"
-        ) from None
 
 
 def newest_step(folder: Path) -> int:

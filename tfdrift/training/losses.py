@@ -1,5 +1,9 @@
 """The loss of the paper: mean squared error and structural similarity, of the reconstruction and of the drift."""
 
+import dataclasses
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 IMAGE_RANGE = 1.0  # images are scaled so that the largest signal of the pre crop is 1
@@ -27,22 +31,28 @@ def ssim(first: tf.Tensor, second: tf.Tensor, data_range: float) -> tf.Tensor:
     """Return the mean structural similarity of each pair of images.
 
     Args:
-        first: float32 [B, S, S, 1].
+        first: float32 [B, S, S, 1] or [B, D, S, S, 1].
         second: the same shape.
         data_range: range of what is compared, `IMAGE_RANGE` or `DRIFT_RANGE`.
 
     Returns:
         float32 [B], at most 1; equal to scikit-image's with a Gaussian window and the border left out, and with finite
-        gradients on empty images.
+        gradients on empty images. Of several slices it is the mean over them.
 
     Source: Wang et al. (2004), eq. 13.
     """
-    side, sigma = ssim_window(int(first.shape[1]))  # pyright: ignore[reportArgumentType] - never None
-    return tf.image.ssim(first, second, data_range, filter_size=side, filter_sigma=sigma)
+    side, sigma = ssim_window(int(first.shape[-2]))  # pyright: ignore[reportArgumentType] - never None
+    similarity = tf.image.ssim(first, second, data_range, filter_size=side, filter_sigma=sigma)
+    return tf.reduce_mean(similarity, axis=list(range(1, similarity.shape.rank)))
 
 
 def mse(predicted: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Return the mean squared error over the whole batch, a scalar."""
+    """Return the mean squared error over the whole batch, a scalar.
+
+    Args:
+        predicted: float32, any shape.
+        target: the same shape.
+    """
     return tf.reduce_mean(tf.math.squared_difference(predicted, target))
 
 
@@ -52,7 +62,7 @@ def image_loss(
     """Return (1 - w) * MSE + w * (1 - SSIM) and its parts.
 
     Args:
-        predicted: float32 [B, S, S, 1].
+        predicted: float32 [B, S, S, 1] or [B, D, S, S, 1].
         target: the same shape.
         ssim_share: w in [0, 1].
         data_range: range of what is compared.
@@ -66,10 +76,44 @@ def image_loss(
     return {"loss": (1 - ssim_share) * error + ssim_share * (1 - similarity), "mse": error, "ssim": similarity}
 
 
-def noise_loss(predicted: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
+def noise_loss(predicted: tf.Tensor, target: tf.Tensor, _ssim_share: float = 0.0) -> dict[str, tf.Tensor]:
     """Return the mean squared error where the target is noise or v, which have no structure to compare.
+
+    Args:
+        predicted: float32 [B, ..., C].
+        target: the same shape.
 
     Source: paper, eq. 3.
     """
     error = mse(predicted, target)
     return {"loss": error, "mse": error}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What an output is compared by.
+
+    Args:
+        compare: (predicted, target, share of SSIM) to scalars, `loss` among them.
+        measures: their names.
+    """
+
+    compare: Callable[[tf.Tensor, tf.Tensor, float], dict[str, tf.Tensor]]
+    measures: tuple[str, ...]
+
+
+def _compare_images(
+    predicted: tf.Tensor, target: tf.Tensor, ssim_share: float, *, data_range: float
+) -> dict[str, tf.Tensor]:
+    return image_loss(predicted, target, ssim_share=ssim_share, data_range=data_range)
+
+
+LOSSES = {
+    "image": Loss(compare=functools.partial(_compare_images, data_range=IMAGE_RANGE), measures=("loss", "mse", "ssim")),
+    "drift": Loss(compare=functools.partial(_compare_images, data_range=DRIFT_RANGE), measures=("loss", "mse", "ssim")),
+    "noise": Loss(compare=noise_loss, measures=("loss", "mse")),
+}
+"""The losses by the name that a method gives them.
+
+`image` and `drift` are (1 - w) * MSE + w * (1 - SSIM), each with the range of what it compares; `noise` is MSE alone.
+"""

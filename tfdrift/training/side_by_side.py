@@ -31,12 +31,13 @@ def train_all(jobs: Sequence[tuple[TrainConfig, Path, Samples]], *, workers: int
 
     Raises:
         UsageError: a folder holds a run with other settings or data, before anything is trained.
-        ResourceError: the process of a run was killed or failed; or see `tfdrift.training.run.train`.
-        DataError: see `tfdrift.training.run.train`.
-        DivergedError: see `tfdrift.training.run.train`.
+        ResourceError: the process of a run was killed or failed; or see `tfdrift.training.train.train`.
+        DataError: see `tfdrift.training.train.train`.
+        DivergedError: see `tfdrift.training.train.train`.
         StoppedError: SIGINT or SIGTERM.
     """
-    from tfdrift.training.run import is_trained, stop_on_signals
+    from tfdrift.training.run_folder import is_trained
+    from tfdrift.training.signals import stop_on_signals
 
     missing = [(config, folder) for config, folder, samples in jobs if not is_trained(config, folder, samples)]
     if not missing:
@@ -71,7 +72,7 @@ def _train_alone(config: TrainConfig, folder: Path) -> tuple[TfdriftError] | Non
     """Train a run in this process, which must be new, and return its error, if any."""
     import tensorflow as tf
 
-    from tfdrift.training.run import train
+    from tfdrift.training.train import train
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,15 +1,18 @@
 """One optimiser step of each method, as a function of the step number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
 
-from tfdrift.diffusion.process import add_noise, t_unit, training_target
-from tfdrift.diffusion.schedule import Schedule
-from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss, noise_loss
+from tfdrift.methods.balances import BALANCES
+from tfdrift.methods.method import Method, asking
+from tfdrift.training.losses import LOSSES
 
+Batch = Mapping[str, tf.Tensor]
+"""`pre` and `post`, float32 [B, ..., C] and [B, ..., 1], and `condition` float32 [B, K] where a run has any."""
 Metrics = dict[str, tf.Tensor]
+Loss = Callable[[Batch, tf.Tensor], Metrics]
 
 
 def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimizers.Optimizer:
@@ -18,6 +21,10 @@ def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimi
     The decay is that of Keras, `var -= learning_rate * weight_decay * var`; tensorflow-addons' `weight_decay` is the
     product of the two.
 
+    Args:
+        learning_rate: of a step.
+        weight_decay: as Keras means it.
+
     Source: paper, "AI model development and training"; `docs/adr/0001-adamw-from-keras.md`.
     """
     return keras.optimizers.AdamW(
@@ -25,72 +32,47 @@ def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimi
     )
 
 
-def metric_names(method: str, prediction: str) -> tuple[str, ...]:
-    """Return the names of what a training step measures; SSIM of the reconstruction only where that is an image."""
-    recon_ssim = () if _recon_is_noise(method, prediction) else ("recon_ssim",)
-    return (
-        "loss", "recon_loss", "recon_mse", *recon_ssim, "drift_loss", "drift_mse", "drift_ssim", "gradient_norm",
-    )  # fmt: skip
+def metric_names(method: Method) -> tuple[str, ...]:
+    """Return the names of what a training step measures; SSIM of an output only where that is an image."""
+    parts = (f"{output}_{name}" for output, loss in method.losses.items() for name in LOSSES[loss].measures)
+    return ("loss", *parts, "gradient_norm")
 
 
 def make_loss(
     network: keras.Model,
+    method: Method,
     *,
-    method: str,
-    schedule: Schedule,
-    prediction: str,
-    recon_weight: float,
-    drift_weight: float,
-    recon_ssim: float,
-    drift_ssim: float,
+    weights: Mapping[str, float],
+    ssim_shares: Mapping[str, float],
     balance: str = "fixed",
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]:
-    """Return the training loss as a function of (pre, post, seed).
+) -> Loss:
+    """Return the training loss as a function of a batch and a seed.
 
-    The function draws a level and noise for each image from `seed` (int64 [2]) and gives scalars: `loss`, and
-    `recon_` and `drift_` with `loss`, `mse` and, where the target is an image, `ssim`.
+    What the method draws, a level and noise for each image, comes from the seed (int64 [2]). The function gives
+    scalars: `loss`, and for each output what its own loss measures, such as `recon_mse`.
 
     Args:
         network: see `tfdrift.model.unet.build_unet`.
-        method: `method1` compares `recon` with the post image, `method2` with what `prediction` says, `direct` shows
-            the network the clean image at time 0.
-        schedule: noise at each level.
-        prediction: `eps`, `x0` or `v`; Method 2 alone.
-        recon_weight: factor of the reconstruction loss.
-        drift_weight: factor of the drift loss.
-        recon_ssim: share of SSIM in the reconstruction loss.
-        drift_ssim: share of SSIM in the drift loss.
-        balance: `fixed` is the weighted sum of the two losses, `uncertainty` that of their logarithms. Each task
-            has an unknown noise variance v in L / (2 v) + log(v) / 2; at its best, v = L, that is log(L) / 2 and a
-            constant. So neither loss outweighs the other by its size alone, and there is nothing to learn or to save.
+        method: says what the network is shown, and what its outputs are compared with.
+        weights: factor of the loss of each output.
+        ssim_shares: share of SSIM in it, where it has any.
+        balance: a name in `tfdrift.methods.balances.BALANCES`.
 
-    Source: paper, eq. 3 and "Data augmentation, loss function and model training"; Kendall, Gal and Cipolla (2018),
-        eq. 7, for the balance by uncertainty, minimised over v as in Kirchdorfer et al. (2024).
+    Source: paper, eq. 3 and "Data augmentation, loss function and model training".
     """
-    scale = {"fixed": tf.identity, "uncertainty": tf.math.log}[balance]
+    scale = BALANCES[balance]
 
-    def loss(pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Metrics:
-        count = tf.shape(pre)[0]
-        if method == "direct":
-            shown, t, target = pre, tf.zeros([count, 1]), post
-        else:
-            level_seed, eps_seed = tf.unstack(tf.random.split(seed, 2, alg="philox"))
-            level = tf.random.stateless_uniform(
-                tf.shape(pre)[:1], level_seed, 0, schedule.levels, tf.int32, alg="philox"
-            )
-            eps = tf.random.stateless_normal(tf.shape(pre), eps_seed, alg="philox")
-            shown, t = add_noise(pre, eps, level, schedule), t_unit(level, schedule.levels)[:, None]
-            target = post if method == "method1" else training_target(prediction, pre, eps, level, schedule)
-        outputs = network({"image": shown, "t": t}, training=True)
-        if _recon_is_noise(method, prediction):
-            recon = noise_loss(outputs["recon"], target)
-        else:
-            recon = image_loss(outputs["recon"], target, ssim_share=recon_ssim, data_range=IMAGE_RANGE)
-        drift = image_loss(outputs["drift"], post - pre, ssim_share=drift_ssim, data_range=DRIFT_RANGE)
+    def loss(batch: Batch, seed: tf.Tensor) -> Metrics:
+        shown = method.show(batch["pre"], batch["post"], seed)
+        outputs = asking(network, batch.get("condition"), training=True)(shown.image, shown.t)
+        compared = {
+            output: LOSSES[name].compare(outputs[output], shown.targets[output], ssim_shares[output])
+            for output, name in method.losses.items()
+        }
+        total = [weights[output] * scale(parts["loss"]) for output, parts in compared.items()]
         return {
-            "loss": recon_weight * scale(recon["loss"]) + drift_weight * scale(drift["loss"]),
-            **{f"recon_{name}": value for name, value in recon.items()},
-            **{f"drift_{name}": value for name, value in drift.items()},
+            "loss": tf.add_n(total),
+            **{f"{output}_{name}": value for output, parts in compared.items() for name, value in parts.items()},
         }
 
     return loss
@@ -99,8 +81,8 @@ def make_loss(
 def make_train_step(
     network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-    loss: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics],
-    batch: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    loss: Loss,
+    batch: Callable[[tf.Tensor], Batch],
     *,
     seed: int,
     clip_norm: float = 0.0,
@@ -132,7 +114,7 @@ def make_train_step(
     def train_step(step: tf.Tensor) -> tuple[tf.Tensor, Metrics]:
         images = batch(step)
         with tf.GradientTape() as tape:
-            metrics = loss(images["pre"], images["post"], tf.stack([tf.constant(seed, tf.int64), step]))
+            metrics = loss(images, tf.stack([tf.constant(seed, tf.int64), step]))
         gradients = tape.gradient(metrics["loss"], weights)
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(metrics["loss"]) & tf.math.is_finite(norm)
@@ -151,7 +133,3 @@ def make_train_step(
         return finite, {**metrics, "gradient_norm": norm}
 
     return train_step
-
-
-def _recon_is_noise(method: str, prediction: str) -> bool:
-    return method == "method2" and prediction != "x0"

@@ -1,51 +1,32 @@
 """Whole runs: resumed to the same bits after every kind of end, refused where they must be, readable afterwards."""
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from tensorboard.backend.event_processing.plugin_event_accumulator import TENSORS, EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from tests.prepared_cohort import write_cohort
 from tfdrift.cohort.samples import save_samples, split
-from tfdrift.diffusion.noise import example_seeds
-from tfdrift.errors import DataError, DivergedError, ResourceError, StoppedError, UsageError
+from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training.batches import make_batches
-from tfdrift.training.run import is_trained, load_predictor, load_run_samples, train
+from tfdrift.training.run_folder import load_predictor
+from tfdrift.training.train import train
 
 RUNS = {"method1": {"ema": 0.9}, "method2": {}}
 
 
 def no_echo(_line: str) -> None:
     """Show nothing."""
-
-
-@pytest.fixture(scope="module")
-def finished(make_samples, tiny_config, tmp_path_factory):
-    """A function that returns the folder of a method's run that nothing interrupted."""
-    folders = {}
-
-    def run(method: str) -> Path:
-        if method not in folders:
-            folders[method] = tmp_path_factory.mktemp("finished") / method
-            train(tiny_config(method, **RUNS[method]), folders[method], echo=no_echo, samples=make_samples())
-        return folders[method]
-
-    return run
 
 
 def tensors(folder: Path, part: str) -> EventAccumulator:
@@ -180,14 +161,6 @@ def test_the_logged_loss_is_the_weighted_sum_of_the_logged_parts(finished):
         assert line["loss"] == pytest.approx(line["recon_loss"] + 3 * line["drift_loss"], rel=1e-5)
 
 
-def test_tensorboard_shows_a_picture_at_each_validation(finished):
-    events = tensors(finished("method1"), "validation").Tensors("strips")
-    assert [event.step for event in events] == [12]
-    png = tensor_util.make_ndarray(events[0].tensor_proto)[2]
-    image = np.asarray(Image.open(io.BytesIO(png)).convert("L"), np.float32)
-    assert min(block.std() for block in np.array_split(image, 3)) > 10  # a row for each of the three levels
-
-
 def test_tensorboard_shows_the_settings_of_a_run(finished, tiny_config):
     metadata = tensors(finished("method1"), "train").SummaryMetadata("_hparams_/session_start_info")
     found = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content).session_start_info.hparams
@@ -195,19 +168,6 @@ def test_tensorboard_shows_the_settings_of_a_run(finished, tiny_config):
     assert {name: getattr(value, value.WhichOneof("kind")) for name, value in found.items()} == {
         name: value for name, value in settings.items() if value is not None
     }
-
-
-@pytest.mark.parametrize("method", RUNS)
-def test_the_validation_scores_are_those_of_the_saved_predictor(finished, make_samples, method):
-    _, facts, predictor = load_predictor(finished(method))
-    _, held_out = split(make_samples(), 0)
-    predicted = predictor(tf.constant(held_out.pre), example_seeds(len(held_out), 0))
-    post, drift = predicted["post"].numpy(), predicted["drift"].numpy()
-    logged = history(finished(method))[-1]
-    copy_error = np.mean((held_out.post - held_out.pre) ** 2)
-    assert (facts["step"], logged["step"], logged["part"]) == (12, 12, "validation")
-    assert logged["skill"] == pytest.approx(1 - np.mean((post - held_out.post) ** 2) / copy_error, rel=1e-4)
-    assert logged["drift_skill"] == pytest.approx(1 - np.mean((drift - held_out.drift) ** 2) / copy_error, rel=1e-4)
 
 
 @pytest.mark.parametrize(("method", "averaged"), [("method1", True), ("method2", False)])
@@ -221,28 +181,6 @@ def test_a_finished_run_started_again_says_so_and_changes_nothing(finished, make
     train(tiny_config("method1", **{**RUNS["method1"], "steps": 8}), folder, echo=said.append, samples=make_samples())
     assert said == [f"{folder} is trained already: 12 steps; more --steps would go on"]
     assert everything_below(folder) == before
-
-
-@pytest.mark.parametrize(("steps", "expected"), [(8, True), (12, True), (13, False)])
-def test_a_run_is_trained_once_it_has_the_steps_that_are_asked_for(
-    finished, make_samples, tiny_config, steps, expected
-):
-    config = tiny_config("method1", **{**RUNS["method1"], "steps": steps})
-    assert is_trained(config, finished("method1"), make_samples()) is expected
-
-
-def test_a_run_that_is_not_there_is_not_trained(make_samples, tiny_config, tmp_path):
-    assert not is_trained(tiny_config("method1"), tmp_path / "nothing", make_samples())
-
-
-@pytest.mark.parametrize(
-    ("learning_rate", "seed", "message"),
-    [(0.5, 0, "learning_rate: 0.5, not 0.001"), (1e-3, 1, "the data have changed")],
-)
-def test_another_run_does_not_count_as_trained(finished, make_samples, tiny_config, learning_rate, seed, message):
-    config = tiny_config("method1", **{**RUNS["method1"], "learning_rate": learning_rate})
-    with pytest.raises(UsageError, match=message):
-        is_trained(config, finished("method1"), make_samples(seed=seed))
 
 
 def test_another_configuration_is_refused_with_what_differs(finished, make_samples, tiny_config):
@@ -259,32 +197,6 @@ def test_other_data_are_refused(finished, make_samples, tiny_config):
         train(
             tiny_config("method1", **RUNS["method1"]), finished("method1"), echo=no_echo, samples=make_samples(seed=1)
         )
-
-
-def test_a_run_whose_data_have_changed_is_not_evaluated(finished, make_samples, monkeypatch):
-    config, facts, _ = load_predictor(finished("method1"))
-    monkeypatch.setattr("tfdrift.training.run.load_samples", lambda *_, **__: make_samples())
-    assert len(load_run_samples(config, facts)) == 12
-    monkeypatch.setattr("tfdrift.training.run.load_samples", lambda *_, **__: make_samples(seed=1))
-    with pytest.raises(DataError, match="--data phantom no longer gives the data this run was trained on"):
-        load_run_samples(config, facts)
-
-
-@pytest.fixture(scope="module")
-def first_cohort_run(make_samples, tiny_config, tmp_path_factory):
-    """A folder with a cohort and a run trained on it, by relative paths as a user types them."""
-    base = tmp_path_factory.mktemp("base")
-    write_cohort(base / "cohorts/mine", make_samples())
-    with contextlib.chdir(base):
-        train(tiny_config("method1", data="cohorts/mine", steps=4), Path("runs/mine"), echo=no_echo)
-    return base
-
-
-@pytest.fixture
-def cohort_run(first_cohort_run, tmp_path):
-    """A copy of the run, with its cohort, in another place than where it was trained."""
-    shutil.copytree(first_cohort_run, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "runs/mine"
 
 
 def test_a_run_on_a_cohort_is_the_run_on_its_samples(cohort_run, make_samples, tiny_config, tmp_path, read_weights):
@@ -309,59 +221,10 @@ def test_another_cohort_in_the_same_run_folder_is_refused(cohort_run, make_sampl
     assert everything_below(cohort_run) == before
 
 
-def test_a_run_finds_its_cohort_again_when_both_are_moved(cohort_run, first_cohort_run):
-    config, facts, _ = load_predictor(cohort_run)
-    assert len(load_run_samples(config, facts)) == 12
-    assert not Path(config.data).is_relative_to(first_cohort_run)
-
-
-def test_a_run_whose_cohort_is_gone_says_where_it_was(cohort_run, tmp_path):
-    (tmp_path / "cohorts/mine").rename(tmp_path / "away")
-    config, facts, _ = load_predictor(cohort_run)
-    with pytest.raises(DataError, match=r"no longer at .*cohorts/mine; put it back there"):
-        load_run_samples(config, facts)
-
-
 def test_no_file_of_a_run_on_a_cohort_says_where_on_the_machine_it_lies(first_cohort_run):
     files = [path for path in first_cohort_run.rglob("runs/**/*") if path.is_file()]
     assert [path.name for path in files if str(first_cohort_run).encode() in path.read_bytes()] == []
     assert [path.name for path in files if b"cohorts/mine" in path.read_bytes()] == ["config.json"]
-
-
-def test_a_folder_that_is_no_run_is_no_predictor(tmp_path):
-    with pytest.raises(DataError, match=r"config.json does not exist; give a run folder"):
-        load_predictor(tmp_path)
-
-
-def test_two_trainers_at_once_are_refused(make_samples, tiny_config, tmp_path, read_weights):
-    config, refusals = tiny_config("direct", steps=2), []
-
-    def start_another(_line: str) -> None:
-        with pytest.raises(ResourceError, match="is in use by another training process") as refused:
-            train(config, tmp_path, echo=no_echo, samples=make_samples())
-        refusals.append(refused.value.exit_code)
-
-    train(config, tmp_path, echo=start_another, samples=make_samples())
-    assert refusals == [4]
-    assert read_weights(tmp_path)["step/.ATTRIBUTES/VARIABLE_VALUE"] == 2  # the first one is not disturbed
-
-
-def test_a_run_without_a_checkpoint_is_no_predictor(make_samples, tiny_config, tmp_path):
-    def fail(_line: str) -> None:
-        raise BrokenPipeError("the reader of the progress is gone")
-
-    with pytest.raises(BrokenPipeError):  # not taken for a folder that cannot be written
-        train(tiny_config("direct"), tmp_path, echo=fail, samples=make_samples())
-    with pytest.raises(DataError, match="holds no checkpoint yet; train it first"):
-        load_predictor(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["file/run", "n" * 300])
-def test_a_folder_that_cannot_be_made_is_refused(make_samples, tiny_config, tmp_path, name):
-    (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match=r"cannot write to .*choose another --out") as refused:
-        train(tiny_config("direct"), tmp_path / name, echo=no_echo, samples=make_samples())
-    assert refused.value.exit_code == 4
 
 
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_the_last_checkpoint(make_samples, tiny_config, small_disk, fill):
@@ -395,25 +258,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
     weights = read_weights(tmp_path)
     assert weights["step/.ATTRIBUTES/VARIABLE_VALUE"] == 4
     assert all(np.isfinite(value).all() for value in weights.values())
-
-
-def test_a_signal_during_the_last_steps_is_not_lost(make_samples, tiny_config, tmp_path):
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(StoppedError, match="stopped by SIGTERM at step 2 of 2"):
-        train(tiny_config("direct", steps=2), tmp_path, echo=signal_at(2, signal.SIGTERM), samples=make_samples())
-    assert load_predictor(tmp_path)[1]["step"] == 2
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-
-
-def test_a_run_outside_the_main_thread_leaves_signals_alone(make_samples, tiny_config, tmp_path):
-    seen = []
-    thread = threading.Thread(
-        target=train,
-        args=(tiny_config("direct", steps=2), tmp_path),
-        kwargs={"echo": lambda _line: seen.append(signal.getsignal(signal.SIGTERM)), "samples": make_samples()},
-    )
-    before = signal.getsignal(signal.SIGTERM)
-    thread.start()
-    thread.join()
-    assert seen == [before]
-    assert load_predictor(tmp_path)[1]["step"] == 2

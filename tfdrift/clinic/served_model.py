@@ -1,0 +1,52 @@
+"""A model on a server."""
+
+import numpy as np
+
+from tfdrift.clinic.models import EXPORTED, SIGNATURE, About, image_size_of
+from tfdrift.errors import DataError, ResourceError
+from tfdrift.serving.client import Client
+
+
+class ServedModel:
+    """A model on `tfdrift serve` or TF Serving; only crops and seeds are sent to it.
+
+    All requests go to the version that was the newest at the first one.
+
+    Args:
+        target: host and gRPC port, such as `localhost:8500`.
+        name: the model's name on the server.
+
+    Raises:
+        DataError: it has other inputs and outputs.
+        ResourceError: there is no server, or it does not have the model.
+    """
+
+    def __init__(self, target: str, name: str) -> None:
+        self._client, self._name = Client(target), name
+        try:
+            ready = [status.version for status in self._client.status(name) if status.state == "AVAILABLE"]
+            if not ready:
+                raise ResourceError(f"{target} has no version of model {name!r} that is ready; look at its log")
+            self._version = max(ready)
+            where = f"model {name!r} on {target}"
+            signatures = self._client.metadata(name, version=self._version)
+            if SIGNATURE not in signatures:
+                raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
+            image_size = image_size_of(signatures[SIGNATURE], where)
+        except BaseException:
+            self.close()
+            raise
+        self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts={}, card=None)
+
+    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Model.predict`.
+
+        Raises:
+            DataError: the server refuses the request.
+            ResourceError: the server has gone.
+        """
+        return self._client.predict(self._name, {"image": image, "seed": seed}, version=self._version)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()

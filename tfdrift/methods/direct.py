@@ -1,0 +1,44 @@
+"""The baseline: the same network, shown the clean image at time 0."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tfdrift.axes import first_channel
+from tfdrift.methods.method import Ask, Images, Method, Shown
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Direct(Method):
+    """A plain U-Net from the first MRI to the second, without noise or time: what diffusion has to beat."""
+
+    label = "direct"
+    summary = "the baseline without diffusion: the same U-Net, given the first MRI without noise"
+    draws = False
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "heads": "shared",
+        "recon_ssim": 0.1,
+        "drift_ssim": 0.0,
+        "recon_weight": 1.0,
+        "drift_weight": 3.0,
+    }
+
+    def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:  # noqa: ARG002 - no draw
+        """As `Method.show`; nothing is drawn."""
+        return Shown(pre, _time_zero(pre), {"recon": post, "drift": post - first_channel(pre)})
+
+    def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:  # noqa: ARG002 - no draw
+        """As `Method.answer`; the seed changes nothing."""
+        outputs = ask(pre, _time_zero(pre))
+        return {"post": outputs["recon"], "drift": outputs["drift"]}
+
+
+def _time_zero(images: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.zeros([tf.shape(images)[0], 1])

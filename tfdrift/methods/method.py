@@ -1,0 +1,199 @@
+"""What a method is: how it is trained, and how it answers."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from tfdrift.diffusion.schedule import Schedule
+from tfdrift.model.inputs import ONE_IMAGE, Inputs
+
+if TYPE_CHECKING:  # the command line reads labels and defaults, and TensorFlow takes seconds
+    import keras
+    import tensorflow as tf
+
+Ask = Callable[["tf.Tensor", "tf.Tensor"], dict[str, "tf.Tensor"]]
+"""A network that is asked: (image [B, ..., C], t float32 [B, 1]) to `recon` and `drift`."""
+
+Images = dict[str, "tf.Tensor"]
+
+
+class Shown(NamedTuple):
+    """What a network is shown in training, and what each of its outputs is compared with.
+
+    Args:
+        image: float32 [B, S, S, C] or [B, D, S, S, C].
+        t: float32 [B, 1] in [0, 1].
+        targets: for `recon` and `drift`, float32 of the output's shape.
+    """
+
+    image: tf.Tensor
+    t: tf.Tensor
+    targets: Images
+
+
+class LevelAxis(NamedTuple):
+    """What the levels of a method's answers are, for reports.
+
+    Args:
+        title: of the section.
+        says: what answers at a level are, a sentence.
+        label: of the axis of a plot.
+        falls: whether the plot runs from the noisiest level to the cleanest.
+    """
+
+    title: str
+    says: str
+    label: str
+    falls: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Method(abc.ABC):
+    """A way to predict the second MRI from the first: settings, and functions of tensors that know no file.
+
+    A method of one's own is a subclass that is put into `tfdrift.methods.METHODS`. Its fields are named as those of
+    `tfdrift.config.TrainConfig` that it needs; `docs/architecture.md` has an example.
+
+    Attributes:
+        label: what reports call it.
+        summary: what it does, as a part of a sentence.
+        draws: whether its answer depends on the seed, so that there are outcomes to draw.
+        defaults: settings that differ from those of `TrainConfig`.
+        ssim_share: the setting that says how much SSIM counts in its loss.
+        level_axis: what the levels of `at_levels` are; None where there is one answer.
+
+    Args:
+        schedule: noise at each level.
+    """
+
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    draws: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    ssim_share: ClassVar[str] = "recon_ssim"
+    level_axis: ClassVar[LevelAxis | None] = None
+
+    schedule: Schedule
+
+    @classmethod
+    def check(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that do not go together in this method.
+
+        Args:
+            settings: fields of `TrainConfig`.
+
+        Raises:
+            UsageError: the message names the options.
+        """
+
+    @classmethod
+    def output_channels(cls, channels: int) -> dict[str, int]:  # noqa: ARG003 - Method 2 asks
+        """Return the channels of the network's `recon` and `drift`.
+
+        Args:
+            channels: C of the pre image.
+        """
+        return {"recon": 1, "drift": 1}
+
+    @property
+    def losses(self) -> dict[str, str]:
+        """The loss of each output, a name in `tfdrift.training.losses.LOSSES`."""
+        return {"recon": "image", "drift": "drift"}
+
+    @abc.abstractmethod
+    def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:
+        """Return what the network sees of a batch and what it is compared with.
+
+        Args:
+            pre: float32 [B, S, S, C] or [B, D, S, S, C], first MRI; the channel that changes is the first one.
+            post: float32 [B, ..., 1], second MRI.
+            seed: int64 [2], of all that is drawn.
+        """
+
+    @abc.abstractmethod
+    def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
+        """Return `post` and `drift`, float32 [B, ..., 1]; the same image and seed give the same bits.
+
+        Args:
+            ask: the trained network.
+            pre: float32 [B, S, S, C] or [B, D, S, S, C], the largest signal of each image being 1.
+            seed: int64 [B, 2], one for each image.
+        """
+
+    def levels(self) -> list[int | None]:
+        """Return the L levels that `at_levels` answers at, the noisiest first; [None] for a method without any."""
+        return [None]
+
+    def at_levels(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
+        """Return `post` and `drift` at each of `levels`, float32 [L, B, ..., 1].
+
+        Args:
+            ask: see `answer`.
+            pre: see `answer`.
+            seed: see `answer`.
+        """
+        return {name: image[None] for name, image in self.answer(ask, pre, seed).items()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Predictor:
+    """A trained network and its method; the trainer validates, the evaluation scores, the SavedModel serves with it.
+
+    Args:
+        network: see `tfdrift.model.unet.build_unet`.
+        method: how it is asked.
+        inputs: what the network is given beside the time.
+    """
+
+    network: keras.Model
+    method: Method
+    inputs: Inputs = ONE_IMAGE
+
+    def __call__(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
+        """As `Method.answer`.
+
+        Args:
+            pre: see there.
+            seed: see there.
+            condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
+        """
+        return self.method.answer(self._asking(pre, condition), pre, seed)
+
+    def levels(self) -> list[int | None]:
+        """As `Method.levels`."""
+        return self.method.levels()
+
+    def at_levels(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
+        """As `Method.at_levels`.
+
+        Args:
+            pre: see there.
+            seed: see there.
+            condition: see `__call__`.
+        """
+        return self.method.at_levels(self._asking(pre, condition), pre, seed)
+
+    def _asking(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
+        import tensorflow as tf
+
+        conditions = self.inputs.conditions
+        if not conditions.names:
+            return asking(self.network)
+        unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
+        return asking(self.network, conditions.encode(unknown if condition is None else condition))
+
+
+def asking(network: keras.Model, condition: tf.Tensor | None = None, **call: Any) -> Ask:
+    """Return a network as a function of image and time: the one place that makes its dict of inputs.
+
+    Args:
+        network: see `Predictor`.
+        condition: float32 [B, K], the same at every call; None for a network without conditions.
+        **call: further arguments of the network's call.
+    """
+    given = {} if condition is None else {"condition": condition}
+    return lambda image, t: network({"image": image, "t": t, **given}, **call)

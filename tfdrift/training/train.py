@@ -1,0 +1,143 @@
+"""A training run from its configuration to its folder.
+
+What a resumed run does, in this order: take the folder's lock; refuse another configuration or other data; sweep what
+a killed process left half written; restore the newest checkpoint; go on at its step. Batch and noise of a step depend
+on (seed, step) alone, so the weights are those of a run that never stopped.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfdrift.cohort.samples import Samples, split
+from tfdrift.config import TrainConfig, write_config
+from tfdrift.errors import DivergedError, StoppedError
+from tfdrift.training.batches import make_batches
+from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.loop import compile_steps, run_steps
+from tfdrift.training.progress import Progress
+from tfdrift.training.run_folder import (
+    build_network,
+    data_facts,
+    inputs_of,
+    load_config_samples,
+    locked,
+    make_predictor,
+    make_run_loss,
+    refuse_other_run,
+)
+from tfdrift.training.signals import stop_on_signals
+from tfdrift.training.step import make_optimizer, make_train_step, metric_names
+from tfdrift.training.summaries import Summaries
+from tfdrift.training.validation import make_validation
+
+
+def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], samples: Samples | None = None) -> None:
+    """Train until `config.steps` steps are done, or go on with what the folder holds.
+
+    TensorFlow's ops are made deterministic for the whole process, which cannot be undone.
+
+    Args:
+        config: the settings.
+        folder: the run folder; made when it is missing.
+        echo: takes lines of progress where there is no terminal.
+        samples: the data, if they are at hand; otherwise `config.data` is loaded.
+
+    Raises:
+        UsageError: the folder holds a run with other settings or data (the message names them).
+        DataError: the data cannot be had or split, or the checkpoint cannot be read.
+        ResourceError: another process trains in this folder, or it cannot be written.
+        DivergedError: a loss or gradient was not finite; the last checkpoint is from before.
+        StoppedError: SIGINT or SIGTERM; a checkpoint was written.
+    """
+    tf.config.experimental.enable_op_determinism()
+    refuse_other_run(folder, config)
+    if samples is None:
+        samples = load_config_samples(config)
+    training, held_out = split(samples, config.fold)
+    data = data_facts(config, samples, training)
+    with locked(folder):
+        refuse_other_run(folder, config, data)
+        _train(config, folder, data, training, held_out, echo)
+
+
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    data: dict,
+    training: Samples,
+    held_out: Samples,
+    echo: Callable[[str], None],
+) -> None:
+    inputs = inputs_of(config, training)
+    network = build_network(config, inputs)
+    averaged = build_network(config, inputs) if config.ema > 0 else None
+    optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    predictor = make_predictor(config, averaged or network, inputs)
+
+    train_step = make_train_step(
+        network,
+        optimizer,
+        make_run_loss(config, network),
+        make_batches(training, batch_size=config.batch_size, seed=config.seed, conditions=inputs.conditions),
+        seed=config.seed,
+        clip_norm=config.clip_norm,
+        averaged=averaged,
+        ema=config.ema,
+    )
+    checkpoints = Checkpoints(folder / "checkpoints", network=network, averaged=averaged, optimizer=optimizer)
+    with writing(folder):
+        checkpoints.sweep()
+    saved = step = checkpoints.restore()
+    if step >= config.steps:
+        echo(f"{folder} is trained already: {step} steps; more --steps would go on")
+        return
+    with writing(folder):
+        write_config(folder / "config.json", config.seen_from(folder), data=data)
+    validate = make_validation(make_run_loss(config, predictor.network), predictor, held_out, config.seed)
+    steps = compile_steps(train_step, metric_names(predictor.method))
+    progress = Progress(config.steps, start=step, echo=echo)
+    with (
+        Summaries(folder, start_step=step) as summaries,
+        contextlib.closing(progress),
+        stop_on_signals() as stopped_by,
+    ):
+        summaries.hyperparameters(dataclasses.asdict(config.without_paths()))
+        while step < config.steps:
+            boundaries = (config.log_every, config.validate_every, config.checkpoint_every)
+            until = min(config.steps, *((step // every + 1) * every for every in boundaries))
+            started = time.perf_counter()
+            chunk = run_steps(steps, step, until - step)
+            if not chunk.finite:
+                parts = ", ".join(f"{name} {value:.4g}" for name, value in chunk.last.items())
+                kept = f"the checkpoint of step {saved} is kept" if saved else "no checkpoint was saved before it"
+                raise DivergedError(
+                    f"step {step + chunk.steps_done + 1}: not a finite number ({parts}); {kept}; "
+                    "try a smaller --learning-rate or --clip-norm 1 with another --out"
+                )
+            images_per_second = (until - step) * config.batch_size / (time.perf_counter() - started)
+            step = until
+            rates = {"learning_rate": config.learning_rate, "images_per_second": images_per_second}
+            summaries.scalars("train", step, {**chunk.mean, **rates})
+            if step % config.validate_every == 0 or step == config.steps:
+                scores, picture = validate()
+                summaries.scalars("validation", step, scores)
+                summaries.picture(step, picture)
+                progress.validated(scores["skill"])
+            progress.show(step, loss=chunk.mean["loss"], images_per_second=images_per_second)
+            stopping = bool(stopped_by)  # asked once: a signal from here on waits until the next steps are saved
+            if step % config.checkpoint_every == 0 or step == config.steps or stopping:
+                checkpoints.save(step)
+                saved = step
+            if stopping:
+                break
+    if stopped_by:
+        name = signal.Signals(stopped_by[0]).name
+        raise StoppedError(
+            f"stopped by {name} at step {step} of {config.steps}; the same command goes on from there", stopped_by[0]
+        )
