@@ -118,6 +118,35 @@ def test_a_lesion_without_signal_is_broken_and_the_others_are_kept(sessions):
     assert "holds no signal above zero" in exclusion.reason
 
 
+def with_mask(sessions, number, indices):
+    """The sessions with another first contour of a lesion, given by voxels (slice, row, column)."""
+    mask = sitk.Image(sessions[0].image.GetSize(), sitk.sitkUInt8)
+    mask.CopyInformation(sessions[0].image)
+    for k, row, column in indices:
+        mask[int(column), int(row), int(k)] = 1
+    return change(sessions, 0, masks={**sessions[0].masks, number: mask})
+
+
+def test_a_speck_on_an_end_slice_is_left_out_with_a_warning(sessions):
+    k, rows, columns = (axis.tolist() for axis in np.nonzero(sitk.GetArrayFromImage(sessions[0].masks[5])))
+    middle = round(float(np.mean(rows))), round(float(np.mean(columns)))
+    square = [(min(k), middle[0] + i, middle[1] + j) for i in range(-6, 6) for j in range(-6, 6)]
+    speck = (min(k) - 1, *middle)
+    ((row, crops),), exclusions = crop(with_mask(sessions, 5, [speck, *square]), slices="all")
+    assert (crops.slices, exclusions) == ([min(k)], [])
+    assert "left out, as smaller than a crop pixel: 1 of the GTV's slices" in row.warnings
+
+
+def test_a_lesion_too_thin_for_the_crop_is_left_out_and_not_broken(sessions):
+    """Two lines of voxels far apart: of neither a crop pixel of eight is half covered."""
+    k, rows, columns = (int(np.mean(axis)) for axis in np.nonzero(sitk.GetArrayFromImage(sessions[0].masks[5])))
+    lines = [(k, rows + i, columns + j) for i in (-7, 7) for j in range(-7, 8, 7)]
+    cut_out, (exclusion,) = crop(with_mask(sessions, 5, lines), [NUMBERS, (4, 4)])
+    assert [row.lesion for row, _ in cut_out] == ["l1"]
+    assert (exclusion.structure, exclusion.broken) == (5, False)
+    assert "it is too thin" in exclusion.reason
+
+
 def test_a_registration_that_may_be_wrong_is_named(sessions):
     suspect = dataclasses.replace(sessions[1].registration, residual_percent=POOR_RESIDUAL_PERCENT + 0.1)
     sound = dataclasses.replace(sessions[1].registration, residual_percent=POOR_RESIDUAL_PERCENT - 0.1)

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.crop import LesionSlices, crop_lesion
+from tfdrift.cohort.crop import LesionSlices, TooThinError, crop_lesion
 from tfdrift.cohort.orientation import orientation_of
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.tables import Exclusion, LesionRow
@@ -76,10 +76,13 @@ def crop_pairs_of(
                 slices=slices,
             )
         except DataError as error:
-            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=True))
+            broken = not isinstance(error, TooThinError)
+            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=broken))
             continue
         warnings = _contour_warnings(sessions, numbers)
         lost = 1 - _array(seen[0]).sum() / _array(masks[0]).sum()
+        if crops.left_out:
+            warnings.append(f"left out, as smaller than a crop pixel: {len(crops.left_out)} of the GTV's slices")
         if lost > 0:
             warnings.append(f"{lost:.0%} of the GTV is outside the second MRI")
         drift, said = _background_drift(pre.image, scaled, healthy, masks[0])
