@@ -9,7 +9,7 @@ from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tfdrift.axes import first_channel
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 from tfdrift.methods.method import Predictor
 
