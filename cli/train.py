@@ -43,6 +43,7 @@ _SETTINGS = [
     _option("base_filters", "Filters of the first stage."),
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
+    _option("condition", "Columns of the cohort that the network is given, separated by commas."),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),

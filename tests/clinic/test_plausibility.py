@@ -5,7 +5,7 @@ import pytest
 
 from tests.clinic.patients import SIZE, PythonModel, ball, same, scaled
 from tests.imaging.mock_dicom import make_grid
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.plausibility import doubts
 
 GRID = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
@@ -17,7 +17,7 @@ KNOWN = {"data": {"ranges": {"pixel_mm": [0.2, 2.0], "mean_signal": [0.5, 0.95]}
 def predict(formula=scaled, gtv=None, signal=SIGNAL, spacing_mm=(2.0, 1.1, 0.9), size=SIZE):
     gtv = ball(GRID) if gtv is None else gtv
     crops = crop_gtv(signal, gtv, spacing_mm, size)
-    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, 4, len(crops.slices)))
+    return predict_lesion(PythonModel(formula), gtv, crops, outcome_seeds(0, 1, 4, len(crops.slices)))
 
 
 def ranges(**changed):
@@ -30,10 +30,10 @@ def test_a_plain_lesion_raises_no_doubt():
 
 def test_a_lesion_larger_than_its_crop_is_said():
     prediction = predict()
-    masks = prediction.sample_masks.copy()
+    masks = prediction.outcome_masks.copy()
     masks[:3, 0, 0, 0] = True
-    (said,) = doubts(dataclasses.replace(prediction, sample_masks=masks), SHAPE, KNOWN)
-    assert said.startswith("in 75% of the samples the lesion reaches the edge of its crop of 18.9 mm")
+    (said,) = doubts(dataclasses.replace(prediction, outcome_masks=masks), SHAPE, KNOWN)
+    assert said.startswith("in 75% of the outcomes the lesion reaches the edge of its crop of 18.9 mm")
 
 
 def test_signal_unlike_the_training_data_is_said():
@@ -84,7 +84,7 @@ def test_slices_left_out_are_said():
 
 
 def test_a_model_without_noise_is_said():
-    assert doubts(predict(same), SHAPE, KNOWN)[-1].startswith("all samples are the same")
+    assert doubts(predict(same), SHAPE, KNOWN)[-1].startswith("all outcomes are the same")
 
 
 def test_a_model_that_does_not_tell_its_training_data_is_said():

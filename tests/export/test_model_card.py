@@ -42,7 +42,7 @@ def card(**changes) -> str:
         "not a calibrated uncertainty",
         "a lesion's volume by 0.213 of the volume now, those of a pixel's drift by 0.087 of the largest signal",
         "measured on 39 patients",
-        "with 24 samples of each slice",
+        "with 24 outcomes of each slice",
         "The promise holds for patients like those, and not exactly",
         "tfdrift 0.2, trained with tfdrift 0.1",
     ],

@@ -104,7 +104,7 @@ def test_a_card_shows_the_slice_with_the_largest_gtvs_and_outlines_both():
     [
         ({"outgrown": "0.124"}, "OUTGROWN: 12% of the second GTV is outside the box"),
         ({"background_drift": "-8.1"}, "healthy tissue drifts by -8.1%"),
-        ({"residual": "22.3"}, "registration may be wrong: residual 22.3%"),
+        ({"residual": "42.3"}, "registration may be wrong: residual 42.3%"),
         ({"warnings": "post: the structure has 2 pieces"}, "post: the structure has 2 pieces"),
     ],
 )

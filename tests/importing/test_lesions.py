@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.lesions import crop_pairs_of
 from tfdrift.importing.sessions import bring_onto, read_session
@@ -95,8 +96,8 @@ def test_a_lesion_without_signal_is_broken_and_the_others_are_kept(sessions):
 
 
 def test_a_registration_that_may_be_wrong_is_named(sessions):
-    suspect = dataclasses.replace(sessions[1].registration, residual_percent=15.1)
-    sound = dataclasses.replace(sessions[1].registration, residual_percent=14.9)
+    suspect = dataclasses.replace(sessions[1].registration, residual_percent=POOR_RESIDUAL_PERCENT + 0.1)
+    sound = dataclasses.replace(sessions[1].registration, residual_percent=POOR_RESIDUAL_PERCENT - 0.1)
     warned = [crop(change(sessions, 1, registration=one))[0][0][0].warnings for one in (suspect, sound)]
     assert ["registration may be wrong" in warnings for warnings in warned] == [True, False]
 

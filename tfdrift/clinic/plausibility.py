@@ -33,7 +33,7 @@ def doubts(prediction: LesionPrediction, image_shape: tuple[int, ...], facts: Ma
             "what the model was trained on is not known here, so size and signal could not be compared with it"
         )
     if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
-        found.append("all samples are the same: the model draws no noise, so their spread says nothing")
+        found.append("all outcomes are the same: the model draws no noise, so their spread says nothing")
     return found
 
 
@@ -41,7 +41,7 @@ def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) ->
     found, crops = [], prediction.crops
     if prediction.touches_edge > 0:
         found.append(
-            f"in {prediction.touches_edge:.0%} of the samples the lesion reaches the edge of its crop of "
+            f"in {prediction.touches_edge:.0%} of the outcomes the lesion reaches the edge of its crop of "
             f"{crops.box.side_mm:.1f} mm: it is larger than the crop, and its volume is cut off"
         )
     reach = crops.box.side_mm / 2 / np.array(crops.spacing_mm[1:])

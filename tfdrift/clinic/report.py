@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tfdrift.clinic.lesion import LesionPrediction
-from tfdrift.clinic.pictures import draw_samples, draw_slices, draw_volumes
+from tfdrift.clinic.pictures import draw_outcomes, draw_slices, draw_volumes
 from tfdrift.drawing.figure import png_bytes
 
 
@@ -61,7 +61,7 @@ def _facts(model: Mapping[str, Any], series: Mapping[str, Any], document: Mappin
         "Trained": ", ".join(trained) or "not told by the server",
         "SHA-256": model["sha256"] or "not told by the server",
         "MRI": f"{series['orientation']}, {columns} × {rows} × {slices} voxels of {spacing} mm",
-        "Samples": f"{document['samples']}, seed {document['seed']}",
+        "Outcomes": f"{document['samples']}, seed {document['seed']}",
     }
     return "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
 
@@ -81,27 +81,27 @@ def _row(lesion: Mapping[str, Any]) -> str:
 
 
 def _below(lesion: Mapping[str, Any]) -> str:
-    samples = f"{lesion['share_of_samples_below_80_percent']:.0%} of samples"
-    return samples if lesion["below_80_percent"] is None else f"<b>{lesion['below_80_percent']}</b><br>{samples}"
+    outcomes = f"{lesion['share_of_samples_below_80_percent']:.0%} of outcomes"
+    return outcomes if lesion["below_80_percent"] is None else f"<b>{lesion['below_80_percent']}</b><br>{outcomes}"
 
 
-def _note(calibration: Mapping[str, Any] | None, samples: int) -> str:
+def _note(calibration: Mapping[str, Any] | None, outcomes: int) -> str:
     if calibration is None:
         return (
-            "The interval is raw, the spread of the samples: no calibration came with the model, and a server never "
+            "The interval is raw, the spread of the outcomes: no calibration came with the model, and a server never "
             "sends it. It holds the noise of the method alone and nothing of what the model does not know, so the "
-            "truth lies outside far more often than in 10% of cases, and a share of samples near 0% or 100% does not "
+            "truth lies outside far more often than in 10% of cases, and a share of outcomes near 0% or 100% does not "
             "mean that it is certain."
         )
-    here = "" if samples == calibration["outcomes"] else f", not {samples} as here"
+    here = "" if outcomes == calibration["outcomes"] else f", not {outcomes} as here"
     return (
         f"The interval is calibrated on {calibration['patients']} patients, each predicted by a run with the model's "
-        "settings that had not seen that patient: the raw interval of the samples is widened at both ends by "
+        "settings that had not seen that patient: the raw interval of the outcomes is widened at both ends by "
         f"{calibration['volume_margin']:.1%} of the volume now, which was measured with {calibration['outcomes']} "
-        f"samples{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This "
+        f"outcomes{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This "
         "is not exact: it was measured on volumes told from three slices of a lesion, and here the voxels of all its "
         "slices are counted. Undecided means that 80% of the volume now lies inside the interval, whatever the "
-        "samples say."
+        "outcomes say."
     )
 
 
@@ -110,11 +110,11 @@ def _of_the_volume(lesion: Mapping[str, Any], calibration: Mapping[str, Any] | N
     start = f"{lesion['volume_now_mm3']:,.0f} mm³ now; {predicted['mean']:,.0f} mm³ predicted, "
     raw = f"{predicted['raw_low']:,.0f} and {predicted['raw_high']:,.0f}"
     if calibration is None:
-        return start + f"90% of the samples between {raw} mm³, and {share} of them below 80% of the volume now."
+        return start + f"90% of the outcomes between {raw} mm³, and {share} of them below 80% of the volume now."
     return start + (
         f"90% interval {predicted['low']:,.0f} to {predicted['high']:,.0f} mm³, calibrated on "
-        f"{calibration['patients']} patients (samples alone: between {raw}). {_DECIDED[lesion['below_80_percent']]}; "
-        f"{share} of the samples are below it."
+        f"{calibration['patients']} patients (outcomes alone: between {raw}). {_DECIDED[lesion['below_80_percent']]}; "
+        f"{share} of the outcomes are below it."
     )
 
 
@@ -153,11 +153,11 @@ def _lesion(
         name=escape(lesion["name"]),
         summary=escape(summary),
         warnings=_warnings(lesion["warnings"]),
-        volumes=_picture(draw_volumes(prediction, calibrated_mm3), "Volumes of the samples beside the volume now"),
+        volumes=_picture(draw_volumes(prediction, calibrated_mm3), "Volumes of the outcomes beside the volume now"),
         slices=_picture(
             draw_slices(prediction, direction), "MRI, predicted MRI, drift and its spread on up to three slices"
         ),
-        samples=_picture(draw_samples(prediction), "Samples of the largest slice"),
+        outcomes=_picture(draw_outcomes(prediction), "Outcomes of the largest slice"),
     )
 
 
@@ -209,11 +209,11 @@ $lesions
 <ul>
 <li><b>Drift</b> is the second MRI minus this one, in scanner units: red brightens, blue darkens, white stays.</li>
 <li><b>Contours</b>: <span class="now">gold</span> the GTV as it was drawn, <span class="then">blue</span> the predicted
-GTV, where at least half of the samples show signal.</li>
+GTV, where at least half of the outcomes show signal.</li>
 <li>The model sees and answers only slices that the GTV is on, one by one. Growth beyond the first and last slice is
 not seen.</li>
-<li>A sample's lesion is where its signal is above half of its own median; holes are filled. Volumes count voxels of the
-MRI.</li>
+<li>An outcome's lesion is where its signal is above half of its own median; holes are filled. Volumes count voxels of
+the MRI.</li>
 </ul>
 </section>
 <section>
@@ -232,8 +232,8 @@ _LESION = Template("""<section id="lesion-$number">
 $warnings
 <figure>$volumes</figure>
 <figure>$slices</figure>
-<h3>Samples</h3>
-<figure>$samples</figure>
+<h3>Outcomes</h3>
+<figure>$outcomes</figure>
 </section>
 """)
 

@@ -12,8 +12,8 @@ DATA = {
     "cohort": "the lesions of one imported cohort",
 }
 NOT_CALIBRATED = (
-    "It was not calibrated: the intervals that `tfdrift predict` gives are the raw spread of its samples, which is far "
-    "too narrow. `tfdrift export --calibration` takes what a cross-validation has found."
+    "It was not calibrated: the intervals that `tfdrift predict` gives are the raw spread of its outcomes, which is "
+    "far too narrow. `tfdrift export --calibration` takes what a cross-validation has found."
 )
 NO_PATIENT = " No image of a patient was used, so its scores say nothing of patients."
 
@@ -65,11 +65,11 @@ Made with tfdrift {document["tfdrift"]}, trained with tfdrift {document["trained
 """
 
 
-def _spread(method: str, samples: int) -> str:
+def _spread(method: str, outcomes: int) -> str:
     if not METHODS[method].draws:
         return "It has no noise, so its `ensemble` has a spread of zero, which is no statement of certainty."
     return (
-        f"`ensemble` answers mean, spread and 5% and 95% quantiles over {samples} samples. This spread is not a "
+        f"`ensemble` answers mean, spread and 5% and 95% quantiles over {outcomes} outcomes. This spread is not a "
         "calibrated uncertainty."
     )
 
@@ -83,7 +83,7 @@ def _intervals(calibration: dict[str, Any] | None) -> str:
 
 These margins are the smallest that promise {promise:.0%} of a new patient's values, on average over patients. They were
 measured on {calibration["patients"]} patients, each predicted by a run with these settings that had not seen that
-patient, with {calibration["outcomes"]} samples of each slice. The promise holds for patients like those, and not
+patient, with {calibration["outcomes"]} outcomes of each slice. The promise holds for patients like those, and not
 exactly: their volumes were told from three slices of a lesion, and `tfdrift predict` counts the voxels of all."""
 
 

@@ -94,7 +94,12 @@ def read_header(path: Path, name: str) -> Dataset:
 
 
 def read_whole(path: Path, name: str) -> Dataset:
-    """Read a DICOM file with its pixels, still encoded; otherwise as `read_header`."""
+    """Read a DICOM file with its pixels, still encoded; otherwise as `read_header`.
+
+    Args:
+        path: the file.
+        name: what the file is called in error messages.
+    """
     with _opened(path, name) as file, parsing(name):
         meta, body = _split(file, name)
         return _checked(_read(meta, body, name), name)
@@ -105,6 +110,10 @@ def read_nested(path: Path, name: str) -> Dataset:
 
     pydicom puts up with an item that is longer or shorter than its content and then loses other items, so every item
     must end where its length says.
+
+    Args:
+        path: the file.
+        name: what the file is called in error messages.
     """
     with _opened(path, name) as file, parsing(name):
         meta, body = _split(file, name)
@@ -118,6 +127,10 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     """Return an attribute's value, or None where it is absent or empty; use inside `parsing`.
 
     The type a file states (VR) decides how pydicom reads the bytes, so a wrong one would make a number of any text.
+
+    Args:
+        dataset: from `read_header` and its like, or an item of a sequence in it.
+        keyword: of the attribute, as in the DICOM dictionary.
 
     Raises:
         ValueError: the file states another type than the DICOM dictionary has for it.

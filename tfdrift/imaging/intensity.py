@@ -115,6 +115,14 @@ def healthy_tissue(
 def within_reach(region: sitk.Image, lesion: sitk.Image, *, reach_mm: float = 25.0) -> sitk.Image:
     """Return the part of `region` at most `reach_mm` from `lesion`, to judge the scale where the drift is measured.
 
+    Args:
+        region: uint8, 1 inside.
+        lesion: uint8 on the same grid, with at least one voxel inside.
+        reach_mm: between voxel centres, at least 0.
+
+    Returns:
+        uint8 on the same grid.
+
     Raises:
         DataError: the grids differ, or the lesion is empty.
     """

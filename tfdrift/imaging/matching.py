@@ -19,6 +19,10 @@ def fits(structures: StructureSet, series: Series) -> str | None:
     It may when it shares the frame of reference (where both name one), refers to the series (where it refers to any)
     and at least one of its structures fits the grid.
 
+    Args:
+        structures: from `read_structures`.
+        series: from `read_series` or `assemble_series`.
+
     Returns:
         One line without identity, or None.
     """

@@ -17,18 +17,17 @@ import SimpleITK as sitk
 
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
-from tfdrift.imaging.resampling import coverage, resample_image
+from tfdrift.imaging.resampling import coarser, resample_image
+from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT, RIM_MM, residual_percent
 from tfdrift.imaging.smoothing import FILTERED_VOXELS, smooth
 from tfdrift.imaging.spatial_registration import read_spatial_registration
 
 REGISTER_MODES = ("auto", "rigid", "identity")
 MAX_ANGLE_DEGREES = 45.0
 MAX_SHIFT_MM = 100.0
-POOR_RESIDUAL_PERCENT = 15.0
 
 _LEVELS_MM = (6.0, 3.0, 2.0)
 _START_ANGLES_DEGREES = (-20.0, 0.0, 20.0)
-_RIM_MM = 15.0  # around the inner brain: cortex, skull and scalp, whose edges tell a motion, but not jaw and neck
 _FIELD_SIGMA_MM = 15.0
 _FIELD_FLOOR = 0.003  # of the tissue signal
 _BINS = 48
@@ -61,9 +60,8 @@ class Registration:
     Args:
         kind: `identity` (one frame of reference), `dicom` (a Spatial Registration object) or `rigid` (by image).
         transform: maps points of the fixed image to points of the moving one, LPS mm.
-        residual_percent: mean |gain * moving - fixed| over the head, in per cent of the brain's signal, see the
-            function `residual_percent`. It holds the noise of both sessions, true change and misregistration; see
-            `POOR_RESIDUAL_PERCENT`.
+        residual_percent: how much of the local structure of the head is not common to both sessions, 0 to 100, see
+            `tfdrift.imaging.residual`.
         iterations: of the optimiser over all levels, 0 where none ran.
         converged: False where the optimiser stopped at its bound on iterations; True where none ran.
     """
@@ -76,7 +74,7 @@ class Registration:
 
     @property
     def suspect(self) -> bool:
-        """Whether a person should look at it: it did not converge, or its residual is poor."""
+        """Whether a person should look at it: it did not converge, or its residual is above `POOR_RESIDUAL_PERCENT`."""
         return not self.converged or self.residual_percent > POOR_RESIDUAL_PERCENT
 
 
@@ -156,8 +154,8 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
 
     try:
         start, transform, iterations, converged = _search(fixed, moving, tissue, centre_mm, shifts_mm, seed)
-        finest = _coarser(fixed, _LEVELS_MM[-1]), _coarser(moving, _LEVELS_MM[-1])
-        judge = _optimiser(distance_mm(tissue) <= _RIM_MM, _LEVELS_MM[-1], seed, *finest)
+        finest = coarser(fixed, _LEVELS_MM[-1]), coarser(moving, _LEVELS_MM[-1])
+        judge = _optimiser(distance_mm(tissue) <= RIM_MM, _LEVELS_MM[-1], seed, *finest)
         before, after = (_information(judge, *finest, pose) for pose in (start, transform))
     except RuntimeError as error:
         if _NO_OVERLAP not in str(error):
@@ -202,27 +200,6 @@ def check_plausible(
         )
 
 
-@_one_thread()
-def residual_percent(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
-    """Return mean |gain * moving - fixed| over the head, in per cent of the median signal of the inner brain.
-
-    The gain is that of the inner brain (`intensity.session_gain`). The head is what both show within 15 mm of it: the
-    brain's own texture is faint, it is the edges of cortex and skull that make a motion seen.
-
-    Raises:
-        DataError: an image shows no brain, or the two share too little of it.
-    """
-    onto = resample_image(moving, fixed, transform, interpolation="linear")
-    tissue, seen = tissue_mask(fixed), coverage(moving, fixed, transform)
-    gain = session_gain(fixed, onto, sitk.And(tissue, seen)).gain
-    near = sitk.And(distance_mm(tissue) <= _RIM_MM, seen)  # named, for the view does not keep the image alive
-    head = sitk.GetArrayViewFromImage(near) > 0
-    brain = sitk.GetArrayViewFromImage(tissue) > 0
-    first = sitk.GetArrayViewFromImage(fixed).astype(np.float64)
-    second = sitk.GetArrayViewFromImage(onto).astype(np.float64)
-    return float(100 * np.abs(gain * second[head] - first[head]).mean() / np.median(first[brain]))
-
-
 def _known(kind: str, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> Registration:
     residual = residual_percent(fixed, moving, transform)
     return Registration(kind=kind, transform=transform, residual_percent=residual)
@@ -237,12 +214,12 @@ def _search(
     seed: int,
 ) -> tuple[sitk.Euler3DTransform, sitk.Euler3DTransform, int, bool]:
     """Return (start, end, iterations, whether no level stopped at its bound)."""
-    region = distance_mm(tissue) <= _RIM_MM
+    region = distance_mm(tissue) <= RIM_MM
     start: sitk.Euler3DTransform | None = None
     pose, iterations, converged = sitk.Euler3DTransform(), 0, True
     for level_mm in _LEVELS_MM:
         shaded = fixed if start is None else fixed * _relative_field(fixed, moving, pose, tissue)
-        coarse_fixed, coarse_moving = _coarser(shaded, level_mm), _coarser(moving, level_mm)
+        coarse_fixed, coarse_moving = coarser(shaded, level_mm), coarser(moving, level_mm)
         method = _optimiser(region, level_mm, seed, coarse_fixed, coarse_moving)
         if start is None:
             start = _best_start(method, coarse_fixed, coarse_moving, centre_mm, shifts_mm)
@@ -328,18 +305,6 @@ def _best_start(
     if not poses:
         raise RuntimeError(_NO_OVERLAP)
     return max(poses, key=lambda scored: scored[0])[1]
-
-
-def _coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
-    """Return `image` smoothed and resampled so that no voxel side is below `spacing_mm`; thicker slices stay."""
-    fine, count = image.GetSpacing(), image.GetSize()
-    coarse = [max(side, spacing_mm) for side in fine]
-    size = [max(round(n * side / wide), 1) for n, side, wide in zip(count, fine, coarse, strict=True)]
-    sigmas_mm = [wide / 2 if wide > side else 0.0 for side, wide in zip(fine, coarse, strict=True)]
-    first = [wide / side / 2 - 0.5 for side, wide in zip(fine, coarse, strict=True)]
-    origin = image.TransformContinuousIndexToPhysicalPoint(first)
-    grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
-    return sitk.Resample(smooth(image, sigmas_mm), *grid, 0.0, sitk.sitkFloat32)
 
 
 def _middle_mm(image: sitk.Image) -> np.ndarray:

@@ -7,6 +7,7 @@ voxel of the result SimpleITK looks up where to read.
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.smoothing import smooth
 
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
@@ -46,6 +47,11 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
     nearest neighbour steps by whole ones. Convex corners are rounded off: small lesions lose some per cent of their
     volume (measured in docs/registration.md), so take volumes from the session's own grid.
 
+    Args:
+        mask: any number type, 0 outside, on the grid of the moving session.
+        fixed: the first session; only its grid is used.
+        transform: maps points of `fixed` to points of the moving session, LPS mm.
+
     Returns:
         uint8; the mask itself, bit by bit, where the grids agree and the transform is the identity.
     """
@@ -58,3 +64,23 @@ def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -
     ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     ones.CopyInformation(moving)
     return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
+
+
+def coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """Return `image` smoothed and resampled so that no voxel side is below `spacing_mm`; thicker slices stay.
+
+    Args:
+        image: 3-D.
+        spacing_mm: the smallest side.
+
+    Returns:
+        float32, over the same field of view.
+    """
+    fine, count = image.GetSpacing(), image.GetSize()
+    coarse = [max(side, spacing_mm) for side in fine]
+    size = [max(round(n * side / wide), 1) for n, side, wide in zip(count, fine, coarse, strict=True)]
+    sigmas_mm = [wide / 2 if wide > side else 0.0 for side, wide in zip(fine, coarse, strict=True)]
+    first = [wide / side / 2 - 0.5 for side, wide in zip(fine, coarse, strict=True)]
+    origin = image.TransformContinuousIndexToPhysicalPoint(first)
+    grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
+    return sitk.Resample(smooth(image, sigmas_mm), *grid, 0.0, sitk.sitkFloat32)

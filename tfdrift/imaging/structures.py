@@ -122,6 +122,10 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
 def find_roi(structures: StructureSet, name: str) -> Roi:
     """Return the structure of exactly this name.
 
+    Args:
+        structures: from `read_structures`.
+        name: ROIName; spaces around it do not count.
+
     Raises:
         DataError: there is none, or more than one. The message lists the names there are, for the console of the person
             who gave the name; it must not go to a log.
@@ -219,6 +223,13 @@ def misfit(roi: Roi, grid: Grid) -> str:
     """Say why a structure's contours do not fit a grid; empty where they do.
 
     They fit when every contour is parallel to the slices and inside the volume.
+
+    Args:
+        roi: from `read_structures`.
+        grid: of a series.
+
+    Returns:
+        One line that goes on from the structure's name, such as "has no closed contours".
     """
     if roi.fault:
         return roi.fault

@@ -33,7 +33,7 @@ class LesionRow:
         slices: number of slices.
         spacing_mm: of slices, rows and columns of the first MRI, separated by spaces.
         registration: kind, see `tfdrift.imaging.registration.Registration`.
-        residual: of the registration, in per cent of the brain's signal.
+        residual: of the registration, in per cent, see `tfdrift.imaging.residual`.
         gain: what the second MRI was multiplied with.
         background_drift: mean "drift" of healthy tissue around the lesion, in per cent; None where there is too little.
         pixel_mm: side of a crop pixel.

@@ -149,7 +149,7 @@ class CachedRuns:
             training, held_out = split(samples, config.fold)
             trained = load_predictor(folder)[2]
             trained = dataclasses.replace(trained, method=dataclasses.replace(trained.method, **run.asked))
-            outcomes = draw_outcomes(trained, held_out.pre, count=1, seed=config.seed)
+            outcomes = draw_outcomes(trained, held_out, count=1, seed=config.seed)
             self._predictions[key] = Predictions(
                 run=run,
                 config=config,
@@ -159,7 +159,7 @@ class CachedRuns:
                 mean_drift=baselines.mean_drift(training, held_out),
                 final={name: images[0] for name, images in outcomes.items()},
                 levels=trained.levels(),
-                by_level=draw_levels(trained, held_out.pre, seed=config.seed),
+                by_level=draw_levels(trained, held_out, seed=config.seed),
             )
             keras.backend.clear_session()  # or the graphs of all runs stay in memory until the last one
             if len(self._predictions) > REMEMBERED:

@@ -12,7 +12,6 @@ from tfdrift.axes import picture
 from tfdrift.drawing.colours import BLUE, MAPS
 from tfdrift.drawing.figure import new_figure
 from tfdrift.drawing.panels import robust_limit
-from tfdrift.methods.method import asking
 from tfdrift.methods.method2 import Method2
 from tfdrift.reproduction.paper_figures import noise_seed, noised_image
 from tfdrift.reproduction.predictions import Predictions
@@ -104,7 +103,7 @@ def _draw_many_steps(page: _Page, predicted: Predictions, row: int, *, top: floa
     method = predicted.trained.method
     assert isinstance(method, Method2)  # Fig. 2C draws no other
     pre = tf.constant(samples.pre[row : row + 1])
-    sampled = method.sample(asking(predicted.trained.network), pre, noise_seed(predicted, row))
+    sampled = method.sample(predicted.trained.ask(pre, None), pre, noise_seed(predicted, row))
     x0_hat, drift_hat = sampled.x0_hat.numpy(), sampled.drift_hat.numpy()
     shown = np.unique(np.linspace(0, len(predicted.levels) - 1, _SNAPSHOTS).round().astype(int))
     high, low = top - 0.45 - _TILE, top - 0.45 - 2 * _TILE - 0.3

@@ -16,6 +16,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from tfdrift.axes import picture
 from tfdrift.drawing.figure import png_bytes
 from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import ResourceError
@@ -108,11 +109,11 @@ def draw_strips(
     for level_post, level_drift in zip(predicted_post, predicted_drift, strict=True):
         rows.append(
             [
-                Panel(image=pre[..., 0], title="pre", kind="image"),
-                Panel(image=post[..., 0], title="post", kind="image"),
-                Panel(image=level_post[..., 0], title="predicted post", kind="image"),
-                Panel(image=(post - pre)[..., 0], title="drift", kind="drift"),
-                Panel(image=level_drift[..., 0], title="predicted drift", kind="drift"),
+                Panel(image=picture(pre), title="pre", kind="image"),
+                Panel(image=picture(post), title="post", kind="image"),
+                Panel(image=picture(level_post), title="predicted post", kind="image"),
+                Panel(image=picture(post) - picture(pre), title="drift", kind="drift"),
+                Panel(image=picture(level_drift), title="predicted drift", kind="drift"),
             ]
         )
     row_titles = ["no noise" if level is None else f"level {level}" for level in levels]
