@@ -27,6 +27,7 @@ OTHER_TEST_FILES = {
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
     "tests/conformance/test_variants.py",
     "tests/conformance/test_own_method.py",
+    "tests/conformance/test_conditions.py",
 }
 MODULES = sorted(path.relative_to(ROOT) for folder in ("tfdrift", "cli") for path in (ROOT / folder).rglob("*.py"))
 

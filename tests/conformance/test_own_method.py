@@ -33,12 +33,12 @@ class Flicker(Method):
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:
         """See `Method.show`."""
-        t = tf.random.stateless_uniform([tf.shape(pre)[0], 1], seed, alg="philox")
+        t = tf.random.stateless_uniform(tf.shape(pre)[:1], seed, alg="philox")[:, None]
         return Shown(pre, t, {"recon": post, "drift": post - first_channel(pre)})
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """See `Method.answer`."""
-        t = tf.cast(seed[:, :1] % self.estimate_level, tf.float32) / self.estimate_level
+        t = tf.cast(tf.math.floormod(seed[:, :1], self.estimate_level), tf.float32) / self.estimate_level
         drift = ask(pre, t)["drift"]
         return {"post": first_channel(pre) + drift, "drift": drift}
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory):
         train(config, folder / "run", echo=lambda _line: None, samples=samples)
         evaluate_run(folder / "run", samples=samples)
         evaluate([folder / "run"], folder / "report", count=3, samples=samples)
-        push_run(folder / "run", folder / "models/flicker", samples=4, force=True)
+        push_run(folder / "run", folder / "models/flicker", outcomes=4, force=True)
         yield folder
 
 
@@ -75,7 +75,7 @@ def test_a_patient_is_predicted_here_and_by_a_server(run, tmp_path):
         served = ServedModel(f"127.0.0.1:{server.grpc_port}", "flicker")
         volumes = []
         for name, model in {"here": local, "there": served}.items():
-            arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "samples": 4}
+            arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "outcomes": 4}
             document = predict_patient(model, out=tmp_path / name, **arguments)
             volumes.append(document["lesions"][0]["volume_predicted_mm3"]["samples"])
         served.close()
