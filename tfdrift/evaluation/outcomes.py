@@ -60,7 +60,7 @@ def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:
     conditions = trained.inputs.conditions
     if not conditions.names:
         return np.empty((len(samples), 0), np.float32)
-    return conditions.values({name: samples.condition(name) for name in conditions.names})
+    return conditions.values(samples.conditions, len(samples))
 
 
 def _compile(
