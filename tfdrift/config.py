@@ -197,7 +197,12 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
 
 
 def as_json(config: TrainConfig, **facts: Any) -> str:
-    """Return the document that `write_config` writes."""
+    """Return the document that `write_config` writes.
+
+    Args:
+        config: the settings.
+        **facts: see `write_config`.
+    """
     return json.dumps({"tfdrift": __version__, **facts, "train": dataclasses.asdict(config)}, indent=2)
 
 
@@ -218,6 +223,10 @@ def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:
 
 def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     """Return `name: ours, not theirs` for each setting that decides the weights at a given step.
+
+    Args:
+        ours: some settings.
+        theirs: others.
 
     How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps; nor do
     paths: whether the data are the same is told by their fingerprint.
