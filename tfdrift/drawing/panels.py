@@ -151,6 +151,10 @@ def robust_limit(images: Sequence[np.ndarray]) -> float:
 def write_png(figure: Figure, path: Path) -> None:
     """Write the figure as PNG; `path` holds either the whole picture or what was there before.
 
+    Args:
+        figure: to draw.
+        path: the file; its folder is made where there is none.
+
     Raises:
         ResourceError: the folder cannot be made or written to.
     """
