@@ -22,7 +22,17 @@ def describe(
     outcomes: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the content of `prediction.json`, which names no patient and no UID."""
+    """Return the content of `prediction.json`, which names no patient and no UID.
+
+    Args:
+        lesions: those that were predicted.
+        skipped: a sentence for each that was not.
+        series: the MRI.
+        about: the model.
+        calibration: of its intervals; None where it has none.
+        outcomes: K, number of outcomes of each lesion.
+        seed: of the run.
+    """
     trained = about.facts.get("train", {})
     return {
         "for": DISCLAIMER,
@@ -96,6 +106,11 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
 
 def decide_below(now_mm3: float, low_mm3: float, high_mm3: float) -> str:
     """Return whether an interval of volumes is below 80% of the volume now: yes, no, or undecided where it holds 80%.
+
+    Args:
+        now_mm3: volume now.
+        low_mm3: lower end of the interval.
+        high_mm3: upper end of it.
 
     Example:
         >>> [decide_below(1000.0, *interval) for interval in ((100.0, 790.0), (800.0, 900.0), (790.0, 810.0))]

@@ -122,13 +122,23 @@ def calibration_of(about: About) -> Calibration | None:
 
 
 def read_headers(files: list[Path], series: Series) -> list[Dataset]:
-    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame."""
+    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame.
+
+    Args:
+        files: of the folder, in the order that `read_series` read them.
+        series: what it found.
+    """
     once = {number: read_header(files[number], f"file {number + 1}") for number in {s.file for s in series.slices}}
     return [once[one.file] for one in series.slices]
 
 
 def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     """Return the structures whose names match.
+
+    Args:
+        rtstruct: the RTSTRUCT file.
+        series: that it must belong to.
+        pattern: regular expression, see `is_target`.
 
     Raises:
         UsageError: the pattern is not a regular expression.

@@ -46,7 +46,12 @@ def versions(target: Path) -> list[int]:
 
 
 def read_version(target: Path, number: int) -> Version:
-    """Return what a version says of itself."""
+    """Return what a version says of itself.
+
+    Args:
+        target: folder of the model's versions.
+        number: of the version.
+    """
     folder = target / str(number)
     config, blessing = _read(folder / CONFIG_FILE), _read(folder / BLESSING_FILE)
     ours = config is not None and "tfdrift" in config

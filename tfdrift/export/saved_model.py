@@ -76,6 +76,10 @@ def load_run(run_folder: Path) -> tuple[TrainConfig, dict[str, Any], Predictor]:
 def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
     """Return the scores in a run folder that a model tells, or None if there are none of the weights of `step`.
 
+    Args:
+        run_folder: what `tfdrift train` wrote.
+        step: of the weights, in optimiser steps.
+
     Raises:
         DataError: `metrics.json` cannot be read.
     """
