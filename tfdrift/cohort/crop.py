@@ -208,7 +208,13 @@ def paste_slice(
 
 
 def outgrown(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the share of a mask's voxels whose centres lie outside the box, in [0, 1]; 0 for an empty mask."""
+    """Return the share of a mask's voxels whose centres lie outside the box, in [0, 1]; 0 for an empty mask.
+
+    Args:
+        mask: bool [slices, rows, columns].
+        box: where the crop is.
+        spacing_mm: of slices, rows and columns.
+    """
     rows = np.abs(np.arange(mask.shape[1]) - box.center_row) * spacing_mm[1] <= box.side_mm / 2
     columns = np.abs(np.arange(mask.shape[2]) - box.center_column) * spacing_mm[2] <= box.side_mm / 2
     total = mask.sum()

@@ -264,6 +264,10 @@ def read_samples(path: Path) -> Samples:
 def split(samples: Samples, fold: int) -> tuple[Samples, Samples]:
     """Return (training, held-out) samples: the patients of `fold` are held out.
 
+    Args:
+        samples: of all folds.
+        fold: number of the one to hold out.
+
     Raises:
         DataError: the fold does not exist, or nothing would be left to train on, or the two sides share a patient or
             an image (see `check_no_leak`).
@@ -281,6 +285,10 @@ def check_no_leak(training: Samples, held_out: Samples) -> None:
 
     Two images are taken for the same when the root mean square difference of their pre crops is below 0.3% of the
     largest signal, so that a copy under another patient's name is found even after another rounding.
+
+    Args:
+        training: samples to train on.
+        held_out: samples of the same shape to score on.
 
     Raises:
         DataError: a patient or an image stands on both sides.

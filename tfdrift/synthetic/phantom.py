@@ -108,7 +108,12 @@ def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.n
 
 
 def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
-    """Return which points, float64 [..., 3], lie inside the lesion, bool [...].
+    """Return which points lie inside the lesion, bool [...].
+
+    Args:
+        lesion: one of a patient's.
+        session: `pre`, `post` or `follow_up`.
+        points_mm: float64 [..., 3], places in the head's axes.
 
     Example:
         >>> lesion = make_cohort(2)[0].lesions[0]
@@ -123,6 +128,10 @@ def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
 
 def rician(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a signal with the noise of a magnitude image: normal noise in both channels.
+
+    Args:
+        signal: float64 [...], scanner units.
+        rng: what the noise is drawn from, with a standard deviation of `NOISE_STD`.
 
     Source: Gudbjartsson and Patz (1995), eq. 1.
 
