@@ -97,7 +97,7 @@ def test_modules_that_must_not_import_tensorflow_do_not():
     light = [
         str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__")
         for path in MODULES
-        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "dataset"
+        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "store"
     ]
     code = (
         f"import importlib, sys\nfor name in {[*light, 'tfdrift_cli.main', 'tfdrift_cli.reference']}:\n"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tfdrift.export.saved_model import export_run
 from tfdrift.training.run_folder import load_predictor
 from tfdrift.training.train import train
 
-TINY = {"image_size": 8, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 4, "steps": 3}
+TINY: dict[str, Any] = {"image_size": 8, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 4, "steps": 3}
 
 
 def aged_samples():

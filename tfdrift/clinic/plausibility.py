@@ -16,22 +16,29 @@ FEW_VOXELS = 100
 ROUNDING = 1e-5  # of the largest signal: what batches of different sizes may differ by
 
 
-def doubts(prediction: LesionPrediction, image_shape: tuple[int, ...], facts: Mapping[str, Any]) -> list[str]:
+def doubts(
+    prediction: LesionPrediction, image_shape: tuple[int, ...], orientation: str, facts: Mapping[str, Any]
+) -> list[str]:
     """Return what speaks against trusting the prediction of a lesion, a sentence each, without identity.
 
     Args:
         prediction: of the lesion.
         image_shape: rows and columns of the MRI.
+        orientation: of its slices, such as `axial`.
         facts: `config.json` of the model; without the ranges of its training data these are not compared.
     """
     found = [*_of_the_place(prediction, image_shape), *_of_the_signal(prediction.crops)]
-    ranges = facts.get("data", {}).get("ranges")
+    data = facts.get("data", {})
+    ranges = data.get("ranges")
     if ranges:
         found += _beyond_training(prediction.crops, ranges)
     else:
         found.append(
             "what the model was trained on is not known here, so size and signal could not be compared with it"
         )
+    seen = data.get("orientations")  # older models and toys do not tell
+    if seen and orientation not in seen:
+        found.append(f"the slices are {orientation}, the model has seen {', '.join(sorted(seen))} ones only")
     if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
         found.append("all outcomes are the same: the model draws no noise, so their spread says nothing")
     return found

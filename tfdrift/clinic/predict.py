@@ -92,7 +92,7 @@ def predict_patient(
             skipped.append(f"{label}: {error}")
             continue
         prediction = predict_lesion(model, gtv, crops, outcome_seeds(seed, one.number, outcomes, len(crops.slices)))
-        found = doubts(prediction, voxels.shape[1:], model.about.facts)
+        found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
     if not lesions:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")

@@ -9,7 +9,7 @@ from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tfdrift.axes import first_channel
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 from tfdrift.methods.method import Predictor
 
@@ -143,8 +143,8 @@ class ServingModule(tf.Module):
         """Return what `predict` does for serialised `tf.Example`s.
 
         Args:
-            examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row by
-                row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
+            examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row
+                by row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
         """
         parsed = tf.io.parse_example(
             examples,
@@ -196,9 +196,8 @@ def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
 
 
 def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images whose first channel has the largest signal 1, and that signal; zeros where there is none."""
-    axes = list(range(1, image.shape.rank))
-    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=axes, keepdims=True))
+    """Return images whose first channel's largest signal is 1 and what to multiply them by; zeros without signal."""
+    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=image_axes(image), keepdims=True))
     return tf.math.divide_no_nan(image, scale), scale
 
 
