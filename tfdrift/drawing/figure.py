@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ DPI = 144
 
 
 def new_figure(
-    width_inch: float, height_inch: float, *, dpi: float = DPI, layout: str | None = "constrained"
+    width_inch: float, height_inch: float, *, dpi: float = DPI, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """Return an empty white figure.
 

@@ -88,6 +88,10 @@ class CachedRuns:
     def configs(self, run: Run, experiment: Experiment) -> list[TrainConfig]:
         """Return the settings of a run, one for each fold that the experiment holds out.
 
+        Args:
+            run: the definition.
+            experiment: that it belongs to.
+
         Raises:
             UsageError: the overrides do not go together with the run.
         """
@@ -99,6 +103,10 @@ class CachedRuns:
 
     def folder_of(self, config: TrainConfig, samples: Samples) -> Path:
         """Return the folder of a run: readable, and another one for other weights.
+
+        Args:
+            config: the settings.
+            samples: the data.
 
         Settings that are at their defaults do not enter the name, so that a version with one more setting finds the
         runs of the one before. Should a default change, training refuses the folder.
@@ -130,6 +138,10 @@ class CachedRuns:
 
     def predictions(self, run: Run, experiment: Experiment) -> Predictions:
         """Train a run as far as it is not trained yet, and return what it predicts.
+
+        Args:
+            run: the definition.
+            experiment: that it belongs to.
 
         Raises:
             TfdriftError: as `tfdrift.training.train.train` and `load_predictor` do.
