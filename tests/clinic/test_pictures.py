@@ -5,7 +5,7 @@ from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, scaled
 from tests.imaging.mock_dicom import make_grid
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.pictures import draw_outcomes, draw_slices, draw_volumes, side_letters
-from tfdrift.drawing.panels import png_bytes
+from tfdrift.drawing.figure import png_bytes
 
 GRID = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
 UPRIGHT = ORIENTATIONS["axial"]

@@ -33,12 +33,12 @@ class Flicker(Method):
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:
         """See `Method.show`."""
-        t = tf.random.stateless_uniform([tf.shape(pre)[0], 1], seed, alg="philox")
+        t = tf.random.stateless_uniform(tf.shape(pre)[:1], seed, alg="philox")[:, None]
         return Shown(pre, t, {"recon": post, "drift": post - first_channel(pre)})
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """See `Method.answer`."""
-        t = tf.cast(seed[:, :1] % self.estimate_level, tf.float32) / self.estimate_level
+        t = tf.cast(tf.math.floormod(seed[:, :1], self.estimate_level), tf.float32) / self.estimate_level
         drift = ask(pre, t)["drift"]
         return {"post": first_channel(pre) + drift, "drift": drift}
 

@@ -109,7 +109,7 @@ def test_members_of_a_fold_differ_in_their_seed(crossed, phantom, tmp_path):
     metrics, _ = run(tmp_path / "direct", phantom, folds=[0], members=2)
     assert (tmp_path / "direct" / "fold0-seed1").is_dir()
     assert (metrics.label, metrics.outcomes) == ("direct, 2 runs", 2)
-    assert metrics.ours.uncertainty.drift.width["raw"] > 0
+    assert as_document(metrics.ours)["uncertainty"]["drift"]["width"]["raw"] > 0
 
 
 def test_other_settings_in_the_same_folder_are_refused(crossed, phantom):

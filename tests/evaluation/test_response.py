@@ -141,24 +141,14 @@ def test_a_cut_turns_predicted_volumes_into_groups(phantom):
 
 def test_lesions_of_several_slices_in_one_image_have_the_ratios_of_their_slices():
     rng = np.random.default_rng(1)
-    flat = make_samples(count=8)
-    twice = np.repeat(["a", "b"], 4)
-    flat = dataclasses.replace(flat, lesion=twice, patient=twice, fold=np.zeros(8, np.int32))
-    post = rng.random((3, *flat.post.shape)) ** 4
-    whole = Whole(flat)
-    exponent = np.full(8, 1.5)
-    expected = ratio_outcomes(post, flat, exponent)
-    found = ratio_outcomes(post.reshape(3, 2, 4, 8, 8, 1), whole, exponent[::4])
-    np.testing.assert_allclose(found, expected)
-
-
-class Whole:
-    """Samples whose images are whole lesions of four slices, [n, D, S, S, C]."""
-
-    def __init__(self, flat):
-        self.lesion, self.patient = flat.lesion[::4], flat.patient[::4]
-        self.pre_mask = flat.pre_mask.reshape(2, 4, *flat.pre_mask.shape[1:])
-        self.pre_mm3, self.post_mm3, self.follow_up_mm3 = flat.pre_mm3[::4], flat.post_mm3[::4], flat.follow_up_mm3[::4]
+    whole = make_samples(count=2, folds=2, depth=4)
+    flat = make_samples(count=8, folds=1)
+    flat = dataclasses.replace(
+        flat, pre_mask=whole.pre_mask.reshape(flat.pre_mask.shape), lesion=np.repeat(whole.lesion, 4)
+    )
+    post = rng.random((3, *whole.post.shape)) ** 4
+    expected = ratio_outcomes(post.reshape(3, *flat.post.shape), flat, np.full(8, 1.5))
+    np.testing.assert_allclose(ratio_outcomes(post, whole, np.full(2, 1.5)), expected)
 
 
 def test_what_is_the_same_for_all_slices_of_a_lesion_is_one_value(phantom):

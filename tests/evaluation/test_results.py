@@ -39,8 +39,8 @@ def test_evaluations_are_compared_from_their_files_as_from_memory(assessed, tmp_
     label = "direct"
     theirs = ours._replace(metrics=dataclasses.replace(ours.metrics, label=label), label="the other")
     (found,) = compare_results([ours, theirs])
-    columns = [assessed.column(name, "mse") for name in ("Method 1", label, "copy")]
-    assert found == compare("Method 1", "the other", *columns, assessed.column("copy", "patient"))
+    first, second, copy = (assessed.column(name, "mse") for name in ("Method 1", label, "copy"))
+    assert found == compare("Method 1", "the other", first, second, copy, assessed.column("copy", "patient"))
 
 
 def test_evaluations_of_other_slices_are_refused(assessed):

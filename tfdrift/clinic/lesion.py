@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
 from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
@@ -43,7 +44,7 @@ class Crops:
     @property
     def scale(self) -> np.ndarray:
         """Largest signal of each crop, float32 [n]."""
-        return self.image.max(axis=(1, 2, 3))
+        return self.image.max(axis=image_axes(self.image))
 
     @property
     def pixel_mm(self) -> float:
@@ -98,7 +99,8 @@ class LesionPrediction:
     def touches_edge(self) -> float:
         """Share of the outcomes in which the lesion reaches the edge of its box."""
         edges = self.outcome_masks[:, :, [0, -1], :], self.outcome_masks[:, :, :, [0, -1]].swapaxes(2, 3)
-        return float(np.concatenate(edges, axis=2).any(axis=(1, 2, 3)).mean())
+        at_edges = np.concatenate(edges, axis=2)
+        return float(at_edges.any(axis=image_axes(at_edges)).mean())
 
     def drift_half_width(self, margin: float = 0.0) -> float:
         """Return half the width of the outcomes' 90% interval of drift, mean over the GTV's pixels on the crops.
@@ -226,7 +228,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         drift_variance=squares / (outcomes - 1),
         predicted_gtv=masks.mean(axis=0) >= 0.5,
         volume_mm3=float(gtv.sum() * voxel_mm3),
-        outcome_volumes_mm3=masks.sum(axis=(1, 2, 3)) * voxel_mm3,
+        outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
     )
 

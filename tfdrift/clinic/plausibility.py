@@ -85,7 +85,7 @@ def _beyond_training(crops: Crops, ranges: Mapping[str, list[float]]) -> list[st
             f"a crop pixel is {crops.pixel_mm:.2f} mm, the spacing in the training data was {low:.2f} to {high:.2f} mm"
         )
     low, high = ranges["mean_signal"]
-    means = np.sum(crops.image[..., 0] * crops.gtv, axis=(1, 2)) / crops.gtv.sum(axis=(1, 2)) / crops.scale
+    means = np.sum(crops.image.squeeze(axis=-1) * crops.gtv, axis=(1, 2)) / crops.gtv.sum(axis=(1, 2)) / crops.scale
     beyond = (means < low) | (means > high)
     if beyond.any():
         found.append(

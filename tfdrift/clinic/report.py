@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.pictures import draw_outcomes, draw_slices, draw_volumes
-from tfdrift.drawing.panels import png_bytes
+from tfdrift.drawing.figure import png_bytes
 
 _TEMPLATES = Environment(
     loader=PackageLoader("tfdrift.clinic"),

@@ -58,7 +58,12 @@ def new_chart(
 
 
 def draw_title(axes: Axes, text: str) -> None:
-    """Write a title above axes, in the size of all charts."""
+    """Write a title in the size of all charts.
+
+    Args:
+        axes: above which.
+        text: of the title.
+    """
     axes.set_title(text, fontsize=TITLE_PT)
 
 
@@ -119,7 +124,7 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def draw_curve(
     axes: Axes,
-    places: Sequence[float],
+    places: Sequence[Any],
     values: Sequence[float],
     band: tuple[Sequence[float], Sequence[float]] | None = None,
     *,
@@ -130,7 +135,7 @@ def draw_curve(
 
     Args:
         axes: into which.
-        places: m positions, such as levels.
+        places: m positions, numbers such as levels or names such as those of sessions.
         values: m.
         band: m low and m high ends.
         colour: of both.

@@ -1,15 +1,19 @@
 """Figures without a window: matplotlib `Figure` objects on the Agg canvas, never pyplot, so nothing is global."""
 
 import io
+from pathlib import Path
+from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from tfdrift.files import write_whole, writing
 
 DPI = 144
 
 
 def new_figure(
-    width_inch: float, height_inch: float, *, dpi: float = DPI, layout: str | None = "constrained"
+    width_inch: float, height_inch: float, *, dpi: float = DPI, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """Return an empty white figure.
 
@@ -34,3 +38,19 @@ def png_bytes(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; the file holds either the whole picture or what was there before.
+
+    Args:
+        figure: the picture.
+        path: of the file; its folder is made when it is missing.
+
+    Raises:
+        ResourceError: the folder cannot be made or written to.
+    """
+    data = png_bytes(figure)
+    with writing(path, to_do="choose a folder you may write to"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)

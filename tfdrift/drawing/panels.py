@@ -3,7 +3,6 @@
 import dataclasses
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,9 +13,7 @@ from matplotlib.figure import Figure
 
 from tfdrift.drawing.colours import MAPS, NOT_A_NUMBER
 from tfdrift.drawing.figure import new_figure
-from tfdrift.drawing.figure import png_bytes as png_bytes
 from tfdrift.errors import DataError
-from tfdrift.files import write_whole, writing
 
 _ROBUST_PERCENTILE = 99.5
 _FONT_PT = 8.0
@@ -146,22 +143,6 @@ def robust_limit(images: Sequence[np.ndarray]) -> float:
     values = np.abs(np.concatenate([np.ravel(image) for image in images]))
     values = values[np.isfinite(values) & (values > 0)]
     return float(np.percentile(values, _ROBUST_PERCENTILE)) if values.size else 1.0
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG; `path` holds either the whole picture or what was there before.
-
-    Args:
-        figure: to draw.
-        path: the file; its folder is made where there is none.
-
-    Raises:
-        ResourceError: the folder cannot be made or written to.
-    """
-    data = png_bytes(figure)
-    with writing(path, to_do="choose a folder you may write to"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
 
 
 def colour_scales(

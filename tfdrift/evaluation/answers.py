@@ -135,10 +135,8 @@ def ask(folder: Path, samples: Samples, *, count: int) -> Answers:
     config, facts, trained = load_predictor(folder)
     load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
-    known = trained.inputs.conditions.values(held_out.conditions) if config.conditions else None
-    number = count if trained.method.draws else 1
-    outcomes = draw_outcomes(trained, held_out.pre, count=number, seed=config.seed, condition=known)
-    at_levels = draw_levels(trained, held_out.pre, seed=config.seed, condition=known)
+    outcomes = draw_outcomes(trained, held_out, count=count if trained.method.draws else 1, seed=config.seed)
+    at_levels = draw_levels(trained, held_out, seed=config.seed)
     shown_row = int(np.argmax(np.mean(held_out.drift**2, axis=image_axes(held_out.drift))))
     answers = Answers(
         label=trained.method.label,

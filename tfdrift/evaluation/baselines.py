@@ -22,6 +22,6 @@ def mean_drift(training: Samples, held_out: Samples) -> np.ndarray:
         float32 [n, ..., S, S, 1].
     """
     mean = training.drift.mean(axis=0)
-    rows_and_columns = spatial_axes(mean, leading=0)[-2:]
-    turned = np.mean([np.rot90(mean, turns, rows_and_columns) for turns in range(4)], axis=0)
+    rows, columns = spatial_axes(mean, leading=0)[-2:]
+    turned = np.mean([np.rot90(mean, turns, (rows, columns)) for turns in range(4)], axis=0)
     return copy(held_out) + turned.astype(np.float32)

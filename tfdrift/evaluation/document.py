@@ -187,7 +187,7 @@ def _from_document(kind: Any, value: Any) -> Any:
         return [_from_document(arguments[0], entry) for entry in value]
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: _from_document(arguments[1], entry) for key, entry in value.items()}
-    if dataclasses.is_dataclass(kind) or kind is Estimate:
+    if kind is Estimate or (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _from_document(hints[name], entry) for name, entry in value.items()})
     if kind is float:

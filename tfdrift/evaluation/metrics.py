@@ -30,7 +30,16 @@ def squared_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray
 
 
 def absolute_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean absolute error of each slice, float64 [n]; arguments as of `squared_errors`."""
+    """Return the mean absolute error of each slice.
+
+    Args:
+        predicted: float [n, ..., S, S, C].
+        target: the same shape.
+        inside: bool, the same shape; only these pixels count, NaN for a slice without any. None counts all.
+
+    Returns:
+        float64 [n].
+    """
     return _mean_inside(np.abs(predicted.astype(np.float64) - target), inside)
 
 
@@ -115,7 +124,7 @@ def ssim(
     side, sigma = ssim_window(target.shape[rows])
     maps = np.empty(target.shape)
     for place in np.ndindex(target.shape[:rows]):
-        _, maps[place] = structural_similarity(
+        maps[place] = structural_similarity(
             predicted[place].astype(np.float64),
             target[place].astype(np.float64),
             data_range=data_range,
@@ -124,7 +133,7 @@ def ssim(
             use_sample_covariance=False,
             channel_axis=-1,
             full=True,
-        )
+        )[1]
     border = side // 2
     valid = [slice(None)] * target.ndim
     valid[rows] = valid[columns] = slice(border, target.shape[rows] - border)

@@ -5,30 +5,28 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
 
 BATCH = 64
 
 
-def draw_outcomes(
-    trained: Predictor, pre: np.ndarray, *, count: int, seed: int, condition: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def draw_outcomes(trained: Predictor, samples: Samples, *, count: int, seed: int) -> dict[str, np.ndarray]:
     """Return `count` outcomes of each image, as many as one seed each, in batches over images and seeds.
 
     Args:
         trained: a method with its network.
-        pre: float32 [n, ..., S, S, C], the largest signal of each image being 1.
+        samples: n images, with the conditions that the network asks for.
         count: N.
-        seed: of the noise; outcome k of slice i is noised by (seed, k n + i), so the first ones are those of N = 1.
-        condition: float32 [n, numbers], what is known beside the images; None for nothing.
+        seed: of the noise; outcome k of image i is noised by (seed, k n + i), so the first ones are those of N = 1.
 
     Returns:
-        `post` and `drift`, float32 [N, n, ...].
+        `post` and `drift`, float32 [N, n, ..., S, S, 1].
     """
+    pre, known = samples.pre, _conditions(trained, samples)
     ask = _compile(trained.__call__, trained, pre.shape[1:])
     seeds = example_seeds(count * len(pre), seed)
-    known = _known(trained, len(pre), condition)
     parts = []
     for start in range(0, len(seeds), BATCH):
         row = np.arange(start, min(start + BATCH, len(seeds)))
@@ -38,31 +36,31 @@ def draw_outcomes(
     return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
 
 
-def draw_levels(
-    trained: Predictor, pre: np.ndarray, *, seed: int, condition: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str, np.ndarray]:
     """Return the answer at each level, with the noise of the first outcome.
 
     Args:
         trained: a method with its network.
-        pre: float32 [n, ..., S, S, C], the largest signal of each image being 1.
+        samples: n images, see `draw_outcomes`.
         seed: of the noise.
-        condition: see `draw_outcomes`.
 
     Returns:
-        `post` and `drift`, float32 [L, n, ...].
+        `post` and `drift`, float32 [L, n, ..., S, S, 1].
     """
+    pre, known = samples.pre, _conditions(trained, samples)
     ask = _compile(trained.at_levels, trained, pre.shape[1:])
     seeds = example_seeds(len(pre), seed)
-    known = _known(trained, len(pre), condition)
     rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
     parts = [ask(tf.constant(pre[row]), seeds[row], tf.constant(known[row])) for row in rows]
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}
 
 
-def _known(trained: Predictor, count: int, condition: np.ndarray | None) -> np.ndarray:
-    numbers = trained.inputs.conditions.numbers
-    return np.full([count, numbers], np.nan, np.float32) if condition is None else condition
+def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:
+    """Return what is known beside each image, float32 [n, numbers]."""
+    conditions = trained.inputs.conditions
+    if not conditions.names:
+        return np.empty((len(samples), 0), np.float32)
+    return conditions.values(samples.conditions, len(samples))
 
 
 def _compile(

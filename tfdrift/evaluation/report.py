@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import png_bytes
+from tfdrift.drawing.figure import png_bytes
 from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples
 from tfdrift.evaluation.assessment import assess, attainable_score
 from tfdrift.evaluation.document import FILE, Metrics, as_json
@@ -25,8 +25,7 @@ from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
 from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
 from tfdrift.evaluation.results import LESIONS, SLICES, Results, as_csv
-from tfdrift.files import write_whole
-from tfdrift.training.checkpoint import writing
+from tfdrift.files import write_whole, writing
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:

@@ -48,9 +48,9 @@ def image_scores(columns: Columns, copy_mse: np.ndarray, patient: np.ndarray) ->
         patient: str [n].
     """
     skills = {
-        METRICS[name].skill: skill_interval(values, copy_mse, patient)
+        named: skill_interval(values, copy_mse, patient)
         for name, values in columns.items()
-        if METRICS[name].skill
+        if (named := METRICS[name].skill)
     }
     return {**skills, **{name: mean_interval(values, patient) for name, values in columns.items()}}
 

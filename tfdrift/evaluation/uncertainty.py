@@ -131,7 +131,11 @@ def crps(outcomes: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's correlation of two float [m] arrays, NaN where either is constant.
+    """Return Spearman's correlation, NaN where either is constant.
+
+    Args:
+        first: float [m].
+        second: float [m].
 
     Source: Spearman (1904); equal to `scipy.stats.spearmanr`, without its warning.
     """
