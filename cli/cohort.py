@@ -135,7 +135,7 @@ def show(folder: Path, out: Path | None) -> None:
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
     click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
     start_tensorflow()
-    from tfdrift.drawing.panels import write_png
+    from tfdrift.drawing.figure import write_png
     from tfdrift.importing.contact_sheet import draw_contact_sheet
     from tfdrift.training.data import load_samples
 

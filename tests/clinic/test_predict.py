@@ -76,8 +76,8 @@ def written(request, tmp_path_factory):
 
 
 def run(patient, out, model=None, **given) -> dict:
-    """Predict with 3 samples and give what is in `prediction.json`."""
-    arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "samples": 3, **given}
+    """Predict with 3 outcomes and give what is in `prediction.json`."""
+    arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "outcomes": 3, **given}
     return predict_patient(model or PythonModel(scaled), out=out, **arguments)
 
 
@@ -200,7 +200,7 @@ def test_volume_now_is_that_of_the_contours(tmp_path):
 
 
 @pytest.mark.usefixtures("without_report")
-def test_a_calibration_widens_the_intervals_and_leaves_the_samples_alone(tmp_path):
+def test_a_calibration_widens_the_intervals_and_leaves_the_outcomes_alone(tmp_path):
     patient = write_patient(tmp_path)
     raw = run(patient, tmp_path / "raw")
     calibrated = run(patient, tmp_path / "calibrated", PythonModel(scaled, calibration=CALIBRATION))
@@ -341,7 +341,7 @@ def test_a_structure_too_thin_for_the_crop_is_skipped_and_costs_no_other(tmp_pat
     contours = {"GTV thin": contours_of(thin, grid), "GTV whole": contours_of(whole, grid)}
     rtstruct = write(structures_dataset(contours), tmp_path / "RS.dcm")
     document = predict_patient(
-        PythonModel(scaled, size=32), series_dir=tmp_path / "MR", rtstruct=rtstruct, samples=2, out=tmp_path / "out"
+        PythonModel(scaled, size=32), series_dir=tmp_path / "MR", rtstruct=rtstruct, outcomes=2, out=tmp_path / "out"
     )
     assert [lesion["name"] for lesion in document["lesions"]] == ["GTV whole"]
     (skipped,) = document["skipped"]
@@ -403,9 +403,11 @@ def test_a_series_without_frame_of_reference_is_refused_before_the_model_is_aske
     refuse(DataError, "no FrameOfReferenceUID", tmp_path, patient, model=PythonModel(never))
 
 
-@pytest.mark.parametrize("samples", [1, 0, 1001])
-def test_a_number_of_samples_without_a_spread_is_refused(tmp_path, samples):
-    refuse(UsageError, f"--samples {samples}: must be 2 to 1000", tmp_path, write_patient(tmp_path), samples=samples)
+@pytest.mark.parametrize("outcomes", [1, 0, 1001])
+def test_a_number_of_outcomes_without_a_spread_is_refused(tmp_path, outcomes):
+    refuse(
+        UsageError, f"--outcomes {outcomes}: must be 2 to 1000", tmp_path, write_patient(tmp_path), outcomes=outcomes
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
@@ -434,7 +436,7 @@ def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
     folder = DATA / "ibsi_sts/STS_002"
     series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
     model = PythonModel(same, size=128)
-    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", outcomes=2)
     points, inside = read_frames(tmp_path / "out/dicom/predicted_gtv.dcm")
     mask = sitk.ReadImage(str(folder / "MR_T1_mask.nii.gz"))
     found = np.zeros(mask.GetSize()[::-1], bool)
@@ -451,7 +453,7 @@ def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
 def test_an_independent_checker_finds_no_error_but_those_of_the_series_in_a_real_patients_objects(tmp_path):
     folder = DATA / "ibsi_sts/STS_008"
     series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
-    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", outcomes=2)
     copied = find_errors(next(series.iterdir()))  # such as a StudyID that is too long
     for file in (tmp_path / "out/dicom").iterdir():
         assert find_errors(file) - copied == set()

@@ -136,7 +136,7 @@ for name in {sorted(MODULES)}:
     sys.modules[name] = None
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
-from tfdrift.training.run import train
+from tfdrift.training.train import train
 from tfdrift_cli.main import main
 folder = Path(sys.argv[1])
 config = train_config("method1", steps=2, image_size=8, base_filters=2, depth=1, levels=5, batch_size=4)

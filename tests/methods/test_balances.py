@@ -17,6 +17,6 @@ def test_the_balance_by_uncertainty_makes_steps_independent_of_the_losss_unit():
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = BALANCES["uncertainty"](unit * x**2)
-        return tape.gradient(loss, x)
+        return float(tape.gradient(loss, x))  # pyright: ignore[reportArgumentType] - of a scalar
 
     np.testing.assert_allclose(slope(1.0), slope(1000.0), rtol=1e-6)

@@ -54,7 +54,7 @@ def test_every_method_learns_from_and_answers_images_of_any_shape(method, slices
     network = build_unet(
         8, channels=channels, slices=slices, outputs=how.output_channels(channels), base_filters=2, depth=1
     )
-    pre, post = tf.random.stateless_uniform([2, *shape], [0, 1]), tf.zeros([2, *shape[:-1], 1])
+    pre, post = tf.random.stateless_uniform([2, *shape], (0, 1)), tf.zeros([2, *shape[:-1], 1])
     shown = how.show(pre, post, tf.constant([0, 0], tf.int64))
     outputs = network({"image": shown.image, "t": shown.t})
     assert {name: output.shape for name, output in outputs.items()} == {

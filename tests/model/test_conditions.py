@@ -12,7 +12,7 @@ COLUMNS = {
 
 def test_known_values_are_standardised_over_the_training_slices():
     conditions = fit_conditions(["interval_days", "shape"], COLUMNS)
-    encoded = conditions.encode(conditions.values(COLUMNS)).numpy()
+    encoded = conditions.encode(conditions.values(COLUMNS, 4)).numpy()
     assert encoded.shape == (4, conditions.inputs)
     values, known = np.split(encoded, 2, axis=1)
     np.testing.assert_array_equal(known[:, 0], [1, 0, 1, 1])
@@ -22,26 +22,26 @@ def test_known_values_are_standardised_over_the_training_slices():
 
 def test_an_unknown_value_is_told_as_such_and_not_as_the_mean():
     conditions = fit_conditions(["interval_days"], COLUMNS)
-    encoded = conditions.encode([[np.nan], [30.0]]).numpy()  # 30 is the mean
+    encoded = conditions.encode(np.array([[np.nan], [30.0]])).numpy()  # 30 is the mean
     np.testing.assert_array_equal(encoded, [[0, 0], [0, 1]])
 
 
 def test_a_value_that_never_changes_is_zero_and_known():
     conditions = fit_conditions(["shape"], COLUMNS)
-    encoded = conditions.encode(conditions.values(COLUMNS)).numpy()
+    encoded = conditions.encode(conditions.values(COLUMNS, 4)).numpy()
     np.testing.assert_array_equal(encoded[:, [1, 3]], [[0, 1]] * 4)
 
 
 def test_other_slices_are_encoded_on_the_scale_of_training():
     conditions = fit_conditions(["interval_days"], COLUMNS)
-    ((value, known),) = conditions.encode([[30.0 + conditions.std[0]]]).numpy()
+    ((value, known),) = conditions.encode(np.array([[30.0 + conditions.std[0]]])).numpy()
     assert (value, known) == (pytest.approx(1.0), 1.0)
     assert (conditions.low, conditions.high) == ((20.0,), (40.0,))
 
 
 def test_a_column_that_is_not_there_when_asked_is_unknown():
     conditions = fit_conditions(["interval_days", "shape"], COLUMNS)
-    values = conditions.values({"interval_days": COLUMNS["interval_days"]})
+    values = conditions.values({"interval_days": COLUMNS["interval_days"]}, 4)
     assert values.shape == (4, 3)
     assert np.isnan(values[:, 1:]).all()
 

@@ -5,9 +5,9 @@ from typing import Any
 from tfdrift import __version__
 from tfdrift.clinic.models import About
 from tfdrift.clinic.output import Lesion
+from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.calibration import Calibration
 from tfdrift.imaging.series import Series
-from tfdrift.importing.pairing import response_group
 
 DISCLAIMER = "research use, not a medical device"
 
@@ -19,10 +19,20 @@ def describe(
     about: About,
     calibration: Calibration | None,
     *,
-    samples: int,
+    outcomes: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the content of `prediction.json`, which names no patient and no UID."""
+    """Return the content of `prediction.json`, which names no patient and no UID.
+
+    Args:
+        lesions: those that were predicted.
+        skipped: a sentence for each that was not.
+        series: the MRI.
+        about: the model.
+        calibration: of its intervals; None where it has none.
+        outcomes: K, number of outcomes of each lesion.
+        seed: of the run.
+    """
     trained = about.facts.get("train", {})
     return {
         "for": DISCLAIMER,
@@ -42,10 +52,10 @@ def describe(
             "columns_rows_slices": list(series.grid.size),
             "spacing_mm": list(series.grid.spacing_mm),
         },
-        "samples": samples,
+        "samples": outcomes,
         "seed": seed,
-        "seeds": "numpy.random.SeedSequence([seed, structure, sample]).generate_state(2), on every slice",
-        "raw_interval": "5% and 95% quantile of the samples, which is far too narrow",
+        "seeds": "numpy.random.SeedSequence([seed, structure, outcome]).generate_state(2), on every slice",
+        "raw_interval": "5% and 95% quantile of the outcomes, which is far too narrow",
         "interval": _RAW if calibration is None else _CALIBRATED,
         "calibration": None if calibration is None else {name: getattr(calibration, name) for name in _TOLD},
         "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
@@ -75,12 +85,12 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
         "slices": [k + 1 for k in prediction.crops.slices],
         "volume_now_mm3": prediction.volume_mm3,
         "volume_predicted_mm3": {
-            "mean": float(prediction.sample_volumes_mm3.mean()),
+            "mean": float(prediction.outcome_volumes_mm3.mean()),
             "low": low,
             "high": high,
             "raw_low": raw[0],
             "raw_high": raw[1],
-            "samples": prediction.sample_volumes_mm3.tolist(),
+            "samples": prediction.outcome_volumes_mm3.tolist(),
         },
         "share_of_samples_below_80_percent": prediction.good_response_share,
         "below_80_percent": below,
@@ -96,6 +106,11 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
 
 def decide_below(now_mm3: float, low_mm3: float, high_mm3: float) -> str:
     """Return whether an interval of volumes is below 80% of the volume now: yes, no, or undecided where it holds 80%.
+
+    Args:
+        now_mm3: volume now.
+        low_mm3: lower end of the interval.
+        high_mm3: upper end of it.
 
     Example:
         >>> [decide_below(1000.0, *interval) for interval in ((100.0, 790.0), (800.0, 900.0), (790.0, 810.0))]

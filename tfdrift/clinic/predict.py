@@ -5,7 +5,7 @@
     OUT/nifti/{post_mean,drift_mean,drift_std}.nii.gz        on the MRI's own grid
     OUT/dicom/{drift_mean,drift_std,predicted_gtv}.dcm       two Parametric Maps and a Segmentation
 
-Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the samples of two
+Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the outcomes of two
 lesions are independent, so their variances are added too.
 """
 
@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from tfdrift.clinic.document import describe
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
@@ -33,7 +33,7 @@ from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
 
-MAX_SAMPLES = 1000
+MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
 
 
@@ -44,7 +44,7 @@ def predict_patient(
     rtstruct: Path,
     out: Path,
     roi: str = DEFAULT_ROI_PATTERN,
-    samples: int = 16,
+    outcomes: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
@@ -57,7 +57,7 @@ def predict_patient(
         rtstruct: the RTSTRUCT file drawn on it.
         out: a folder that is empty or does not exist.
         roi: regular expression, see `is_target`.
-        samples: K, 2 to 1000.
+        outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
 
     Returns:
@@ -68,8 +68,8 @@ def predict_patient(
         DataError: the series, the structure set or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
-    if not 2 <= samples <= MAX_SAMPLES:
-        raise UsageError(f"--samples {samples}: must be 2 to {MAX_SAMPLES}; a spread needs at least two")
+    if not 2 <= outcomes <= MAX_OUTCOMES:
+        raise UsageError(f"--outcomes {outcomes}: must be 2 to {MAX_OUTCOMES}; a spread needs at least two")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed {seed}: must be 0 to {MAX_SEED}")
     refuse_used(out)
@@ -91,12 +91,12 @@ def predict_patient(
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, len(crops.slices)))
-        found = doubts(prediction, voxels.shape[1:], model.about.facts)
+        prediction = predict_lesion(model, gtv, crops, outcome_seeds(seed, one.number, outcomes, len(crops.slices)))
+        found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
     if not lesions:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
-    document = describe(lesions, skipped, series, model.about, calibration, samples=samples, seed=seed)
+    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed)
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
@@ -122,13 +122,23 @@ def calibration_of(about: About) -> Calibration | None:
 
 
 def read_headers(files: list[Path], series: Series) -> list[Dataset]:
-    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame."""
+    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame.
+
+    Args:
+        files: of the folder, in the order that `read_series` read them.
+        series: what it found.
+    """
     once = {number: read_header(files[number], f"file {number + 1}") for number in {s.file for s in series.slices}}
     return [once[one.file] for one in series.slices]
 
 
 def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     """Return the structures whose names match.
+
+    Args:
+        rtstruct: the RTSTRUCT file.
+        series: that it must belong to.
+        pattern: regular expression, see `is_target`.
 
     Raises:
         UsageError: the pattern is not a regular expression.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 
 DEFAULT_CHANNELS = ("T1",)
@@ -113,7 +113,7 @@ class Samples:
     @property
     def drift(self) -> np.ndarray:
         """float32 [n, ..., S, S, 1], post - pre's first channel (paper, eq. 1)."""
-        return self.post - self.pre[..., :1]
+        return self.post - first_channel(self.pre)
 
     @property
     def image_size(self) -> int:
@@ -131,7 +131,7 @@ class Samples:
         """
         axes = image_axes(self.pre)
         inside = np.maximum(self.pre_mask.sum(axis=axes), 1)
-        signal = np.sum(self.pre[..., :1] * self.pre_mask, axis=axes) / inside
+        signal = np.sum(first_channel(self.pre) * self.pre_mask, axis=axes) / inside
         seen = {"pixel_mm": self.pixel_mm, "mean_signal": signal}
         return {name: [float(values.min()), float(values.max())] for name, values in seen.items()}
 

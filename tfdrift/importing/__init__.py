@@ -3,7 +3,10 @@
 cohort         the import from beginning to end
 settings       what it is asked for, checked
 sources        where patients can come from, one entry each
-dicom_source   DICOM MR and RTSTRUCT: `catalogue` finds, `visits` chooses, `listing` prints
+dicom_source   DICOM MR and RTSTRUCT as a source
+catalogue      what a folder of DICOM holds
+visits         which of its studies are the visits
+listing        what `tfdrift cohort scan` prints of it
 sessions       a visit as a source reads it, and on the first one's grid
 patient        a patient's sessions to a file of slices
 pairing        which lesion of one visit is which of the next

@@ -26,7 +26,7 @@ from tfdrift.axes import image_axes
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.samples import Samples, assign_folds, join_samples, read_samples
 from tfdrift.cohort.tables import LESION_COLUMNS, Exclusion, LesionRow, read_table, write_exclusions, write_lesions
-from tfdrift.drawing.panels import write_png
+from tfdrift.drawing.figure import write_png
 from tfdrift.errors import DataError, UsageError
 from tfdrift.files import staged
 from tfdrift.importing.contact_sheet import draw_contact_sheet

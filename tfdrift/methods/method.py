@@ -161,7 +161,7 @@ class Predictor:
             seed: see there.
             condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
         """
-        return self.method.answer(self._asking(pre, condition), pre, seed)
+        return self.method.answer(self.ask(pre, condition), pre, seed)
 
     def levels(self) -> list[int | None]:
         """As `Method.levels`."""
@@ -175,9 +175,15 @@ class Predictor:
             seed: see there.
             condition: see `__call__`.
         """
-        return self.method.at_levels(self._asking(pre, condition), pre, seed)
+        return self.method.at_levels(self.ask(pre, condition), pre, seed)
 
-    def _asking(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
+    def ask(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
+        """Return the network as a function of image and time.
+
+        Args:
+            pre: float32 [B, ...], gives B.
+            condition: see `__call__`.
+        """
         import tensorflow as tf
 
         conditions = self.inputs.conditions

@@ -66,16 +66,16 @@ class Conditions:
         standard = tf.where(known > 0, (values - mean) / std, tf.zeros_like(values))
         return tf.concat([standard, known], axis=1)
 
-    def values(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    def values(self, columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """Return the columns side by side; one that is not there is unknown.
 
         Args:
             columns: float32 [n] or [n, K] by name, NaN for unknown.
+            count: n.
 
         Returns:
             float32 [n, numbers].
         """
-        count = max((len(column) for column in columns.values()), default=1)
         widths = dict(zip(self.names, self.widths, strict=True))
         unknown = {name: np.full([count, width], np.nan, np.float32) for name, width in widths.items()}
         parts = [np.reshape(columns.get(name, unknown[name]), [count, widths[name]]) for name in self.names]

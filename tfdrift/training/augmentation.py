@@ -11,6 +11,7 @@ def rotate(images: tf.Tensor, quarter_turns: tf.Tensor) -> tf.Tensor:
         quarter_turns: int [B], 0 to 3.
 
     Example:
+        >>> import numpy as np
         >>> image = tf.reshape(tf.range(4), [1, 2, 2, 1])
         >>> rotate(image, tf.constant([1]))[0, :, :, 0].numpy().tolist() == np.rot90([[0, 1], [2, 3]]).tolist()
         True

@@ -29,7 +29,7 @@ def make_batches(
     Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
     """
     pre, post = tf.constant(samples.pre), tf.constant(samples.post)
-    context = conditions.encode(conditions.values(samples.conditions)) if conditions.names else None
+    context = conditions.encode(conditions.values(samples.conditions, len(samples))) if conditions.names else None
     epoch_size = 4 * len(samples)
     epochs_touched = (batch_size - 1) // epoch_size + 2
 

@@ -32,6 +32,11 @@ from tfdrift.training.step import Loss, make_loss
 def is_trained(config: TrainConfig, folder: Path, samples: Samples) -> bool:
     """Return whether a folder holds a run of these settings and data with all of its steps.
 
+    Args:
+        config: the settings.
+        folder: the run folder.
+        samples: the data.
+
     Raises:
         UsageError: it holds a run with other settings or data (the message names them).
         DataError: the data cannot be split, or the run's files cannot be read.

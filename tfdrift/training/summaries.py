@@ -17,7 +17,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from tfdrift.axes import picture
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import ResourceError
 from tfdrift.training.checkpoint import writing
 
@@ -63,14 +64,25 @@ class Summaries:
         self._write("train", Event(summary=hparams.hparams_pb(known)))
 
     def scalars(self, part: str, step: int, values: dict[str, float]) -> None:
-        """Write numbers to `train` or `validation` and a line of history; `recon_mse` becomes `recon/mse`."""
+        """Write numbers and a line of history.
+
+        Args:
+            part: `train` or `validation`.
+            step: of the optimiser.
+            values: by name; `recon_mse` becomes `recon/mse` in TensorBoard.
+        """
         summary = Summary(value=[scalar_pb(_tag(name), value).value[0] for name, value in values.items()])
         self._write(part, Event(step=step, summary=summary))
         with writing(self._folder), self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "part": part, **values}) + "\n")
 
     def picture(self, step: int, png: bytes) -> None:
-        """Write a PNG picture to `validation`."""
+        """Write a picture to `validation`.
+
+        Args:
+            step: of the optimiser.
+            png: the picture's file.
+        """
         width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG begins with its size
         strips = Summary.Value(
             tag="strips",

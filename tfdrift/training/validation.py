@@ -34,7 +34,7 @@ def make_validation(
     pre, post, seeds = tf.constant(chosen.pre), tf.constant(chosen.post), example_seeds(len(chosen), seed)
     first = first_channel(pre)
     conditions = predictor.inputs.conditions
-    condition = tf.constant(conditions.values(chosen.conditions)) if conditions.names else None
+    condition = tf.constant(conditions.values(chosen.conditions, len(chosen))) if conditions.names else None
     batch = {"pre": pre, "post": post}
     if condition is not None:
         batch["condition"] = conditions.encode(condition)
