@@ -66,7 +66,7 @@ class BallPatient:
         return [BallVisit(name, day) for name, day in zip(VISITS, (0, 30), strict=False)], []
 
 
-def find_balls(path, progress) -> tuple[list[BallPatient], list]:  # noqa: ARG001 - the interface of a source
+def find_balls(path, settings, progress) -> tuple[list[BallPatient], list]:  # noqa: ARG001 - the interface of a source
     return [BallPatient("Doe"), BallPatient("Roe")], []
 
 
@@ -102,4 +102,4 @@ def test_a_source_that_does_not_exist_is_refused():
 
 def test_an_export_that_is_not_there_is_refused():
     with pytest.raises(DataError, match="the folder to scan cannot be read"):
-        choose_source(Path("absent")).find_patients(Path("absent"), None)
+        choose_source(Path("absent")).find_patients(Path("absent"), ImportSettings(), None)
