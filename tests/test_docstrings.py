@@ -36,8 +36,8 @@ def undescribed(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     if len(names) < 2 or text.startswith("As `"):
         return []
     _, found, section = text.partition("Args:\n")
-    described = {line.strip().split(":")[0] for line in section.splitlines() if ":" in line} if found else set()
-    return [name for name in names if name not in described]
+    described = {line.strip().split(":")[0].lstrip("*") for line in section.splitlines() if ":" in line} if found else set()
+    return [name for name in names if name.lstrip("*") not in described]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)

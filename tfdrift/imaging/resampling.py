@@ -60,7 +60,16 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
 
 
 def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return uint8 on the grid of `fixed`, 1 where `moving` was measured. Drift outside it is not drift."""
+    """Return where a volume was measured, on another grid; drift outside it is not drift.
+
+    Args:
+        moving: 3-D.
+        fixed: gives the grid.
+        transform: from a point of `fixed` to that of `moving`, mm.
+
+    Returns:
+        uint8 on the grid of `fixed`, 1 where `moving` was measured.
+    """
     ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
     ones.CopyInformation(moving)
     return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
