@@ -22,7 +22,7 @@ from .quiet import start_tensorflow
 def _option(name: str, help_text: str, **attributes: Any):
     """Return the option of a setting; its help shows the default of each method where they differ."""
     defaults = {method: getattr(train_config(method), name) for method in METHODS}
-    usual = defaults["method1"]
+    usual = next(iter(defaults.values()))
     shown = [str(usual), *(f"{method}: {value}" for method, value in defaults.items() if value != usual)]
     return click.option(
         f"--{name.replace('_', '-')}",

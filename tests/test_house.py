@@ -11,6 +11,7 @@ import pytest
 
 from cli.main import cli
 from cli.reference import reference, walk
+from tfdrift.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
@@ -177,6 +178,32 @@ COUNTED_AXES = re.compile(r"\[\.\.\., (?:0|:1)\]|axis=[(\[]1, 2, 3[)\]]|\[-1, 1,
 def test_only_one_module_counts_the_axes_of_images(path):
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if COUNTED_AXES.search(line)] == []
+
+
+def compared_names(source: str) -> list[str]:
+    """Return the methods that a module compares something with, or looks up by name in a literal table."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        compared += node.keys if isinstance(node, ast.Dict) else []
+        found += [one.value for one in compared if isinstance(one, ast.Constant) and one.value in METHODS]
+    return found
+
+
+# An experiment of the paper is about a method, which it names.
+NAMING = ("methods", "reproduction")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[1] not in NAMING], ids=str)
+def test_no_other_package_asks_for_a_methods_name(path):
+    assert compared_names((ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["if method == 'direct': pass", "x = {'method1': 1}[method]", "m in ('a', 'b') or 'method2' != m"]
+)
+def test_a_planted_comparison_with_a_methods_name_is_seen(source):
+    assert compared_names(source)
 
 
 def test_no_file_name_says_nothing():
