@@ -35,8 +35,9 @@ def undescribed(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     names, text = arguments_of(function), ast.get_docstring(function) or ""
     if len(names) < 2 or text.startswith("As `"):
         return []
-    _, found, section = text.partition("Args:\n")
-    described = {line.strip().split(":")[0].lstrip("*") for line in section.splitlines() if ":" in line} if found else set()
+    _, _, section = text.partition("Args:\n")
+    lines = [line.strip() for line in section.splitlines() if ":" in line]
+    described = {line.split(":")[0].lstrip("*") for line in lines}
     return [name for name in names if name.lstrip("*") not in described]
 
 

@@ -9,6 +9,7 @@ from tfdrift.cohort.tables import Exclusion
 from tfdrift.imaging.structures import Roi
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.dicom_source import find_patients, registration_files
+from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import target_rule
 from tfdrift.synthetic.phantom import make_cohort
 from tfdrift.synthetic.phantom_objects import spatial_registration
@@ -21,7 +22,7 @@ def read(visit):
 
 @pytest.fixture(scope="module")
 def visits(heads):
-    patients, _ = find_patients(heads)
+    patients, _ = find_patients(heads, ImportSettings())
     found, _ = patients[0].visits(target_rule())
     return found
 
@@ -87,7 +88,7 @@ def test_days_are_those_between_the_dates(visits):
 
 
 def test_files_that_are_no_patients_are_counted_by_reason(heads):
-    _, refused = find_patients(heads)  # truth.json
+    _, refused = find_patients(heads, ImportSettings())  # truth.json
     assert refused == [Exclusion(visit="", structure=None, reason="1 file: the file is not a DICOM file")]
 
 

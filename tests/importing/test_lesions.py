@@ -9,6 +9,7 @@ from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT
 from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.lesions import crop_pairs_of
 from tfdrift.importing.sessions import bring_onto
+from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import target_rule
 from tfdrift.synthetic.phantom import BIAS_STD, make_cohort
 
@@ -18,7 +19,7 @@ NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
 @pytest.fixture(scope="module")
 def sessions(heads):
     """The three sessions of a patient on the first one's grid."""
-    patients, _ = find_patients(heads)
+    patients, _ = find_patients(heads, ImportSettings())
     visits, _ = patients[0].visits(target_rule())
     read = [visit.read([roi for roi in visit.structures if target_rule()(roi)])[0] for visit in visits]
     return [read[0], *(bring_onto(one, read[0], mode="auto", seed=0) for one in read[1:])]

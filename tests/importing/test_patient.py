@@ -29,7 +29,7 @@ def copy(patient_dir, tmp_path):
 
 
 def run(folder, part, *, given=None, **options):
-    ((patient,), _) = find_patients(folder)
+    ((patient,), _) = find_patients(folder, ImportSettings())
     settings = ImportSettings(**{"register": "identity", "image_size": 8, **options})
     return import_patient(patient, part, key=KEY, settings=settings, given=given)
 
@@ -94,7 +94,7 @@ def test_only_allowed_facts_about_the_sequence_are_kept(whole):
 
 def test_lesions_are_named_by_patient_and_number(patient_dir, whole):
     result, _ = whole
-    ((patient,), _) = find_patients(patient_dir)
+    ((patient,), _) = find_patients(patient_dir, ImportSettings())
     names = [pseudonym(KEY, "lesion", patient.patient_id, str(number)) for number in (3, 4, 5)]
     assert [row.lesion for row in result.lesions] == names
 

@@ -4,13 +4,14 @@ import SimpleITK as sitk
 
 from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.sessions import bring_onto
+from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import target_rule
 
 
 @pytest.fixture(scope="module")
 def sessions(heads):
     """The first two sessions of a patient, each on its own grid."""
-    patients, _ = find_patients(heads)
+    patients, _ = find_patients(heads, ImportSettings())
     visits, _ = patients[0].visits(target_rule())
     return [visit.read([roi for roi in visit.structures if target_rule()(roi)])[0] for visit in visits[:2]]
 

@@ -16,8 +16,8 @@ from tfdrift.importing.sessions import VISITS, Session, VisitName
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import SOURCES, Source, choose_source
 
-SHAPE = (28, 84, 84)
-PLACE = np.indices(SHAPE) - np.array([13.5, 41.5, 41.5])[:, None, None, None]
+SHAPE = (22, 64, 64)
+PLACE = np.indices(SHAPE) - np.array([10.5, 31.5, 31.5])[:, None, None, None]
 RADII_MM = {"pre": 5.0, "post": 4.0}
 
 
@@ -39,7 +39,7 @@ class BallStructure:
 
 @dataclasses.dataclass(frozen=True)
 class BallVisit:
-    """A head that is a ball of 40 mm, and a brighter lesion in its middle; nothing of it is in a file."""
+    """A head that is a ball of 30 mm, and a brighter lesion in its middle; nothing of it is in a file."""
 
     name: VisitName
     day: int
@@ -48,7 +48,7 @@ class BallVisit:
     def read(self, wanted):
         lesion = ball(RADII_MM[self.name])
         noise = np.random.default_rng(self.day).normal(0, 5, SHAPE)
-        image = image_of((500.0 * ball(40.0) + 400.0 * lesion + noise).astype(np.float32))
+        image = image_of((500.0 * ball(30.0) + 400.0 * lesion + noise).astype(np.float32))
         masks = {one.number: image_of(lesion.astype(np.uint8)) for one in wanted}
         volumes = dict.fromkeys(masks, float(lesion.sum() * 3.0))
         session = Session(
@@ -66,7 +66,7 @@ class BallPatient:
         return [BallVisit(name, day) for name, day in zip(VISITS, (0, 30), strict=False)], []
 
 
-def find_balls(path, progress) -> tuple[list[BallPatient], list]:  # noqa: ARG001 - the interface of a source
+def find_balls(path, settings, progress) -> tuple[list[BallPatient], list]:  # noqa: ARG001 - the interface of a source
     return [BallPatient("Doe"), BallPatient("Roe")], []
 
 
@@ -102,4 +102,4 @@ def test_a_source_that_does_not_exist_is_refused():
 
 def test_an_export_that_is_not_there_is_refused():
     with pytest.raises(DataError, match="the folder to scan cannot be read"):
-        choose_source(Path("absent")).find_patients(Path("absent"), None)
+        choose_source(Path("absent")).find_patients(Path("absent"), ImportSettings(), None)

@@ -80,7 +80,7 @@ def import_cohort(
         raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
     given = read_pairs(settings.pairs) if settings.pairs else {}
     with staged(out) as (whole, scratch):
-        patients, refused = source.find_patients(export, lambda files: progress(files, len(files), "file"))
+        patients, refused = source.find_patients(export, settings, lambda files: progress(files, len(files), "file"))
         _check_enough(len(patients), settings.folds, "are in the folder; tfdrift cohort scan lists what DICOM is there")
         key = read_or_make_key(key_file)
         imported = _import_each(patients, scratch, key, settings, given, progress)

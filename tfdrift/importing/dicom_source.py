@@ -16,6 +16,7 @@ from tfdrift.imaging.structures import Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import Session, VisitName
+from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, Structure
 from tfdrift.importing.visits import ChosenVisit, choose_visits
 
@@ -107,11 +108,16 @@ class DicomPatient:
         return [DicomVisit(chosen=one, patient=self.found) for one in chosen], exclusions
 
 
-def find_patients(folder: Path, progress: Progress | None = None) -> tuple[list[DicomPatient], list[Exclusion]]:
+def find_patients(
+    folder: Path,
+    settings: ImportSettings,  # noqa: ARG001 - the interface of a source
+    progress: Progress | None = None,
+) -> tuple[list[DicomPatient], list[Exclusion]]:
     """Return the patients below a folder, by ID, and the files that cannot be read, counted by reason.
 
     Args:
         folder: any layout.
+        settings: none of them counts.
         progress: wraps the iteration over the files.
 
     Raises:

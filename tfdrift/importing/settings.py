@@ -21,6 +21,7 @@ class ImportSettings:
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
+        components: each connected part of a mask is a lesion, where a source has masks.
         min_days: shortest interval between the two MRIs.
         max_days: longest.
         folds: number of folds, at least 2.
@@ -41,6 +42,7 @@ class ImportSettings:
     box: str = "pre"
     slices: str = "three"
     register: str = "auto"
+    components: bool = False
     min_days: int = 1
     max_days: int = 3653
     folds: int = 5
@@ -70,5 +72,5 @@ class ImportSettings:
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
             "roi": "default" if self.roi == DEFAULT_ROI_PATTERN else "given",
             "pairs": self.pairs is not None,
-            **{name: getattr(self, name) for name in ("source", "box", "slices", "register", "seed")},
+            **{name: getattr(self, name) for name in ("source", "components", "box", "slices", "register", "seed")},
         }

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import UsageError
-from tfdrift.importing import dicom_source
+from tfdrift.importing import dicom_source, nifti_source
 from tfdrift.importing.catalogue import Progress
 from tfdrift.importing.sessions import Patient
+from tfdrift.importing.settings import ImportSettings
 
-FindPatients = Callable[[Path, Progress | None], tuple[Sequence[Patient], list[Exclusion]]]
+FindPatients = Callable[[Path, ImportSettings, Progress | None], tuple[Sequence[Patient], list[Exclusion]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Source:
     Args:
         recognises: whether a path looks like one of its exports; asked in the order of the table.
         find_patients: patients in an export, sorted by ID, and files that belong to none with the reason; given the
-            path and what wraps the iteration over files.
+            path, the settings and what wraps the iteration over files.
     """
 
     recognises: Callable[[Path], bool]
@@ -28,6 +29,8 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
+    "bids": Source(recognises=nifti_source.is_bids, find_patients=nifti_source.find_bids),
+    "table": Source(recognises=nifti_source.is_table, find_patients=nifti_source.find_table),
     "dicom": Source(recognises=lambda _: True, find_patients=dicom_source.find_patients),
 }
 """By the name of `--source`; DICOM, which has no layout to be known by, comes last."""
