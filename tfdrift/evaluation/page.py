@@ -131,7 +131,9 @@ def _clinic(metrics: Metrics) -> str:
             _table(["", *columns.values()], rows),
             "Errors are in units of the volume at the first MRI. A response is poor when the follow-up keeps 80% of "
             "the volume or more; it is predicted from the volume at the second MRI and a cut that the training "
-            "patients teach. `true second MRI` is what would remain of the error if the prediction were perfect.",
+            "patients teach. `mean ratio` expects of every lesion what the training lesions did on average, and "
+            "`ridge` what a few numbers of the first MRI tell. `true second MRI` is what would remain of the error if "
+            "the prediction were perfect.",
         ]
     )
 
