@@ -21,6 +21,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli"],
     package_dir={"tfdrift_cli": "cli"},
+    package_data={"tfdrift": ["*/templates/*"]},
     entry_points={"console_scripts": ["tfdrift = tfdrift_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21",
@@ -40,7 +41,9 @@ setup(
         "click>=8.1",
         "tqdm>=4.66",
         "matplotlib>=3.9",
-        "markdown>=3.5",  # the HTML of reports
+        "jinja2>=3.1",
+        "markupsafe>=2.1",
+        "markdown>=3.5",
         "filelock>=3.16",
         "tensorflow-serving-api>=2.19",
         "grpcio>=1.68",

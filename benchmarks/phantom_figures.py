@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.cohort.samples import Samples, split
-from tfdrift.drawing.panels import Panel, draw_panels, write_png
+from tfdrift.drawing.figure import write_png
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.evaluation.baselines import copy, mean_drift
 from tfdrift.evaluation.metrics import skill, squared_errors
 from tfdrift.synthetic.law import SESSIONS

@@ -72,8 +72,8 @@ def judge(predicted: dict[str, Any], volume_mm3: dict[str, float]) -> dict[str, 
         "lesions": True,
         "in the raw interval": interval["raw_low"] <= post <= interval["raw_high"],
         "in the calibrated interval": interval["low"] <= post <= interval["high"],
-        "all samples on one side of 80%": share in (0, 1),
-        "all samples on the wrong side": share == (not below),
+        "all outcomes on one side of 80%": share in (0, 1),
+        "all outcomes on the wrong side": share == (not below),
         "undecided by the calibrated interval": predicted["below_80_percent"] == "undecided",
     }
 

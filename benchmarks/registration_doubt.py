@@ -4,9 +4,9 @@
     python benchmarks/registration_doubt.py --synthetic                   synthetic heads alone
 
 Prints the tables of docs/registration.md. Real are the pairs in FOLDER/longitudinal (or in ../shared/data beside the
-checkout): each is registered by `register_rigid`, and all seven results were looked at and found right. Of the synthetic
-heads of `registration_error.py` the true motion is known. From its right place each pair is then shifted along and
-turned about the three axes, either way, and each candidate is asked again.
+checkout): each is registered by `register_rigid`, and all seven results were looked at and found right. Of the
+synthetic heads of `registration_error.py` the true motion is known. From its right place each pair is then shifted
+along and turned about the three axes, either way, and each candidate is asked again.
 """
 
 import argparse

@@ -1,29 +1,27 @@
 """`tfdrift cohort`: from DICOM folders to a cohort."""
 
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from .quiet import start_tensorflow
 
-_REASONS_SHOWN = 8
-_USUAL_SIZE = 32
+
+class _Group(click.Group):
+    """A group whose `import` is loaded when it is asked for: its options' choices stand with the libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "import"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "import":
+            return super().get_command(ctx, cmd_name)
+        from .cohort_import import import_
+
+        return import_
 
 
-def _progress(done: Iterable, total: int, unit: str) -> Iterator:
-    """A bar on a terminal; elsewhere, such as in the log of a long job, a line for each patient."""
-    from tqdm import tqdm
-
-    for number, one in enumerate(tqdm(done, total=total, unit=unit, disable=None), start=1):
-        if unit == "patient" and not sys.stderr.isatty():
-            click.echo(f"patient {number} of {total}", err=True)
-        yield one
-
-
-@click.group()
+@click.group(cls=_Group)
 def cohort() -> None:
     """Turn DICOM MR series and RTSTRUCT files into training pairs.
 
@@ -116,58 +114,6 @@ def phantom(out: Path, patients: int, seed: int) -> None:
     write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))
 
 
-@cohort.command("import")
-@click.argument("dicom_dir", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--roi", metavar="REGEX", help="Names of structures that are lesions.  [default: GTV, Met, BM, Lesion ...]"
-)
-@click.option(
-    "--pairs", type=click.Path(path_type=Path), help="CSV of pairs: patient, pre_roi, post_roi, follow_up_roi."
-)
-@click.option(
-    "--box", type=click.Choice(["pre", "union"]), default="pre", show_default=True, help="What the crop is made of."
-)
-@click.option(
-    "--slices", type=click.Choice(["three", "all"]), default="three", show_default=True, help="Slices a lesion."
-)
-@click.option(
-    "--register", "mode", type=click.Choice(["auto", "rigid", "identity"]), default="auto", show_default=True,
-    help="How the second MRI comes onto the first.",
-)  # fmt: skip
-@click.option("--folds", default=5, show_default=True, help="Groups of patients, one held out at a time.")
-@click.option("--image-size", default=_USUAL_SIZE, show_default=True, help="Side of the crops in pixels.")
-@click.option("--seed", default=0, show_default=True, help="Of the folds and of the registration.")
-@click.option(
-    "--key", "key_file", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]"
-)
-@click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
-@click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
-def import_(dicom_dir: Path, out: Path, roi: str | None, **options: Any) -> None:
-    """Make a cohort of the patients in a DICOM export: MR series and RTSTRUCT files of two visits, or three.
-
-    OUT gets lesions.csv, exclusions.csv (everything left out, and why), import.json, contact_sheet.png and the slices.
-    It holds no name, ID or date: patients have pseudonyms made with OUT.key, which you keep apart. OUT appears when all
-    is done; after a crash, run the same command again.
-
-    Example:
-
-      tfdrift cohort import clinic cohort
-    """
-    from tfdrift.importing.cohort import import_cohort
-    from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
-
-    def write(*arguments: Any) -> None:
-        start_tensorflow()
-        from tfdrift.cohort.store import write_slices
-
-        write_slices(*arguments)
-
-    roi = DEFAULT_ROI_PATTERN if roi is None else roi
-    document = import_cohort(dicom_dir, out, write_slices=write, roi=roi, progress=_progress, **options)
-    click.echo(_summary(document, out, options["key_file"] or out.with_name(f"{out.name}.key")))
-
-
 @cohort.command()
 @click.argument("folder", metavar="COHORT", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="PNG file.  [default: COHORT/contact_sheet.png]")
@@ -181,43 +127,18 @@ def show(folder: Path, out: Path | None) -> None:
 
       tfdrift cohort show mycohort
     """
-    from tfdrift.cohort.overview import EXCLUSION_COLUMNS, LESION_COLUMNS, describe_folds, read_table
+    from tfdrift.cohort.overview import describe_folds
     from tfdrift.cohort.prepared import read_description
+    from tfdrift.cohort.tables import EXCLUSION_COLUMNS, LESION_COLUMNS, read_table
 
     description = read_description(folder)
     lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
     click.echo(describe_folds(description, lesions, read_table(folder / "exclusions.csv", EXCLUSION_COLUMNS)))
     start_tensorflow()
-    from tfdrift.drawing.panels import write_png
+    from tfdrift.drawing.figure import write_png
     from tfdrift.importing.contact_sheet import draw_contact_sheet
     from tfdrift.training.data import load_samples
 
     picture = out or folder / "contact_sheet.png"
     write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)
     click.echo(f"\npicture: {picture}")
-
-
-def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:
-    left_out = sorted(document["excluded"].items(), key=lambda item: (-item[1], item[0]))
-    groups = ", ".join(f"{group} {count}" for group, count in document["response_groups"].items())
-    lines = [
-        f"imported    {document['patients']} of {document['patients_found']} patients, {document['lesions']} lesions, "
-        f"{document['slices']} slices, {document['folds']} folds; response {groups}",
-        f"left out    {sum(document['excluded'].values())}, see {out / 'exclusions.csv'}",
-        *(f"    {count:6d}  {reason}" for reason, count in left_out[:_REASONS_SHOWN]),
-    ]
-    if len(left_out) > _REASONS_SHOWN:
-        lines.append(f"            and {len(left_out) - _REASONS_SHOWN} other reasons")
-    if document["broken"]:
-        lines.append(f"broken      {document['broken']} of these, which a new export may mend")
-    lines.append(
-        f"look at     {out / 'contact_sheet.png'}; lesions with a warning: {document['lesions_with_warnings']}"
-    )
-    if document["lesions_outgrown"]:
-        lines.append(f"outgrown    {document['lesions_outgrown']} lesions leave their box; --box union makes room")
-    size = f" --image-size {document['image_size']}" if document["image_size"] != _USUAL_SIZE else ""
-    lines += [
-        f"keep        {key_file}, apart from the cohort: with it the same patients get the same pseudonyms",
-        f"next        tfdrift train method1 --data {out}{size}",
-    ]
-    return "\n".join(lines)

@@ -25,7 +25,14 @@ workers_option = click.option(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: crossval/METHOD]")
 @click.option("--folds", metavar="0,1,...", help="Folds to hold out in turn.  [default: all there are]")
 @click.option("--members", default=1, show_default=True, type=click.IntRange(1, 100), help="Runs a fold: an ensemble.")
-@click.option("--samples", default=16, show_default=True, type=click.IntRange(1, 1000), help="Outcomes of each slice.")
+@click.option(
+    "--outcomes",
+    "--samples",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Outcomes of each slice.",
+)
 @workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 @training_options
@@ -34,7 +41,7 @@ def crossval(
     out: Path | None,
     folds: str | None,
     members: int,
-    samples: int,
+    outcomes: int,
     workers: int,
     as_json: bool,
     preset: str,
@@ -55,21 +62,20 @@ def crossval(
     chosen = _numbers(folds) if folds is not None else None
     folder = out or Path("crossval") / method
     start_tensorflow()
-    import json
-
     from tfdrift.evaluation.crossval import cross_validate
-    from tfdrift.evaluation.page import in_short
+    from tfdrift.evaluation.document import as_json as to_json
+    from tfdrift.evaluation.report import in_short
 
     metrics = cross_validate(
         config,
         folder,
         folds=chosen,
         members=members,
-        count=samples,
+        count=outcomes,
         workers=workers,
         echo=lambda line: click.echo(line, err=as_json),
     )
-    click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
+    click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))
 
 
 def _numbers(folds: str) -> list[int]:

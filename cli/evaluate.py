@@ -17,10 +17,17 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option("--against", multiple=True, metavar="RUN", type=_FOLDER, help="Another run to compare with; repeatable.")
 @click.option("--out", type=_FOLDER, help="Folder of the report.  [default: RUN/evaluation]")
-@click.option("--samples", default=16, show_default=True, type=click.IntRange(1, 1000), help="Outcomes of each slice.")
+@click.option(
+    "--outcomes",
+    "--samples",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Outcomes of each slice.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
-    run: Sequence[Path], ensemble: bool, against: Sequence[Path], out: Path | None, samples: int, as_json: bool
+    run: Sequence[Path], ensemble: bool, against: Sequence[Path], out: Path | None, outcomes: int, as_json: bool
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
 
@@ -37,11 +44,10 @@ def evaluate(
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
     start_tensorflow()
-    import json
-
-    from tfdrift.evaluation.page import in_short
+    from tfdrift.evaluation.document import as_json as to_json
     from tfdrift.evaluation.report import evaluate as evaluate_runs
+    from tfdrift.evaluation.report import in_short
 
     folder = out or run[0] / "evaluation"
-    metrics = evaluate_runs(run, folder, against=against, count=samples)
-    click.echo(json.dumps(metrics, indent=2) if as_json else in_short(metrics, folder))
+    metrics = evaluate_runs(run, folder, against=against, count=outcomes)
+    click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

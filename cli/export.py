@@ -16,7 +16,7 @@ MODELS = Path("saved_models")
 @click.option(
     "--to", type=click.Path(path_type=Path), help="Folder of the versions.  [default: saved_models/NAME OF RUN]"
 )
-@click.option("--ensemble", default=16, show_default=True, help="Samples of the signature `ensemble`.")
+@click.option("--ensemble", default=16, show_default=True, help="Outcomes of the signature `ensemble`.")
 @click.option("--tolerance", default=0.02, show_default=True, help="Skill that may be lost to the version served now.")
 @click.option(
     "--calibration",
@@ -56,7 +56,7 @@ def export(
     start_tensorflow()
     from tfdrift.export.push import push_run
 
-    pushed = push_run(run, to, samples=ensemble, tolerance=tolerance, force=force, calibration=calibration)
+    pushed = push_run(run, to, outcomes=ensemble, tolerance=tolerance, force=force, calibration=calibration)
     click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
     for check in pushed.checks:
         click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")

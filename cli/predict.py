@@ -19,7 +19,7 @@ from .quiet import start_tensorflow
 @click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
 @click.option("--roi", help="Regular expression for the lesions' names.  [default: names of GTVs and metastases]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
-@click.option("--samples", default=16, show_default=True, help="How often the second MRI is drawn, at least 2.")
+@click.option("--outcomes", "--samples", default=16, show_default=True, help="Draws of the second MRI, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
 def predict(
     model: Path | None,
@@ -29,7 +29,7 @@ def predict(
     rtstruct: Path,
     roi: str | None,
     out: Path,
-    samples: int,
+    outcomes: int,
     seed: int,
 ) -> None:
     """Predict the second MRI of every lesion of a patient.
@@ -61,7 +61,7 @@ def predict(
             rtstruct=rtstruct,
             out=out,
             roi=DEFAULT_ROI_PATTERN if roi is None else roi,
-            samples=samples,
+            outcomes=outcomes,
             seed=seed,
         )
     finally:

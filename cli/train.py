@@ -43,6 +43,7 @@ _SETTINGS = [
     _option("base_filters", "Filters of the first stage."),
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
+    _option("condition", "Columns of the cohort that the network is given, separated by commas."),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),
@@ -104,31 +105,8 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
         return
     folder = out or Path("runs") / method
     start_tensorflow()
-    from tfdrift.evaluation.heldout import evaluate_run
+    from tfdrift.evaluation.report import evaluate_run, run_in_short
     from tfdrift.training.train import train as run_training
 
     run_training(config, folder, echo=click.echo)
-    metrics = evaluate_run(folder)
-    click.echo(_summary(metrics, folder))
-
-
-def _summary(metrics: dict, folder: Path) -> str:
-    def interval(score: dict) -> str:
-        return f"{score['value']:.3f}  [{score['low']:.3f}, {score['high']:.3f}]"
-
-    best = metrics["best_level"]
-    lines = [
-        f"held out fold {metrics['fold']}: {metrics['patients']} patients, {metrics['lesions']} lesions, "
-        f"{metrics['slices']} slices",
-        f"skill over copy  {interval(metrics['skill'])}   (0: as good as no change; 1: perfect; 95% over patients)",
-        f"  mean drift     {interval(metrics['mean_drift']['skill'])}",
-        f"SSIM             {metrics['ssim']:.3f}   copy {metrics['copy']['ssim']:.3f}",
-    ]
-    if best["level"] is not None:
-        lines.append(f"best level       {best['level']} with skill {best['skill']:.3f} (chosen on these patients)")
-    lines += [
-        f"picture          {folder / 'preview.png'}",
-        f"TensorBoard      tensorboard --logdir {folder / 'tensorboard'}",
-        f"next             tfdrift export {folder}",
-    ]
-    return "\n".join(lines)
+    click.echo(run_in_short(evaluate_run(folder), folder))

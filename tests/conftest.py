@@ -1,8 +1,10 @@
 """Three tiny runs, every method and every kind of heads among them, and their exported models."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
 import pytest
 
@@ -39,12 +41,24 @@ def method(request) -> str:
 
 @pytest.fixture(scope="session")
 def exported(method, tmp_path_factory) -> Exported:
-    """Run and model of one method; the run is made once a session."""
-    base = tmp_path_factory.mktemp(method)
+    """Run and model of one method, made once for all processes of a session: nobody writes into them."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    base = shared / f"exported-{method}"
+    with filelock.FileLock(shared / f"exported-{method}.lock"):
+        if not (base / "whole").exists():
+            _export(method, base)
+            (base / "whole").touch()
+    (version,) = (base / "models" / method).glob("[0-9]*")
+    return Exported(base / "run", version, make_request(17))
+
+
+def _export(method: str, base: Path) -> None:
     settings: dict[str, Any] = {"image_size": SIZE, "base_filters": 2, "depth": 1, "levels": 5, "batch_size": 4}
     config = train_config(method, heads=HEADS[method], mnist_file="/home/someone/mnist.npz", steps=2, **settings)
     train(config, base / "run", echo=lambda _line: None, samples=make_samples(size=SIZE))
-    return Exported(base / "run", export_run(base / "run", base / "models" / method), make_request(17))
+    export_run(base / "run", base / "models" / method)
 
 
 def make_request(count: int, seed: int = 0) -> dict[str, np.ndarray]:

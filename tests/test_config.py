@@ -169,3 +169,19 @@ def test_every_number_has_a_range():
 
     numbers = {f.name for f in dataclasses.fields(TrainConfig) if f.type in (int, float, "int", "float")}
     assert numbers == set(_RANGES)
+
+
+def test_the_file_of_digits_is_found_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/mnist.npz").touch()
+    monkeypatch.chdir(tmp_path)
+    stored = train_config("method1", data="mnist", mnist_file="digits/mnist.npz").seen_from(Path("runs/first"))
+    monkeypatch.chdir("/")
+    assert stored.resolved_from(tmp_path / "runs/first").mnist_file == str(tmp_path / "digits/mnist.npz")
+
+
+def test_a_file_of_digits_that_an_old_run_tells_as_it_was_typed_is_found_from_the_same_folder(tmp_path, monkeypatch):
+    (tmp_path / "mnist.npz").touch()
+    monkeypatch.chdir(tmp_path)
+    old = train_config("method1", data="mnist", mnist_file="mnist.npz")
+    assert old.resolved_from(tmp_path / "runs/first").mnist_file == str(tmp_path / "mnist.npz")

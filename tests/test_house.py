@@ -24,8 +24,14 @@ OTHER_TEST_FILES = {
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
     "tests/test_golden.py",
+    "tests/test_architecture.py",
+    "tests/conformance/test_tables.py",
+    "tests/test_docstrings.py",
+    "tests/test_old_runs.py",
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
     "tests/conformance/test_variants.py",
+    "tests/conformance/test_own_method.py",
+    "tests/conformance/test_conditions.py",
 }
 MODULES = sorted(path.relative_to(ROOT) for folder in ("tfdrift", "cli") for path in (ROOT / folder).rglob("*.py"))
 
@@ -95,7 +101,7 @@ def test_modules_that_must_not_import_tensorflow_do_not():
     light = [
         str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__")
         for path in MODULES
-        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "dataset"
+        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "store"
     ]
     code = (
         f"import importlib, sys\nfor name in {[*light, 'tfdrift_cli.main', 'tfdrift_cli.reference']}:\n"
@@ -144,6 +150,33 @@ def test_the_command_line_reference_is_what_the_commands_say():
     assert written == reference(), "docs/cli.md is old; run `make docs`"
     for name, _, _ in walk(cli):
         assert f"## {name}\n" in written
+
+
+PACKAGES = sorted({path.parent for path in MODULES})
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_a_package_has_at_most_twenty_files(package):
+    assert len([path for path in MODULES if path.parent == package]) <= 20
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_a_packages_docstring_is_the_table_of_contents_of_its_files(package):
+    text = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    told = re.findall(r"^ *(\w+) {2,}\S", text, re.MULTILINE)
+    files = [path.stem for path in MODULES if path.parent == package and not path.stem.startswith("__")]
+    inside = [folder.name for folder in PACKAGES if folder.parent == package]
+    assert sorted(told) == sorted(files + inside)
+
+
+# By hand: `images[..., 0]`, `axis=(1, 2, 3)`, or a shape of ones for a batch.
+COUNTED_AXES = re.compile(r"\[\.\.\., (?:0|:1)\]|axis=[(\[]1, 2, 3[)\]]|\[-1, 1, 1, 1\]")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != Path("tfdrift/axes.py")], ids=str)
+def test_only_one_module_counts_the_axes_of_images(path):
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if COUNTED_AXES.search(line)] == []
 
 
 def test_no_file_name_says_nothing():

@@ -90,6 +90,19 @@ def test_developers_get_the_extra_too():
     assert declared()["serve"] <= declared()["dev"]
 
 
+def test_every_file_that_is_no_code_is_packaged():
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "setup"
+    ]
+    (patterns,) = [ast.literal_eval(one.value) for one in call.keywords if one.arg == "package_data"]
+    package = ROOT / "tfdrift"
+    packaged = {path for pattern in patterns["tfdrift"] for path in package.glob(pattern)}
+    there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert packaged == there != set()
+
+
 @pytest.mark.parametrize("module", ["google.protobuf", "scipy", "starlette"])
 def test_an_import_inside_a_function_is_seen(tmp_path, monkeypatch, module):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)

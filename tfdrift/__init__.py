@@ -1,15 +1,26 @@
 """Predict how a brain metastasis changes between two MRIs around radiosurgery, with diffusion models.
 
-The packages, in the order in which they may import one another:
+In the order in which they may import one another:
 
-- `tfdrift.errors`, `tfdrift.config`: what can go wrong; every setting with its default.
-- `tfdrift.imaging`: DICOM MR and RTSTRUCT to volumes and masks in millimetres.
-- `tfdrift.diffusion`: noise schedules, the forward process, the DDIM sampler; algebra on tensors.
-- `tfdrift.model`: the two-input U-Net and what it predicts.
-- `tfdrift.cohort`: patients, lesions, crops, folds; the phantom and the digits.
-- `tfdrift.training`: losses, the compiled training loop, checkpoints, TensorBoard, the run folder.
-- `tfdrift.evaluation`: scores on held-out patients beside the baselines.
-- `tfdrift.serving`: SavedModels for TF Serving.
+errors        what can go wrong, each with its exit code
+axes          which axis of an array of images is which
+files         what is written appears whole or not at all
+processes     a process for each task
+drawing       figures, colours, panels, charts
+imaging       files of a scanner or planning system to volumes and masks in mm
+diffusion     schedules, the forward process, the sampler
+model         the networks
+methods       what a network is shown, what it is compared with, how it answers
+config        every setting with its range and default
+cohort        what a cohort is
+synthetic     cohorts made by the computer
+importing     a clinic's export to a cohort
+training      a method on data into a run folder
+evaluation    scores on held-out patients, beside the baselines
+reproduction  the paper's figures and our tables
+export        a run to a blessed, versioned SavedModel
+clinic        a prediction for a patient
+serving       TF Serving's protocol for any SavedModel; beside the others, it imports `errors` alone
 """
 
 __version__ = "0.1.0"

@@ -4,26 +4,16 @@ An image is [S, S, C] or [D, S, S, C]: slices D where there are any, rows, colum
 images along leading axes: [n, ...] for samples and batches, [N, n, ...] for N outcomes of each.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 
-class Shaped(Protocol):
-    """A NumPy array or a tensor."""
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Its length along each axis."""
-        ...
-
-
-def image_axes(images: Shaped, *, leading: int = 1) -> tuple[int, ...]:
+def image_axes(images: Any, *, leading: int = 1) -> tuple[int, ...]:
     """Return the axes of an image in an array of images, for means and sums over whole images.
 
     Args:
-        images: [..., S, S, C] or [..., D, S, S, C], with `leading` axes before those of an image.
+        images: array or tensor [..., S, S, C] or [..., D, S, S, C], with `leading` axes before those of an image.
         leading: number of axes before those of an image.
 
     Example:
@@ -33,7 +23,7 @@ def image_axes(images: Shaped, *, leading: int = 1) -> tuple[int, ...]:
     return tuple(range(leading, len(images.shape)))
 
 
-def spatial_axes(images: Shaped, *, leading: int = 1) -> tuple[int, ...]:
+def spatial_axes(images: Any, *, leading: int = 1) -> tuple[int, ...]:
     """Return the axes of an image without its channels; the last two are rows and columns.
 
     Args:
@@ -47,7 +37,7 @@ def spatial_axes(images: Shaped, *, leading: int = 1) -> tuple[int, ...]:
     return image_axes(images, leading=leading)[:-1]
 
 
-def per_image(values: np.ndarray, images: Shaped, *, leading: int = 1) -> np.ndarray:
+def per_image(values: np.ndarray, images: Any, *, leading: int = 1) -> np.ndarray:
     """Return one value an image, shaped to broadcast against the images.
 
     Args:

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -130,19 +130,25 @@ class TrainConfig:
         return dataclasses.replace(self, data=self.data_kind, mnist_file=None)
 
     def seen_from(self, folder: Path) -> "TrainConfig":
-        """Return the settings with the folder of a cohort as seen from another: what a run folder holds of it.
+        """Return the settings with the paths of the data as seen from a folder: what a run folder holds of them.
 
         Both can then be moved together, and no more of the machine is told than needed.
         """
-        if self.data_kind != "cohort":
-            return self
-        return dataclasses.replace(self, data=os.path.relpath(Path(self.data).resolve(), folder.resolve()))
+        return self._with_paths(lambda path: os.path.relpath(Path(path).resolve(), folder.resolve()))
 
     def resolved_from(self, folder: Path) -> "TrainConfig":
-        """Return the inverse of `seen_from`: the settings with the absolute folder of a cohort."""
-        if self.data_kind != "cohort":
-            return self
-        return dataclasses.replace(self, data=str((folder / self.data).resolve()))
+        """Return the inverse of `seen_from`: the settings with the absolute paths of the data."""
+
+        def absolute(path: str) -> str:
+            found = folder / path
+            # Runs of version 0.1.0 hold the path of `--mnist-file` as it was typed.
+            return str((found if found.exists() or not Path(path).exists() else Path(path)).resolve())
+
+        return self._with_paths(absolute)
+
+    def _with_paths(self, change: Callable[[str], str]) -> "TrainConfig":
+        data = change(self.data) if self.data_kind == "cohort" else self.data
+        return dataclasses.replace(self, data=data, mnist_file=change(self.mnist_file) if self.mnist_file else None)
 
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
@@ -191,7 +197,12 @@ def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:
 
 
 def as_json(config: TrainConfig, **facts: Any) -> str:
-    """Return the document that `write_config` writes."""
+    """Return the document that `write_config` writes.
+
+    Args:
+        config: the settings.
+        **facts: see `write_config`.
+    """
     return json.dumps({"tfdrift": __version__, **facts, "train": dataclasses.asdict(config)}, indent=2)
 
 
@@ -212,6 +223,10 @@ def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:
 
 def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     """Return `name: ours, not theirs` for each setting that decides the weights at a given step.
+
+    Args:
+        ours: some settings.
+        theirs: others.
 
     How long a run goes on and how often it reports do not count, so that a run can be resumed with more steps; nor do
     paths: whether the data are the same is told by their fingerprint.

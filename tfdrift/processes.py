@@ -1,7 +1,8 @@
 """A process for each task, so that one that crashes, hangs or eats the memory costs no other.
 
-A pool of long-lived processes breaks as a whole when one of them is killed, and cannot stop a task that hangs. Tasks
-here take many seconds, beside which the one that a process takes to start counts little.
+A pool of long-lived processes breaks as a whole when one of them is killed, and cannot stop a task that hangs; what
+libraries do is measured in docs/adr/0003-a-process-for-each-patient.md. Tasks here take many seconds, beside which the
+one that a process takes to start counts little.
 """
 
 import contextlib

@@ -18,7 +18,6 @@ from tests.imaging.mock_dicom import contours_of, random_grid, structures_datase
 from tests.prepared_cohort import write_cohort
 from tests.random_samples import make_samples
 from tfdrift.errors import DataError, UsageError
-from tfdrift.importing import cohort as importing
 from tfdrift.synthetic import phantom_dicom
 from tfdrift.training.data import load_samples
 
@@ -205,70 +204,3 @@ def test_show_of_half_a_cohort_is_refused_and_draws_nothing(prepared, capsys, mi
     assert exit_code(["cohort", "show", str(prepared)]) == code
     assert said in capsys.readouterr().err
     assert not (prepared / "contact_sheet.png").exists()
-
-
-DOCUMENT = {
-    "patients": 38, "patients_found": 39, "lesions": 68, "slices": 190, "folds": 5, "broken": 1, "image_size": 16,
-    "lesions_with_warnings": 3, "lesions_outgrown": 2, "response_groups": {"A": 30, "B": 37, "unknown": 1},
-    "excluded": {**{f"reason {number}": 1 for number in range(9)}, "not a target name": 400},
-}  # fmt: skip
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What the library is asked to do; it answers with `DOCUMENT`."""
-    calls = {}
-
-    def import_cohort(dicom_dir, out, **options):
-        calls.update(options, dicom_dir=dicom_dir, out=out)
-        list(options["progress"](iter("ab"), 2, "patient"))
-        return DOCUMENT
-
-    monkeypatch.setattr(importing, "import_cohort", import_cohort)
-    return calls
-
-
-def import_command(*options):
-    return CliRunner().invoke(cli, ["cohort", "import", "clinic", "out", *options])
-
-
-def test_import_says_what_is_in_the_cohort_and_what_to_look_at(asked):
-    run = import_command()
-    assert run.exit_code == 0
-    assert run.stdout.splitlines() == [
-        "imported    38 of 39 patients, 68 lesions, 190 slices, 5 folds; response A 30, B 37, unknown 1",
-        "left out    409, see out/exclusions.csv",
-        "       400  not a target name",
-        *(f"         1  reason {number}" for number in range(7)),
-        "            and 2 other reasons",
-        "broken      1 of these, which a new export may mend",
-        "look at     out/contact_sheet.png; lesions with a warning: 3",
-        "outgrown    2 lesions leave their box; --box union makes room",
-        "keep        out.key, apart from the cohort: with it the same patients get the same pseudonyms",
-        "next        tfdrift train method1 --data out --image-size 16",
-    ]
-    assert asked["dicom_dir"] == Path("clinic")
-
-
-def test_import_tells_each_patient_where_there_is_no_terminal(asked):
-    assert import_command().stderr.splitlines() == ["patient 1 of 2", "patient 2 of 2"]
-    assert asked
-
-
-def test_import_hands_every_option_on(asked):
-    options = ["--roi", "^X", "--pairs", "p.csv", "--box", "union", "--slices", "all", "--register", "rigid"]
-    options += ["--folds", "3", "--image-size", "16", "--seed", "7", "--key", "k", "--workers", "2", "--strict"]
-    run = import_command(*options)
-    expected = {
-        "roi": "^X", "pairs": Path("p.csv"), "box": "union", "slices": "all", "mode": "rigid", "folds": 3,
-        "image_size": 16, "seed": 7, "key_file": Path("k"), "workers": 2, "strict": True,
-    }  # fmt: skip
-    assert {name: asked[name] for name in expected} == expected
-    assert "keep        k, apart" in run.stdout
-
-
-def test_import_into_a_folder_that_is_not_empty_is_a_usage_error(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    run = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path), str(tmp_path)])
-    assert isinstance(run.exception, UsageError)
-    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]

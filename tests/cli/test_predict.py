@@ -17,7 +17,7 @@ def base(tmp_path_factory):
 
 
 def arguments(base, out, *source) -> list[str]:
-    patient = ["--series", str(base / "patient/MR"), "--rtstruct", str(base / "patient/RS.dcm"), "--samples", "2"]
+    patient = ["--series", str(base / "patient/MR"), "--rtstruct", str(base / "patient/RS.dcm"), "--outcomes", "2"]
     return ["predict", *source, *patient, "--out", str(out)]
 
 
@@ -43,6 +43,13 @@ def test_a_server_gives_a_prediction(base, tmp_path):
         source = ("--server", f"127.0.0.1:{server.grpc_port}", "--name", "chancy")
         assert exit_code(arguments(base, tmp_path / "out", *source)) == 0
     assert json.loads((tmp_path / "out/prediction.json").read_text())["model"]["name"] == "chancy"
+
+
+@pytest.mark.parametrize("spelled", ["--outcomes", "--samples"])
+def test_the_number_of_outcomes_has_an_older_name_too(base, tmp_path, capsys, spelled):
+    asked = arguments(base, tmp_path / "out", "--model", str(base / "models/chancy"))
+    assert exit_code([*asked, spelled, "1"]) == 2
+    assert "--outcomes 1: must be 2 to 1000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

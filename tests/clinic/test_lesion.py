@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from tests.clinic.patients import SIZE, PythonModel, ball, factor_of, same, scaled
 from tests.imaging.mock_dicom import make_grid
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.cohort.crop import crop_pairs, paste_slice
 from tfdrift.errors import DataError
 
@@ -15,10 +15,10 @@ GRID = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
 SIGNAL = np.random.default_rng(0).uniform(400, 900, (11, 28, 30)).astype(np.float32)
 
 
-def predict(formula, gtv=None, signal=SIGNAL, samples=4):
+def predict(formula, gtv=None, signal=SIGNAL, outcomes=4):
     gtv = ball(GRID) if gtv is None else gtv
     crops = crop_gtv(signal, gtv, SPACING_MM, SIZE)
-    return predict_lesion(PythonModel(formula), gtv, crops, sample_seeds(0, 1, samples, len(crops.slices)))
+    return predict_lesion(PythonModel(formula), gtv, crops, outcome_seeds(0, 1, outcomes, len(crops.slices)))
 
 
 def test_crops_are_those_of_the_training():
@@ -54,39 +54,39 @@ def test_a_slice_without_signal_is_refused():
 
 
 def test_seeds_are_those_that_are_documented():
-    seeds = sample_seeds(3, 7, 2, 2)
+    seeds = outcome_seeds(3, 7, 2, 2)
     assert seeds[1, 0].tolist() == np.random.SeedSequence([3, 7, 1]).generate_state(2).tolist()
 
 
-def test_no_two_samples_structures_or_runs_share_a_seed():
-    pairs = [sample_seeds(seed, roi, 50, 1).reshape(-1, 2) for seed in (0, 1) for roi in (1, 2)]
+def test_no_two_outcomes_structures_or_runs_share_a_seed():
+    pairs = [outcome_seeds(seed, roi, 50, 1).reshape(-1, 2) for seed in (0, 1) for roi in (1, 2)]
     assert len(np.unique(np.concatenate(pairs), axis=0)) == 4 * 50
 
 
-def test_the_slices_of_a_sample_share_its_noise_and_so_its_error_does_not_cancel():
-    """Each sample scales a slice by its seed: alike on all slices, the drift's sum spreads as the factors do."""
-    prediction = predict(scaled, samples=20)
+def test_the_slices_of_an_outcome_share_its_noise_and_so_its_error_does_not_cancel():
+    """Each outcome scales a slice by its seed: alike on all slices, the drift's sum spreads as the factors do."""
+    prediction = predict(scaled, outcomes=20)
     drift = prediction.drift.sum(axis=(1, 2, 3)) / prediction.crops.image.sum()
-    factors = factor_of(sample_seeds(0, 1, 20, 1)[:, 0])
+    factors = factor_of(outcome_seeds(0, 1, 20, 1)[:, 0])
     np.testing.assert_allclose(drift, factors - 1, rtol=1e-4, atol=1e-5)
 
 
-def test_more_samples_begin_with_the_same_ones():
-    np.testing.assert_array_equal(sample_seeds(0, 1, 9, 2)[:3], sample_seeds(0, 1, 3, 2))
+def test_more_outcomes_begin_with_the_same_ones():
+    np.testing.assert_array_equal(outcome_seeds(0, 1, 9, 2)[:3], outcome_seeds(0, 1, 3, 2))
 
 
 def test_no_change_keeps_the_volume():
     prediction = predict(same)
     assert prediction.volume_mm3 == pytest.approx(ball(GRID).sum() * 2.0 * 1.1 * 0.9)
     # The edge goes through interpolation twice, which moves it by a part of a voxel.
-    np.testing.assert_allclose(prediction.sample_volumes_mm3, prediction.volume_mm3, rtol=0.06)
-    assert prediction.interval_mm3 == pytest.approx((prediction.sample_volumes_mm3[0],) * 2)
+    np.testing.assert_allclose(prediction.outcome_volumes_mm3, prediction.volume_mm3, rtol=0.06)
+    assert prediction.interval_mm3 == pytest.approx((prediction.outcome_volumes_mm3[0],) * 2)
 
 
-def test_mean_and_variance_are_those_of_the_samples():
+def test_mean_and_variance_are_those_of_the_outcomes():
     signal = np.full_like(SIGNAL, 800.0)
-    prediction = predict(scaled, signal=signal, samples=6)
-    factors = factor_of(sample_seeds(0, 1, 6, len(prediction.crops.slices)))
+    prediction = predict(scaled, signal=signal, outcomes=6)
+    factors = factor_of(outcome_seeds(0, 1, 6, len(prediction.crops.slices)))
     for slice_number, inside in enumerate(prediction.gtv):
         inner = ndimage.binary_erosion(inside, iterations=2)
         changes = 800.0 * (factors[:, slice_number] - 1)
@@ -104,18 +104,18 @@ def test_the_window_holds_all_of_the_box(offset_mm):
     assert np.abs(whole).sum() == pytest.approx(np.abs(inside).sum())
 
 
-def test_predicted_gtv_is_where_half_of_the_samples_show_the_lesion():
+def test_predicted_gtv_is_where_half_of_the_outcomes_show_the_lesion():
     def some(image, seed):
-        """Every second sample of an image has lost its upper half."""
+        """Every second outcome of an image has lost its upper half."""
         left = np.arange(SIZE) >= SIZE // 2
         keep = np.where((np.arange(len(seed)) // 5 % 2 == 0)[:, None], left, np.ones(SIZE, bool))
         return {"post": image * keep[:, :, None, None], "drift": np.zeros_like(image)}
 
-    halved = predict(some, samples=5)  # 5 slices; samples 0, 2 and 4 are halved
-    whole = predict(same, samples=5)
+    halved = predict(some, outcomes=5)  # 5 slices; outcomes 0, 2 and 4 are halved
+    whole = predict(same, outcomes=5)
     assert whole.predicted_gtv.sum() / 2 == pytest.approx(halved.predicted_gtv.sum(), rel=0.12)
-    assert halved.sample_volumes_mm3[1] == pytest.approx(whole.sample_volumes_mm3[1])
-    assert halved.sample_volumes_mm3[0] < 0.6 * whole.sample_volumes_mm3[0]
+    assert halved.outcome_volumes_mm3[1] == pytest.approx(whole.outcome_volumes_mm3[1])
+    assert halved.outcome_volumes_mm3[0] < 0.6 * whole.outcome_volumes_mm3[0]
 
 
 def test_a_lesion_that_vanishes_has_no_volume():
@@ -123,20 +123,20 @@ def test_a_lesion_that_vanishes_has_no_volume():
         return {"post": 0.02 * image, "drift": -0.98 * image}
 
     prediction = predict(gone)
-    assert prediction.sample_volumes_mm3.tolist() == [0.0] * 4
+    assert prediction.outcome_volumes_mm3.tolist() == [0.0] * 4
     assert not prediction.predicted_gtv.any()
     assert prediction.good_response_share == 1.0
 
 
 def test_good_response_is_below_four_fifths_of_the_volume():
     prediction = dataclasses.replace(
-        predict(same), volume_mm3=1000.0, sample_volumes_mm3=np.array([100.0, 799.0, 800.0, 801.0, 2000.0])
+        predict(same), volume_mm3=1000.0, outcome_volumes_mm3=np.array([100.0, 799.0, 800.0, 801.0, 2000.0])
     )
     assert prediction.good_response_share == 2 / 5
 
 
-def test_the_interval_holds_nine_tenths_of_the_samples():
-    prediction = dataclasses.replace(predict(same), sample_volumes_mm3=np.arange(101.0))
+def test_the_interval_holds_nine_tenths_of_the_outcomes():
+    prediction = dataclasses.replace(predict(same), outcome_volumes_mm3=np.arange(101.0))
     assert prediction.interval_mm3 == (5.0, 95.0)
 
 
@@ -144,9 +144,9 @@ def test_the_interval_holds_nine_tenths_of_the_samples():
 def test_a_lesion_at_any_edge_of_its_crop_is_noticed(place):
     prediction = predict(same)
     assert prediction.touches_edge == 0
-    masks = prediction.sample_masks.copy()
+    masks = prediction.outcome_masks.copy()
     masks[(1, 2, *place)] = True
-    assert dataclasses.replace(prediction, sample_masks=masks).touches_edge == 1 / 4
+    assert dataclasses.replace(prediction, outcome_masks=masks).touches_edge == 1 / 4
 
 
 def test_half_the_width_of_the_drifts_interval_is_over_the_pixels_of_the_gtv_alone():

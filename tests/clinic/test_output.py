@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.clinic.patients import SIZE, PythonModel, ball, scaled
 from tests.imaging.mock_dicom import make_grid
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.output import Lesion, on_slices
 from tfdrift.imaging.structures import Roi
 
@@ -15,7 +15,7 @@ SIGNAL = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.floa
 def make_lesion(number: int, **place) -> Lesion:
     gtv = ball(GRID, **place)
     crops = crop_gtv(SIGNAL, gtv, (2.0, 1.1, 0.9), SIZE)
-    prediction = predict_lesion(PythonModel(scaled), gtv, crops, sample_seeds(0, number, 3, len(crops.slices)))
+    prediction = predict_lesion(PythonModel(scaled), gtv, crops, outcome_seeds(0, number, 3, len(crops.slices)))
     return Lesion(Roi(number=number, name="GTV", contours_mm=()), "GTV", prediction, [])
 
 

@@ -3,9 +3,9 @@ import pytest
 
 from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, scaled
 from tests.imaging.mock_dicom import make_grid
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
-from tfdrift.clinic.pictures import draw_samples, draw_slices, draw_volumes, side_letters
-from tfdrift.drawing.panels import png_bytes
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
+from tfdrift.clinic.pictures import draw_outcomes, draw_slices, draw_volumes, side_letters
+from tfdrift.drawing.figure import png_bytes
 
 GRID = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
 UPRIGHT = ORIENTATIONS["axial"]
@@ -15,7 +15,7 @@ UPRIGHT = ORIENTATIONS["axial"]
 def prediction():
     signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
     crops = crop_gtv(signal, ball(GRID), (2.0, 1.1, 0.9), SIZE)
-    return predict_lesion(PythonModel(scaled), ball(GRID), crops, sample_seeds(0, 1, 18, len(crops.slices)))
+    return predict_lesion(PythonModel(scaled), ball(GRID), crops, outcome_seeds(0, 1, 18, len(crops.slices)))
 
 
 def shown(axes) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_slices_show_mri_post_drift_and_spread_in_this_order(prediction):
     panels = [axes for axes in draw_slices(prediction, UPRIGHT).axes if axes.images]
     assert len(panels) == 3 * 4
     assert [axes.get_title() for axes in panels[:4]] == [
-        "MRI now", "predicted second MRI", "drift, mean of the samples", "drift, standard deviation",
+        "MRI now", "predicted second MRI", "drift, mean of the outcomes", "drift, standard deviation",
     ]  # fmt: skip
     row = prediction.crops.slices.index(int(panels[0].get_ylabel().removeprefix("slice ")) - 1)
     np.testing.assert_array_equal(shown(panels[0]), prediction.crops.surroundings[row])
@@ -46,10 +46,10 @@ def test_drift_is_white_at_zero(prediction):
     assert low == -high
 
 
-def test_sixteen_samples_are_shown_with_their_volumes(prediction):
-    panels = [axes for axes in draw_samples(prediction).axes if axes.images]
+def test_sixteen_outcomes_are_shown_with_their_volumes(prediction):
+    panels = [axes for axes in draw_outcomes(prediction).axes if axes.images]
     assert len(panels) == 16
-    titles = [f"{volume:,.0f} mm³" for volume in prediction.sample_volumes_mm3[:16]]
+    titles = [f"{volume:,.0f} mm³" for volume in prediction.outcome_volumes_mm3[:16]]
     assert [axes.get_title() for axes in panels] == titles
 
 
@@ -57,7 +57,7 @@ def test_volumes_stand_on_one_axis_that_begins_at_zero(prediction):
     (axes,) = draw_volumes(prediction).axes
     assert axes.get_xlim()[0] == 0
     drawn = np.concatenate([line.get_xdata() for line in axes.lines])
-    for volume in (prediction.volume_mm3, *prediction.sample_volumes_mm3, *prediction.interval_mm3):
+    for volume in (prediction.volume_mm3, *prediction.outcome_volumes_mm3, *prediction.interval_mm3):
         assert np.isclose(drawn, volume).any()
         assert volume < axes.get_xlim()[1]
 
@@ -68,7 +68,7 @@ def test_a_calibrated_interval_is_drawn_beside_the_raw_one(prediction):
     drawn = {tuple(np.asarray(line.get_xdata()).tolist()) for line in axes.lines}
     assert {calibrated, prediction.interval_mm3} <= drawn
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        "each sample",
+        "each outcome",
         "mean and raw 90%",
         "calibrated 90%",
     ]

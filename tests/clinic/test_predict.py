@@ -11,7 +11,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.dataset import Dataset
 
 from tests.clinic.patients import (
     CALIBRATION,
@@ -31,13 +30,22 @@ from tests.clinic.patients import (
     write_formula,
     write_patient,
 )
-from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, enhanced_dataset, structures_dataset, write
+from tests.imaging.mock_dicom import (
+    FRAME_UID,
+    SERIES_UID,
+    STUDY_UID,
+    contours_of,
+    enhanced_dataset,
+    make_grid,
+    structures_dataset,
+    write,
+    write_series,
+)
 from tfdrift.clinic import predict
 from tfdrift.clinic.local_model import LocalModel
-from tfdrift.clinic.predict import decide_below, predict_patient, public_label
+from tfdrift.clinic.predict import predict_patient
 from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
-from tfdrift.imaging.structures import Roi
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -68,8 +76,8 @@ def written(request, tmp_path_factory):
 
 
 def run(patient, out, model=None, **given) -> dict:
-    """Predict with 3 samples and give what is in `prediction.json`."""
-    arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "samples": 3, **given}
+    """Predict with 3 outcomes and give what is in `prediction.json`."""
+    arguments = {"series_dir": patient.series, "rtstruct": patient.rtstruct, "outcomes": 3, **given}
     return predict_patient(model or PythonModel(scaled), out=out, **arguments)
 
 
@@ -192,7 +200,7 @@ def test_volume_now_is_that_of_the_contours(tmp_path):
 
 
 @pytest.mark.usefixtures("without_report")
-def test_a_calibration_widens_the_intervals_and_leaves_the_samples_alone(tmp_path):
+def test_a_calibration_widens_the_intervals_and_leaves_the_outcomes_alone(tmp_path):
     patient = write_patient(tmp_path)
     raw = run(patient, tmp_path / "raw")
     calibrated = run(patient, tmp_path / "calibrated", PythonModel(scaled, calibration=CALIBRATION))
@@ -235,14 +243,6 @@ def test_a_damaged_calibration_is_refused(tmp_path):
     damaged = PythonModel(same, calibration={"volume_margin": 0.2})
     refuse(DataError, "the model formula holds a calibration this version cannot read", tmp_path,
            write_patient(tmp_path), model=damaged)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "decided"),
-    [(0, 799.9, "yes"), (0, 800, "undecided"), (799.9, 2000, "undecided"), (800, 800, "no"), (900, 2000, "no")],
-)
-def test_an_interval_decides_only_where_80_percent_is_not_in_it(low, high, decided):
-    assert decide_below(1000.0, low, high) == decided
 
 
 @pytest.mark.usefixtures("without_report")
@@ -307,7 +307,7 @@ def test_no_identity_leaves_but_in_the_dicom_objects(tmp_path, capsys, caplog):
     def rename(dataset, _k):
         dataset.PatientName, dataset.PatientID = "Quxbury^Zelda", "ZQ-4711"
 
-    patient = write_patient(tmp_path, lesions={"GTV zelda left": {}}, change=rename)
+    patient = write_patient(tmp_path, lesions={"GTV zelda left": {}, "GTV zq": {}}, change=rename)
     caplog.set_level(logging.DEBUG)
     run(patient, tmp_path / "out")
     captured = capsys.readouterr()
@@ -316,24 +316,6 @@ def test_no_identity_leaves_but_in_the_dicom_objects(tmp_path, capsys, caplog):
     for secret in ("quxbury", "zelda", "4711", FRAME_UID, SERIES_UID, STUDY_UID, "20240131", "2024-01-31"):
         assert secret not in said.casefold()
     assert pydicom.dcmread(tmp_path / "out/dicom/predicted_gtv.dcm").PatientName == "Quxbury^Zelda"
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("GTV 1", "GTV 1"),
-        ("GTV-Jane", "structure 7"),
-        ("gtv_DOEleft", "structure 7"),
-        ("Met id7x", "Met id7x"),
-        ("GTV 19500203", "structure 7"),
-        ("", "structure 7"),
-        ("GTV\x1b[2J1", "GTV[2J1"),
-    ],
-)
-def test_labels_hold_no_part_of_the_identity(name, label):
-    header = Dataset()
-    header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "ID-7", "19500203"
-    assert public_label(Roi(number=7, name=name, contours_mm=()), header) == label
 
 
 @pytest.mark.usefixtures("without_report")
@@ -346,6 +328,28 @@ def test_a_structure_without_contours_is_skipped_and_said(tmp_path):
     document = run(patient, tmp_path / "out", rtstruct=write(dataset, tmp_path / "two.dcm"))
     assert document["skipped"] == ["GTV 2: structure 2 has no closed contours"]
     assert [lesion["name"] for lesion in document["lesions"]] == ["GTV 1"]
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize(("rows", "columns"), [(1, 40), (40, 1), (2, 60)])
+def test_a_structure_too_thin_for_the_crop_is_skipped_and_costs_no_other(tmp_path, rows, columns):
+    grid = make_grid(size=(70, 70, 3), spacing_mm=(0.9, 0.9, 2.0))
+    thin, whole = np.zeros((2, 3, 70, 70), bool)
+    thin[1, 3 : 3 + rows, 3 : 3 + columns] = True
+    whole[:, 40:60, 40:60] = True
+    write_series(tmp_path / "MR", grid, ramp(grid))
+    contours = {"GTV thin": contours_of(thin, grid), "GTV whole": contours_of(whole, grid)}
+    rtstruct = write(structures_dataset(contours), tmp_path / "RS.dcm")
+    document = predict_patient(
+        PythonModel(scaled, size=32), series_dir=tmp_path / "MR", rtstruct=rtstruct, outcomes=2, out=tmp_path / "out"
+    )
+    assert [lesion["name"] for lesion in document["lesions"]] == ["GTV whole"]
+    (skipped,) = document["skipped"]
+    side_mm = 1.5 * 0.9 * max(rows, columns)  # a quarter of the extent on both sides
+    assert skipped == (
+        f"GTV thin: no slice of it covers half of a pixel of a crop of 32 pixels, {side_mm / 32:.1f} mm each: "
+        "it is too thin for this model"
+    )
 
 
 def refuse(error, said, tmp_path, patient, **given):
@@ -399,9 +403,11 @@ def test_a_series_without_frame_of_reference_is_refused_before_the_model_is_aske
     refuse(DataError, "no FrameOfReferenceUID", tmp_path, patient, model=PythonModel(never))
 
 
-@pytest.mark.parametrize("samples", [1, 0, 1001])
-def test_a_number_of_samples_without_a_spread_is_refused(tmp_path, samples):
-    refuse(UsageError, f"--samples {samples}: must be 2 to 1000", tmp_path, write_patient(tmp_path), samples=samples)
+@pytest.mark.parametrize("outcomes", [1, 0, 1001])
+def test_a_number_of_outcomes_without_a_spread_is_refused(tmp_path, outcomes):
+    refuse(
+        UsageError, f"--outcomes {outcomes}: must be 2 to 1000", tmp_path, write_patient(tmp_path), outcomes=outcomes
+    )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
@@ -430,7 +436,7 @@ def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
     folder = DATA / "ibsi_sts/STS_002"
     series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
     model = PythonModel(same, size=128)
-    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    predict_patient(model, series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", outcomes=2)
     points, inside = read_frames(tmp_path / "out/dicom/predicted_gtv.dcm")
     mask = sitk.ReadImage(str(folder / "MR_T1_mask.nii.gz"))
     found = np.zeros(mask.GetSize()[::-1], bool)
@@ -447,7 +453,7 @@ def test_a_real_patient_keeps_its_lesion_where_nothing_changes(tmp_path):
 def test_an_independent_checker_finds_no_error_but_those_of_the_series_in_a_real_patients_objects(tmp_path):
     folder = DATA / "ibsi_sts/STS_008"
     series, rtstruct = folder / "MR_T1/image", folder / "MR_T1/mask/RS.dcm"
-    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", samples=2)
+    predict_patient(PythonModel(scaled), series_dir=series, rtstruct=rtstruct, out=tmp_path / "out", outcomes=2)
     copied = find_errors(next(series.iterdir()))  # such as a StudyID that is too long
     for file in (tmp_path / "out/dicom").iterdir():
         assert find_errors(file) - copied == set()

@@ -8,7 +8,7 @@ import pytest
 from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, scaled
 from tests.imaging.mock_dicom import make_grid
 from tfdrift.clinic import report
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.report import build_report
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" $number"
@@ -62,7 +62,7 @@ def prediction():
     signal = np.random.default_rng(0).uniform(700, 900, (11, 28, 30)).astype(np.float32)
     grid = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0))
     crops = crop_gtv(signal, ball(grid), (2.0, 1.1, 0.9), SIZE)
-    return predict_lesion(PythonModel(scaled), ball(grid), crops, sample_seeds(0, 1, 2, len(crops.slices)))
+    return predict_lesion(PythonModel(scaled), ball(grid), crops, outcome_seeds(0, 1, 2, len(crops.slices)))
 
 
 def build(prediction, document, card=None) -> str:
@@ -77,7 +77,7 @@ def page(prediction):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Leave out what takes most of the time and does not depend on the document."""
-    monkeypatch.setattr(report, "_picture", lambda *_: "")
+    monkeypatch.setattr(report, "_picture", lambda *_given, **_named: {"heading": "", "text": HOSTILE, "data": ""})
 
 
 class Page(html.parser.HTMLParser):
@@ -113,11 +113,11 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page):
     "said",
     [
         "Research use, not a medical device",
-        "1,200", "900", "600 – 1,250", "−25%", "undecided", "25% of samples",
-        "90% interval 600 to 1,250 mm³, calibrated on 39 patients (samples alone: between 850 and 1,000)",
-        "Undecided: the interval holds 80% of the volume now; 25% of the samples are below it",
+        "1,200", "900", "600 – 1,250", "−25%", "undecided", "25% of outcomes",
+        "90% interval 600 to 1,250 mm³, calibrated on 39 patients (outcomes alone: between 850 and 1,000)",
+        "Undecided: the interval holds 80% of the volume now; 25% of the outcomes are below it",
         "the 90% interval of a pixel's drift is ±141 on average, calibrated (raw ±41)",
-        "widened at both ends by 20.8% of the volume now, which was measured with 16 samples. So",
+        "widened at both ends by 20.8% of the volume now, which was measured with 16 outcomes. So",
         "This is not exact: it was measured on volumes told from three slices",
         "m, version 7", "ab" * 32, "16, seed 3",
         "the lesion is odd",
@@ -138,15 +138,15 @@ def test_without_calibration_nothing_on_the_page_claims_one(prediction):
     volumes = {**lesion["volume_predicted_mm3"], "low": 850.0, "high": 1000.0}
     raw = {**lesion, "volume_predicted_mm3": volumes, "below_80_percent": None}
     text = Page(build(prediction, make_document(calibration=None, lesions=[raw]))).text
-    assert "The interval is raw, the spread of the samples: no calibration came with the model" in text
-    assert "90% of the samples between 850 and 1,000 mm³, and 25% of them below 80% of the volume now" in text
+    assert "The interval is raw, the spread of the outcomes: no calibration came with the model" in text
+    assert "90% of the outcomes between 850 and 1,000 mm³, and 25% of them below 80% of the volume now" in text
     assert "the 90% interval of a pixel's drift is ±41 on average, raw" in text
     assert not re.search("ndecided|calibrated", text)
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_other_samples_than_calibrated_with_are_said(prediction):
-    assert "measured with 16 samples, not 4 as here" in Page(build(prediction, make_document(samples=4))).text
+def test_other_outcomes_than_calibrated_with_are_said(prediction):
+    assert "measured with 16 outcomes, not 4 as here" in Page(build(prediction, make_document(samples=4))).text
 
 
 @pytest.mark.usefixtures("without_pictures")

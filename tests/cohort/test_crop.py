@@ -10,6 +10,7 @@ from tfdrift.cohort.crop import (
     make_box,
     outgrown,
     paste_slice,
+    representative_slices,
 )
 from tfdrift.errors import DataError, UsageError
 
@@ -164,6 +165,49 @@ def test_three_slices_of_a_tall_lesion_are_the_widest_and_the_quartiles_of_its_e
     assert choose_slices(mask, "all") == list(range(4, 17))
 
 
+@pytest.mark.parametrize("slices", range(3, 12))
+def test_every_lesion_of_three_slices_or_more_gives_three(slices):
+    """Whichever slice is the largest; at the quartiles of five to seven, two of the three were one."""
+    for largest in range(slices):
+        mask = make_square(8, shape=(slices, 40, 40)).copy()
+        mask[largest] = make_square(20)[0]
+        chosen = choose_slices(mask)
+        assert len(set(chosen)) == 3
+        assert set(representative_slices(mask)) <= set(chosen)
+
+
+def test_the_slice_that_takes_a_place_is_the_largest_of_the_others():
+    mask = np.zeros((7, 40, 40), bool)
+    for index, side in enumerate([2, 6, 8, 10, 12, 4, 2]):
+        mask[index] = make_square(side)[0]
+    assert representative_slices(mask) == [2, 4]
+    assert choose_slices(mask) == [2, 3, 4]
+
+
+def make_tapered():
+    """A square of 30 pixels in five slices, and one voxel in the first and in the last: less than half a crop pixel."""
+    mask = make_square(30, shape=(7, 60, 60)).copy()
+    mask[[0, -1]] = False
+    mask[[0, -1], 30, 30] = True
+    return mask
+
+
+@pytest.mark.parametrize(("slices", "chosen", "left_out"), [("all", [1, 2, 3, 4, 5], [0, 6]), ("three", [1, 2, 4], [])])
+def test_an_end_slice_smaller_than_a_crop_pixel_is_left_out_and_the_lesion_kept(slices, chosen, left_out):
+    mask, images = make_tapered(), np.ones((7, 60, 60))
+    lesion = crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16, slices=slices)
+    assert (lesion.slices, lesion.left_out) == (chosen, left_out)
+    assert lesion.pre_mask.any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_lesion_that_no_crop_shows_is_refused(rows):
+    mask, images = np.zeros((3, 80, 80), bool), np.ones((3, 80, 80))
+    mask[:, 40 : 40 + rows, 5 : 5 + 35 * rows] = True
+    with pytest.raises(DataError, match=r"no slice of it covers half of a pixel of a crop of 8 pixels, .* too thin"):
+        crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=8, slices="all")
+
+
 def test_one_slice_lesion_gives_one_slice():
     mask = make_square(8, shape=(5, 40, 40))
     mask[[0, 1, 2, 4]] = False
@@ -173,7 +217,8 @@ def test_one_slice_lesion_gives_one_slice():
 def test_a_slice_that_the_lesion_skips_is_never_chosen():
     mask = make_square(8, shape=(9, 40, 40))
     mask[2] = False  # the lower quartile
-    assert choose_slices(mask) == [0, 6]
+    assert representative_slices(mask) == [0, 6]
+    assert choose_slices(mask) == [0, 1, 6]
 
 
 def test_crop_lesion_returns_a_row_for_each_chosen_slice():
@@ -196,12 +241,12 @@ def test_a_lesion_without_signal_is_refused():
 
 def test_an_unknown_box_is_refused():
     images, mask = np.ones((1, 40, 40)), make_square(8)
-    with pytest.raises(UsageError, match="--box post: choose pre or union"):
+    with pytest.raises(UsageError, match="--box post: choose from pre, union"):
         crop_lesion(images, images, mask, mask, spacing_mm=UNIT_MM, image_size=16, box="post")
 
 
 def test_an_unknown_choice_of_slices_is_refused():
-    with pytest.raises(UsageError, match="--slices middle: choose three or all"):
+    with pytest.raises(UsageError, match="--slices middle: choose from three, all"):
         choose_slices(make_square(8), "middle")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfdrift.cohort.overview import describe_folds, read_table
+from tfdrift.cohort.overview import describe_folds
 from tfdrift.cohort.prepared import Description
 from tfdrift.errors import DataError
 
@@ -48,31 +48,3 @@ def test_lesions_that_do_not_account_for_the_slices_are_refused():
         DataError, match=r"lesions.csv accounts for 6 slices, import.json for 8; import the cohort again"
     ):
         describe_folds(DESCRIPTION, LESIONS[1:], EXCLUSIONS)
-
-
-def test_a_table_comes_back_whatever_stands_in_its_cells(tmp_path):
-    file = tmp_path / "exclusions.csv"
-    file.write_bytes(b'patient,reason,more\np0,"a ""quoted"" reason, with\na line break",\xc3\xa9\n')
-    assert read_table(file, ("patient", "reason")) == [
-        {"patient": "p0", "reason": 'a "quoted" reason, with\na line break', "more": "é"}
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "has no column patient"),
-        (b"patient,why\n", "has no column reason"),
-        (b"patient,reason\np0,a\np1\n", "is damaged at row 2"),
-        (b"patient,reason\np0,a,b\n", "is damaged at row 1"),
-        (b'patient,reason\np0,"a', "cannot be read"),
-        (b"patient,reason\np0,\xff\n", "cannot be read"),
-        (None, "is missing"),
-    ],
-)
-def test_a_damaged_table_is_refused(tmp_path, content, said):
-    file = tmp_path / "exclusions.csv"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(DataError, match=rf"exclusions.csv {said}.*import"):
-        read_table(file, ("patient", "reason"))

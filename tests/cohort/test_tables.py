@@ -1,25 +1,28 @@
-import csv
 import dataclasses
 
-from tfdrift.cohort.tables import write_exclusions, write_lesions
-from tfdrift.importing.lesions import LesionRow
-from tfdrift.importing.visits import Exclusion
+import pytest
+
+from tfdrift.cohort.tables import (
+    EXCLUSION_COLUMNS,
+    LESION_COLUMNS,
+    Exclusion,
+    LesionRow,
+    read_table,
+    write_exclusions,
+    write_lesions,
+)
+from tfdrift.errors import DataError
 
 ROW = LesionRow(
     lesion="l1", interval_days=21, follow_up_days=None, pre_mm3=1234.5678, post_mm3=0.1, follow_up_mm3=None,
-    response_group="", slices=3, spacing_mm="1.5 0.9 0.9", registration="rigid", residual=4.0, gain=1 / 3,
-    background_drift=-0.5, pixel_mm=0.6, outgrown=0.0, warnings="a, b",
+    response_group="", slices=3, spacing_mm="1.5 0.9 0.9", orientation="axial", registration="rigid", residual=4.0,
+    gain=1 / 3, background_drift=-0.5, pixel_mm=0.6, outgrown=0.0, warnings="a, b",
 )  # fmt: skip
-
-
-def read(file):
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def test_a_lesion_is_a_row_with_its_patient_and_fold(tmp_path):
     write_lesions(tmp_path / "lesions.csv", [("p1", ROW)], {"p1": 4})
-    (row,) = read(tmp_path / "lesions.csv")
+    (row,) = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
     assert list(row)[:3] == ["patient", "lesion", "fold"]
     assert set(row) == {"patient", "fold", *(field.name for field in dataclasses.fields(LesionRow))}
     assert (row["patient"], row["lesion"], row["fold"], row["warnings"]) == ("p1", "l1", "4", "a, b")
@@ -28,7 +31,7 @@ def test_a_lesion_is_a_row_with_its_patient_and_fold(tmp_path):
 
 def test_numbers_keep_six_digits(tmp_path):
     write_lesions(tmp_path / "lesions.csv", [("p1", ROW)], {"p1": 0})
-    (row,) = read(tmp_path / "lesions.csv")
+    (row,) = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
     assert (row["pre_mm3"], row["gain"], row["outgrown"]) == ("1234.57", "0.333333", "0")
 
 
@@ -38,7 +41,7 @@ def test_an_exclusion_names_its_structure_by_number(tmp_path):
         ("", Exclusion(visit="", structure=None, reason="x, y")),
     ]
     write_exclusions(tmp_path / "exclusions.csv", exclusions)
-    assert read(tmp_path / "exclusions.csv") == [
+    assert read_table(tmp_path / "exclusions.csv", EXCLUSION_COLUMNS) == [
         {"patient": "p1", "visit": "pre", "structure": "3", "reason": "new"},
         {"patient": "", "visit": "", "structure": "", "reason": "x, y"},
     ]
@@ -47,3 +50,31 @@ def test_an_exclusion_names_its_structure_by_number(tmp_path):
 def test_no_exclusion_leaves_the_header(tmp_path):
     write_exclusions(tmp_path / "exclusions.csv", [])
     assert (tmp_path / "exclusions.csv").read_text() == "patient,visit,structure,reason\n"
+
+
+def test_a_table_comes_back_whatever_stands_in_its_cells(tmp_path):
+    file = tmp_path / "exclusions.csv"
+    file.write_bytes(b'patient,reason,more\np0,"a ""quoted"" reason, with\na line break",\xc3\xa9\n')
+    assert read_table(file, ("patient", "reason")) == [
+        {"patient": "p0", "reason": 'a "quoted" reason, with\na line break', "more": "é"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no column patient"),
+        (b"patient,why\n", "has no column reason"),
+        (b"patient,reason\np0,a\np1\n", "is damaged at row 2"),
+        (b"patient,reason\np0,a,b\n", "is damaged at row 1"),
+        (b'patient,reason\np0,"a', "cannot be read"),
+        (b"patient,reason\np0,\xff\n", "cannot be read"),
+        (None, "is missing"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path, content, said):
+    file = tmp_path / "exclusions.csv"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"exclusions.csv {said}.*import"):
+        read_table(file, ("patient", "reason"))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes, robust_limit, write_png
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
+from tfdrift.errors import DataError
 
 SQUARE = np.zeros((8, 8), bool)
 SQUARE[2:5, 3:6] = True
@@ -85,34 +85,6 @@ def test_a_value_that_is_not_a_number_is_shown_in_a_colour_no_map_has():
     box = (figure := draw_panels([[Panel(image)]])).axes[0].get_window_extent()
     middle = pixels(figure)[int(figure.bbox.height - (box.y0 + box.y1) / 2), int((box.x0 + box.x1) / 2)]
     np.testing.assert_array_equal(middle, [50, 205, 50])
-
-
-def test_the_same_figure_gives_the_same_bytes_without_software_or_date():
-    first, second = (png_bytes(draw_panels(grid(2, 3), title="t")) for _ in range(2))
-    assert first == second
-    assert b"Software" not in first
-    assert b"tIME" not in first
-
-
-def test_a_png_is_written_whole_and_leaves_nothing_else_behind(tmp_path):
-    figure = draw_panels(grid(1, 1))
-    path = tmp_path / "new" / "a.png"
-    write_png(figure, path)
-    assert path.read_bytes() == png_bytes(figure)
-    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
-
-
-def test_a_folder_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match=r"cannot write .*a\.png: .*; choose a folder"):
-        write_png(draw_panels(grid(1, 1)), tmp_path / "file" / "a.png")
-
-
-def test_a_target_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "a.png").mkdir()
-    with pytest.raises(ResourceError, match="cannot write"):
-        write_png(draw_panels(grid(1, 1)), tmp_path / "a.png")
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_an_image_with_channels_is_refused():

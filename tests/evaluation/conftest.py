@@ -8,6 +8,7 @@ import pytest
 from tfdrift.config import train_config, write_config
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess
+from tfdrift.evaluation.document import Attainable
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.synthetic.phantom import phantom_samples
 from tfdrift.training.checkpoint import Checkpoints
@@ -64,7 +65,7 @@ def make_answers(phantom):
             levels=[2, 1, 0] if count > 1 else [None],
             level_post_errors=errors if count > 1 else errors[1:2],
             level_drift_errors=errors if count > 1 else errors[1:2],
-            shown=drift[: 3 if count > 1 else 1, 0, ..., 0],
+            shown=drift[: 3 if count > 1 else 1, 0],
             shown_row=0,
             mean_drift=phantom.pre + phantom.drift.mean(axis=0),
             exponent=np.ones(len(phantom)),
@@ -77,5 +78,5 @@ def make_answers(phantom):
 @pytest.fixture(scope="session")
 def assessed(make_answers):
     """Method 1 beside `direct`, which knows less of the drift here."""
-    attainable = {"skill": 0.9, "standard_error": 0.01}
+    attainable = Attainable(skill=0.9, standard_error=0.01)
     return assess(make_answers(), [make_answers("direct", shrink=0.7, count=1)], attainable=attainable)

@@ -4,32 +4,9 @@ import pytest
 from tfdrift.cohort.samples import split
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.answers import answer, draw_levels, draw_outcomes, join, load_shared_samples
-from tfdrift.evaluation.heldout import predict
+from tfdrift.evaluation.answers import answer, join, load_shared_samples
+from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.response import fit_cut, fit_exponent
-from tfdrift.training.run_folder import load_predictor
-
-
-def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny_run, phantom):
-    _, _, predictor = load_predictor(tiny_run("method1"))
-    outcomes = draw_outcomes(predictor, phantom.pre, count=3, seed=4)  # several batches
-    single, levels = predict(predictor, phantom, seed=4)
-    np.testing.assert_allclose(outcomes["post"][0], single["post"], atol=1e-6)
-    np.testing.assert_allclose(levels["drift"][1], outcomes["drift"][0], atol=1e-6)  # the middle level of three
-    assert len({outcome.tobytes() for outcome in outcomes["drift"]}) == 3
-
-
-def test_outcome_k_of_slice_i_comes_from_its_own_seed(tiny_run, phantom):
-    _, _, predictor = load_predictor(tiny_run("method1"))
-    few = phantom.pre[:2]
-    outcomes = draw_outcomes(predictor, few, count=2, seed=4)
-    longer = draw_outcomes(predictor, np.concatenate([few, few]), count=1, seed=4)  # slices 2 and 3 are 0 and 1 again
-    np.testing.assert_allclose(outcomes["post"].reshape(longer["post"].shape), longer["post"], atol=1e-6)
-
-
-def test_levels_come_noisiest_first(tiny_run, phantom):
-    _, _, predictor = load_predictor(tiny_run("method2"))
-    assert draw_levels(predictor, phantom.pre[:1], seed=0)["post"].shape == (len(predictor.levels()), 1, 8, 8, 1)
 
 
 def test_answers_are_about_the_held_out_fold_and_learn_from_the_others(tiny_run, phantom):
@@ -111,3 +88,15 @@ def test_joined_folds_hold_every_patient_once_each_fold_a_group(tiny_run, phanto
     np.testing.assert_array_equal(joined.drift[:, joined.group == 1], folds[1].drift)
     np.testing.assert_array_equal(joined.level_post_errors[:, joined.group == 2], folds[2].level_post_errors)
     np.testing.assert_array_equal(joined.cut[joined.group == 2], folds[2].cut)
+
+
+def test_a_single_request_gets_the_first_outcome(make_answers):
+    answers = make_answers(count=4)
+    single = answers.first_outcome()
+    np.testing.assert_array_equal(single.post, answers.post[:1])
+    np.testing.assert_array_equal(single.drift, answers.drift[:1])
+    np.testing.assert_array_equal(single.ratios, answers.ratios[:1])
+
+
+def test_no_change_is_measured_by_the_first_mri(make_answers, phantom):
+    np.testing.assert_array_equal(make_answers().copy_mse, squared_errors(phantom.pre, phantom.post))

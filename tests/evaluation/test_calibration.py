@@ -9,10 +9,9 @@ from tests.evaluation.conftest import TINY
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.errors import DataError
 from tfdrift.evaluation.answers import Answers, answer
-from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.calibration import calibrate, read_calibration
+from tfdrift.evaluation.document import as_document, as_json
 from tfdrift.evaluation.response import lesions_of
-from tfdrift.evaluation.scores import gtv, ratio_outcomes
 from tfdrift.evaluation.uncertainty import interval
 
 
@@ -30,7 +29,7 @@ def patients_of(answers: Answers, patients: int) -> Answers:
 def written(assessed, tmp_path_factory) -> Path:
     """The folder of an evaluation on nine patients, of runs with the settings of `run_config`."""
     folder = tmp_path_factory.mktemp("calibrated")
-    (folder / "metrics.json").write_text(json.dumps(assessed.metrics))
+    (folder / "metrics.json").write_text(as_json(assessed.metrics))
     return folder
 
 
@@ -56,10 +55,10 @@ def test_of_nine_patients_none_may_be_left_out(make_answers):
     # (0 + 1) / (9 + 1) = 0.1: the margins are the largest distances of any truth from its interval.
     answers = make_answers()
     found = calibrate(answers)
-    low, high = interval(ratio_outcomes(answers, answers.post), 0.9)
+    low, high = interval(answers.ratios, 0.9)
     ratio = lesions_of(answers.held_out).ratio
     assert np.max(np.maximum(low - ratio, ratio - high)) == pytest.approx(found.volume_margin)
-    inside = gtv(answers)
+    inside = answers.gtv
     low, high = interval(answers.drift[:, inside], 0.9)
     drift = answers.held_out.drift[inside]
     assert np.max(np.maximum(low - drift, drift - high)) == pytest.approx(found.drift_margin)
@@ -77,7 +76,7 @@ def test_fewer_than_nine_patients_give_no_finite_margin(make_answers):
 
 
 def test_an_infinite_margin_is_null_in_the_document(make_answers):
-    document = assess(patients_of(make_answers(), 8)).metrics["calibration"]
+    document = as_document(calibrate(patients_of(make_answers(), 8)))
     assert (document["patients"], document["volume_margin"], document["drift_margin"]) == (8, None, None)
 
 

@@ -1,10 +1,7 @@
-import json
-
 import numpy as np
 import pytest
 
-from tfdrift.errors import DataError
-from tfdrift.evaluation.comparison import Comparison, compare, compare_results, holm, read_results, sentence
+from tfdrift.evaluation.comparison import compare, holm, sentence
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import skill
 
@@ -17,15 +14,6 @@ def make_errors(seed=0):
     copy = rng.gamma(1, 1, 30).repeat(2)
     first = copy * rng.uniform(0.4, 0.5, 60)
     return first, first + 0.05 * copy, copy
-
-
-def write_results(folder, label, errors, copy, *, slices=None):
-    folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps({"label": label, "slices": slices or len(copy)}))
-    lines = ["method,patient,lesion,mse"]
-    for name, values in (("copy", copy), (label, errors)):
-        lines += [f"{name},p{row},l{row},{value!r}" for row, value in enumerate(values.tolist())]
-    (folder / "metrics.csv").write_text("\n".join(lines))
 
 
 def test_the_difference_is_that_of_the_two_skills():
@@ -92,35 +80,12 @@ def test_holm_rejects_step_by_step_from_the_smallest():
     ],
 )
 def test_the_sentence_claims_no_more_than_the_interval(difference, words):
-    text = sentence(Comparison("A", "B", difference, 39, 27, 0.5))
+    text = sentence("A", "B", difference, patients=39, better_for=27)
     assert text.startswith(words)
     assert text.endswith("(39 patients; better for 27 of them).")
 
 
-def test_evaluations_are_compared_from_their_files_as_from_memory(tmp_path):
+def test_a_comparison_says_its_own_sentence():
     first, second, copy = make_errors()
-    write_results(tmp_path / "one", "Method 1", first, copy)
-    write_results(tmp_path / "two", "direct", second, copy)
-    found = compare_results([read_results(tmp_path / "one"), read_results(tmp_path / "two")])
-    patient = np.char.add("p", np.arange(60).astype(str))
-    assert found == [compare("Method 1", "direct", first, second, copy, patient)]
-
-
-def test_evaluations_of_other_slices_are_refused(tmp_path):
-    first, second, copy = make_errors()
-    write_results(tmp_path / "one", "Method 1", first, copy)
-    write_results(tmp_path / "two", "direct", second, copy + 1)
-    with pytest.raises(DataError, match="do not score the same slices"):
-        compare_results([read_results(tmp_path / "one"), read_results(tmp_path / "two")])
-
-
-def test_a_folder_without_an_evaluation_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no evaluation that can be read"):
-        read_results(tmp_path)
-
-
-def test_files_of_two_evaluations_are_refused(tmp_path):
-    first, _, copy = make_errors()
-    write_results(tmp_path / "one", "Method 1", first, copy, slices=59)
-    with pytest.raises(DataError, match="not of one evaluation"):
-        read_results(tmp_path / "one")
+    found = compare("a", "b", first, second, copy, PATIENT)
+    assert found.sentence == sentence("a", "b", found.difference, patients=30, better_for=found.better_for)

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +9,13 @@ from tests.evaluation.conftest import TINY
 from tfdrift.config import train_config
 from tfdrift.errors import DataError, StoppedError, UsageError
 from tfdrift.evaluation import crossval
+from tfdrift.evaluation.answers import ask
 from tfdrift.evaluation.assessment import assess
-from tfdrift.evaluation.comparison import read_results
 from tfdrift.evaluation.crossval import beside, cross_validate, with_others
+from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.report import write_report
+from tfdrift.evaluation.results import read_results
 
 CONFIG = train_config("direct", **{**TINY, "checkpoint_every": 1})
 
@@ -39,16 +40,16 @@ def test_every_patient_is_scored_once_by_the_run_of_its_fold(crossed, phantom):
     folder, metrics = crossed
     results = read_results(folder)
     held_out = phantom.take(phantom.fold != 1)
-    assert sorted(results.lesion) == sorted(held_out.lesion)
-    assert (metrics["folds"], metrics["patients"]) == ([0, 2], len(set(held_out.patient)))
+    assert sorted(results.column("direct", "lesion")) == sorted(held_out.lesion)
+    assert (metrics.folds, metrics.patients) == ([0, 2], len(set(held_out.patient)))
     of_fold = [read_fold(folder / f"fold{fold}-seed0") for fold in (0, 2)]
-    total = sum(found["skill"]["value"] * weight(phantom, fold) for found, fold in zip(of_fold, (0, 2), strict=True))
-    assert metrics["skill"]["value"] == pytest.approx(total, abs=1e-5)
+    total = sum(found.skill.value * weight(phantom, fold) for found, fold in zip(of_fold, (0, 2), strict=True))
+    assert metrics.skill.value == pytest.approx(total, abs=1e-5)
 
 
 def read_fold(folder):
     """Return what `tfdrift train` would have written for the run alone."""
-    return json.loads((folder / "metrics.json").read_text())
+    return read_metrics(folder)
 
 
 def weight(phantom, fold):
@@ -60,7 +61,7 @@ def weight(phantom, fold):
 def test_folds_are_the_groups_of_calibration(crossed, phantom):
     _, metrics = crossed
     smallest = min(len(set(phantom.patient[phantom.fold == fold])) for fold in (0, 2))
-    assert metrics["methods"]["direct"]["uncertainty"]["drift"]["calibration_patients"] == smallest
+    assert metrics.ours.uncertainty.drift.calibration_patients == smallest
 
 
 def test_again_nothing_is_trained_and_the_report_is_the_same(crossed, phantom):
@@ -90,7 +91,7 @@ def test_with_several_workers_every_run_is_trained_before_the_first_is_scored(ph
 def test_runs_that_were_trained_side_by_side_are_only_scored(crossed, phantom):
     folder, metrics = crossed
     again, _ = run(folder, phantom, workers=2)
-    assert again == metrics
+    assert as_document(again) == as_document(metrics)
 
 
 def test_what_a_killed_one_left_is_completed_to_the_same_bits(crossed, phantom, tmp_path):
@@ -98,7 +99,7 @@ def test_what_a_killed_one_left_is_completed_to_the_same_bits(crossed, phantom, 
     out = tmp_path / "direct"
     shutil.copytree(folder / "fold0-seed0", out / "fold0-seed0")  # killed in the first step of the second fold
     again, _ = run(out, phantom)
-    assert again == metrics
+    assert as_document(again) == as_document(metrics)
     assert (out / "report.md").read_bytes() == (folder / "report.md").read_bytes()
 
 
@@ -107,8 +108,8 @@ def test_members_of_a_fold_differ_in_their_seed(crossed, phantom, tmp_path):
     shutil.copytree(folder / "fold0-seed0", tmp_path / "direct" / "fold0-seed0")
     metrics, _ = run(tmp_path / "direct", phantom, folds=[0], members=2)
     assert (tmp_path / "direct" / "fold0-seed1").is_dir()
-    assert (metrics["label"], metrics["outcomes"]) == ("direct, 2 runs", 2)
-    assert metrics["methods"]["direct, 2 runs"]["uncertainty"]["drift"]["width"]["raw"] > 0
+    assert (metrics.label, metrics.outcomes) == ("direct, 2 runs", 2)
+    assert as_document(metrics.ours)["uncertainty"]["drift"]["width"]["raw"] > 0
 
 
 def test_other_settings_in_the_same_folder_are_refused(crossed, phantom):
@@ -155,8 +156,8 @@ def test_other_methods_are_found_beside(two_methods, assessed):
 
 
 def test_other_data_beside_are_passed_over(two_methods, assessed):
-    assert beside(two_methods / "method1", {**assessed.metrics, "fingerprint": "other"}) == []
-    assert beside(two_methods / "method1", {**assessed.metrics, "folds": [0]}) == []
+    assert beside(two_methods / "method1", dataclasses.replace(assessed.metrics, fingerprint="other")) == []
+    assert beside(two_methods / "method1", dataclasses.replace(assessed.metrics, folds=[0])) == []
 
 
 def test_the_same_method_beside_gets_the_name_of_its_folder(two_methods, assessed):
@@ -172,12 +173,29 @@ def test_a_damaged_evaluation_beside_is_named(two_methods, assessed):
 
 
 def test_every_two_methods_are_compared(two_methods, assessed, make_answers):
-    ours = read_results(two_methods / "method1")
     rivals = beside(two_methods / "method1", assessed.metrics)
-    alone = assess(make_answers())
-    found = with_others(alone, ours, rivals).metrics
-    assert found["methods"]["direct"] == assessed.metrics["methods"]["direct"]
-    pairs = [(entry["first"], entry["second"]) for entry in found["comparisons"]]
+    found = with_others(assess(make_answers()), rivals).metrics
+    assert as_document(found.methods["direct"]) == as_document(assessed.metrics.methods["direct"])
+    assert list(found.methods)[-1] == "true second MRI"
+    pairs = [(entry.first, entry.second) for entry in found.comparisons]
     assert pairs == [("Method 1", "mean drift"), ("Method 1", "direct")]
-    direct = assessed.metrics["comparisons"][1]
-    assert found["comparisons"][1]["difference"] == pytest.approx(direct["difference"])
+    direct = assessed.metrics.comparisons[1]
+    assert found.comparisons[1].difference == pytest.approx(direct.difference)
+
+
+def test_one_fold_chooses_no_level_and_the_report_says_why(phantom, tmp_path):
+    config = train_config("method1", **TINY)
+    metrics = cross_validate(config, tmp_path / "method1", folds=[0], count=1, echo=print, samples=phantom)
+    assert metrics.chosen_level is None
+    assert "it takes two groups of held-out patients" in (tmp_path / "method1" / "report.md").read_text()
+
+
+def test_each_run_is_asked_once(crossed, phantom, tmp_path, monkeypatch):
+    folder, _ = crossed
+    shutil.copytree(folder, tmp_path / "direct")
+    asked = []
+    monkeypatch.setattr(
+        crossval, "ask", lambda folder, *args, **kwargs: asked.append(folder.name) or ask(folder, *args, **kwargs)
+    )
+    run(tmp_path / "direct", phantom)
+    assert asked == ["fold0-seed0", "fold2-seed0"]

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from tfdrift.evaluation.metrics import (
+    METRICS,
     absolute_errors,
     drift_correlation,
     psnr,
@@ -157,3 +160,55 @@ def test_sign_agreement_counts_the_pixels_that_move_the_right_way():
     inside = np.array([1, 1, 1, 1, 1, 0], bool).reshape(1, 6, 1, 1)
     # Right at the first and third; the fifth does not move and the sixth is outside.
     np.testing.assert_array_equal(sign_agreement(predicted, target, inside), [0.5])
+
+
+def test_every_score_is_explained_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+    for name, metric in METRICS.items():
+        assert f"| `{name}` | {metric.meaning} | {metric.better} |" in page
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_truth_scores_best_and_a_worse_prediction_worse(name):
+    metric = METRICS[name]
+    rng = np.random.default_rng(9)
+    target = rng.standard_normal((4, 16, 16, 1))
+    inside = rng.random(target.shape) > 0.3
+    noise = rng.standard_normal(target.shape)
+    perfect, near, far = (metric.function(target + share * noise, target, inside) for share in (0.0, 0.3, 2.0))
+    order = [far, near, perfect] if metric.better == "high" else [perfect, near, far]
+    assert (order[0] < order[1]).all()
+    assert (order[1] < order[2]).all()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_stack_of_slices_scores_as_its_slices_together(name):
+    metric = METRICS[name]
+    predicted, target = np.random.default_rng(10).random((2, 2, 3, 16, 16, 1))
+    inside = np.zeros(target.shape, bool)
+    inside[:, :, 4:12, 4:12] = True  # as many pixels in each slice
+    stacks = metric.function(predicted, target, inside)
+    if name in ("drift_correlation", "psnr", "gtv_psnr"):  # of all pixels at once, no mean over slices
+        side_by_side = [
+            np.concatenate(list(np.moveaxis(images, 1, 0)), axis=1) for images in (predicted, target, inside)
+        ]
+        np.testing.assert_allclose(stacks, metric.function(*side_by_side))
+        return
+    slices = metric.function(*(images.reshape(6, 16, 16, 1) for images in (predicted, target, inside)))
+    np.testing.assert_allclose(stacks, slices.reshape(2, 3).mean(axis=1))
+
+
+def test_ssim_of_a_stack_is_that_of_the_loss():
+    first, second = np.random.default_rng(11).random((2, 2, 3, 16, 16, 1), np.float32)
+    np.testing.assert_allclose(ssim(first, second, data_range=1.0), ssim_of_the_loss(first, second, 1.0), atol=1e-5)
+
+
+def test_ssim_of_several_channels_is_the_mean_of_scikit_images():
+    first, second = np.random.default_rng(12).random((2, 2, 16, 16, 2))
+    given = {"gaussian_weights": True, "use_sample_covariance": False, "full": True, "data_range": 1.0}
+    maps = [
+        [structural_similarity(a[..., channel], b[..., channel], **given)[1] for channel in range(2)]
+        for a, b in zip(first, second, strict=True)
+    ]
+    expected = np.array(maps)[:, :, 5:-5, 5:-5].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(ssim(first, second, data_range=1.0), expected)

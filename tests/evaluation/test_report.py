@@ -1,13 +1,19 @@
-import csv
-import json
+import dataclasses
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from skimage.io import imread
 
+from tests.random_samples import make_samples
+from tfdrift.cohort.samples import split
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, ResourceError
-from tfdrift.evaluation.heldout import evaluate_run
-from tfdrift.evaluation.report import evaluate, write_report
+from tfdrift.evaluation.document import as_document, read_metrics
+from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
+from tfdrift.evaluation.results import read_results
+from tfdrift.training.run_folder import load_predictor
 
 FILES = {
     "metrics.json", "metrics.csv", "lesions.csv", "report.md", "report.html", "skills.png", "reliability.png",
@@ -25,7 +31,7 @@ def evaluated(tiny_run, phantom, tmp_path_factory):
 def test_the_folder_holds_every_file_and_nothing_half_written(evaluated):
     folder, metrics = evaluated
     assert {path.name for path in folder.iterdir()} == FILES
-    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert as_document(read_metrics(folder)) == as_document(metrics)
 
 
 def test_pictures_have_something_on_them(evaluated):
@@ -33,28 +39,28 @@ def test_pictures_have_something_on_them(evaluated):
     assert all(imread(path).std() > 5 for path in folder.glob("*.png"))
 
 
-def test_the_skill_is_the_one_that_training_prints(evaluated, tiny_run, phantom):
+def test_the_skill_is_the_one_that_training_prints(evaluated, scored):
     _, metrics = evaluated
-    quick = evaluate_run(tiny_run("method1"), samples=phantom)
+    _, quick = scored
+    if quick.method != metrics.method:
+        return
     for name in ("skill", "drift_skill"):
-        assert metrics[name] == pytest.approx(quick[name], abs=1e-5)
-    assert metrics["ssim"] == pytest.approx(quick["ssim"], abs=1e-5)
-    assert metrics["mean_drift"]["skill"] == pytest.approx(quick["mean_drift"]["skill"], abs=1e-5)
-    assert [entry["level"] for entry in metrics["levels"]] == [entry["level"] for entry in quick["levels"]]
+        assert getattr(metrics, name) == pytest.approx(getattr(quick, name), abs=1e-5)
+    assert metrics.ssim == pytest.approx(quick.ssim, abs=1e-5)
+    assert metrics.mean_drift == quick.mean_drift
+    assert [entry.level for entry in metrics.levels] == [entry.level for entry in quick.levels]
 
 
 def test_the_tables_can_be_read_back(evaluated):
     folder, metrics = evaluated
-    with (folder / "metrics.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["method"] == "direct"]
-    mse = np.array([float(row["mse"]) for row in rows])
-    assert mse.mean() == pytest.approx(metrics["methods"]["direct"]["scores"]["mse"]["value"])
+    results = read_results(folder)
+    assert results.column("direct", "mse").mean() == pytest.approx(metrics.methods["direct"].scores["mse"].value)
 
 
 def test_a_second_run_of_the_same_method_gets_a_name_of_its_own(tiny_run, phantom, tmp_path):
     other = tiny_run("direct", seed=1)
     metrics = evaluate([tiny_run("direct")], tmp_path, against=[other], count=1, samples=phantom)
-    assert metrics["comparisons"][1]["second"] == f"direct ({other.name})"
+    assert metrics.comparisons[1].second == f"direct ({other.name})"
 
 
 def test_a_run_of_another_fold_cannot_be_compared(tiny_run, phantom, tmp_path):
@@ -74,3 +80,115 @@ def test_a_folder_that_cannot_be_made_is_refused(assessed, make_answers, tmp_pat
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ResourceError, match="cannot write to"):
         write_report(tmp_path / "file" / "report", assessed, make_answers())
+
+
+@pytest.fixture(scope="module", params=["method1", "method2", "direct"])
+def scored(request, tiny_run, phantom):
+    """A run's folder and the scores that `tfdrift train` leaves in it."""
+    folder = tiny_run(request.param)
+    return folder, evaluate_run(folder, samples=phantom)
+
+
+def test_a_runs_scores_are_those_of_one_outcome_of_each_held_out_slice(scored, phantom):
+    folder, metrics = scored
+    held_out = split(phantom, 0)[1]
+    _, _, trained = load_predictor(folder)
+    predicted = trained(tf.constant(held_out.pre), example_seeds(len(held_out), 0))
+    change = np.sum((held_out.pre - held_out.post) ** 2, dtype=np.float64)
+    for name, truth, score in (("post", held_out.post, metrics.skill), ("drift", held_out.drift, metrics.drift_skill)):
+        error = np.sum((predicted[name] - truth) ** 2, dtype=np.float64)
+        assert score.value == pytest.approx(1 - error / change, abs=1e-6)
+    assert (metrics.patients, metrics.slices) == (len(set(held_out.patient)), len(held_out))
+
+
+def test_a_runs_file_says_what_was_returned_and_says_it_again(scored, phantom):
+    folder, metrics = scored
+    assert as_document(read_metrics(folder)) == as_document(metrics)
+    assert as_document(evaluate_run(folder, samples=phantom)) == as_document(metrics)
+
+
+def test_a_runs_preview_is_a_picture_with_something_on_it(scored):
+    folder, _ = scored
+    assert imread(folder / "preview.png").std() > 10
+
+
+def test_every_level_of_a_run_is_scored_and_the_best_is_the_best(scored):
+    _, metrics = scored
+    expected = {"method1": [2, 1, 0], "method2": [1, 0], "direct": [None]}[metrics.method]
+    assert [entry.level for entry in metrics.levels] == expected
+    assert metrics.best_level.skill == max(entry.skill for entry in metrics.levels)
+
+
+def test_other_data_than_the_run_was_trained_on_are_refused(tiny_run):
+    with pytest.raises(DataError, match="no longer gives the data this run was trained on"):
+        evaluate_run(tiny_run("direct"), samples=make_samples(count=90, size=8, seed=1))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"config\.json does not exist; give a run folder"):
+        evaluate_run(tmp_path)
+
+
+def test_the_short_form_names_skills_and_the_report(assessed, tmp_path):
+    metrics = assessed.metrics
+    text = in_short(metrics, tmp_path)
+    assert f"{metrics.scored['Method 1']['skill'].value:.3f} [" in text
+    assert str(tmp_path / "report.html") in text
+    assert all(entry.sentence in text for entry in metrics.comparisons)
+
+
+def test_the_end_of_a_training_names_its_skill_and_its_best_level_if_it_has_any(assessed, tmp_path):
+    metrics = assessed.metrics
+    text = run_in_short(metrics, tmp_path)
+    assert metrics.skill.words() in text
+    assert f"best level       {metrics.best_level.level} with skill" in text
+    without = dataclasses.replace(metrics, best_level=dataclasses.replace(metrics.best_level, level=None))
+    assert "best level" not in run_in_short(without, tmp_path)
+
+
+PAGE = """# Method 1 on phantom
+
+| | skill |
+|---|---:|
+| copy | 0.000 |
+
+![Skills](skills.png)
+
+![Levels](levels.png)
+"""
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and the text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_html_needs_no_other_file():
+    page = Tags(as_html(PAGE, "Method 1 on phantom", dict.fromkeys(("skills", "levels"), b"\x89PNG")))
+    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert images == ["data:image/png;base64,iVBORw=="] * 2
+    assert not any(tag in ("script", "link") for tag, _ in page.tags)
+
+
+def test_the_html_holds_tables_as_tables_and_its_title():
+    page = Tags(as_html(PAGE, "Method 1 on phantom", {}))
+    assert [tag for tag, _ in page.tags].count("table") == 1
+    assert "0.000" in page.text
+    assert ("title", {}) in page.tags
+    assert page.text.count("Method 1 on phantom") == 2  # the title and the heading
+
+
+def test_a_title_is_text_and_no_markup():
+    page = Tags(as_html("# x", "<script>alert(1)</script> & co", {}))
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert "<script>alert(1)</script> & co" in page.text

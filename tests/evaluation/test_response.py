@@ -5,7 +5,17 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from tests.random_samples import make_samples
-from tfdrift.evaluation.response import area_ratios, auc, fit_cut, fit_exponent, lesions_of
+from tfdrift.evaluation.response import (
+    area_ratios,
+    auc,
+    fit_cut,
+    fit_exponent,
+    lesions_of,
+    of_lesions,
+    ratio_outcomes,
+    response_scores,
+)
+from tfdrift.evaluation.volumes import predicted_mask
 from tfdrift.synthetic.phantom import phantom_samples
 
 
@@ -104,3 +114,44 @@ def test_auc_is_the_mann_whitney_statistic():
 
 def test_auc_of_one_class_is_not_a_number():
     assert np.isnan(auc(np.arange(3.0), np.ones(3, bool)))
+
+
+def test_volume_ratios_come_from_the_masks_of_each_outcome(make_answers, phantom):
+    answers = make_answers(shrink=0.0, noise=0.0, count=2)
+    found = ratio_outcomes(answers.post, phantom, answers.exponent)
+    mask = predicted_mask(phantom.post[..., 0], np.ones(len(phantom)))
+    owner = lesions_of(phantom).owner
+    expected = np.bincount(owner, mask.sum(axis=(1, 2))) / np.bincount(owner, phantom.pre_mask.sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(found, [expected, expected])
+
+
+def test_true_volumes_tell_groups_that_the_second_mri_decides(phantom):
+    follow_up_mm3 = np.where(phantom.post_mm3 >= 0.9 * phantom.pre_mm3, phantom.pre_mm3, 0.1 * phantom.pre_mm3)
+    decided = dataclasses.replace(phantom, follow_up_mm3=follow_up_mm3)
+    found = response_scores(lesions_of(decided).ratio, decided, np.full(len(phantom), 0.9))
+    assert (found["volume_error"].value, found["response_accuracy"].value, found["response_auc"].value) == (0, 1, 1)
+
+
+def test_a_cut_turns_predicted_volumes_into_groups(phantom):
+    share_poor = np.mean(lesions_of(phantom).poor)
+    low, high = (response_scores(np.full(16, ratio), phantom, np.full(len(phantom), 0.9)) for ratio in (0.89, 0.91))
+    assert low["response_accuracy"].value == pytest.approx(1 - share_poor)
+    assert high["response_accuracy"].value == pytest.approx(share_poor)
+
+
+def test_lesions_of_several_slices_in_one_image_have_the_ratios_of_their_slices():
+    rng = np.random.default_rng(1)
+    whole = make_samples(count=2, folds=2, depth=4)
+    flat = make_samples(count=8, folds=1)
+    flat = dataclasses.replace(
+        flat, pre_mask=whole.pre_mask.reshape(flat.pre_mask.shape), lesion=np.repeat(whole.lesion, 4)
+    )
+    post = rng.random((3, *whole.post.shape)) ** 4
+    expected = ratio_outcomes(post.reshape(3, *flat.post.shape), flat, np.full(8, 1.5))
+    np.testing.assert_allclose(ratio_outcomes(post, whole, np.full(2, 1.5)), expected)
+
+
+def test_what_is_the_same_for_all_slices_of_a_lesion_is_one_value(phantom):
+    lesions = lesions_of(phantom)
+    np.testing.assert_array_equal(of_lesions(phantom.pre_mm3, phantom), lesions.pre_mm3)
+    np.testing.assert_array_equal(of_lesions(phantom.lesion, phantom), lesions.name)

@@ -1,14 +1,21 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr
 
+from tfdrift.evaluation.response import lesions_of
 from tfdrift.evaluation.uncertainty import (
+    SpreadGroup,
     crps,
+    drift_uncertainty,
     error_by_spread,
     interval,
+    interval_coverage,
     rank_correlation,
     spread,
     spread_error_correlation,
+    volume_uncertainty,
 )
 
 
@@ -80,8 +87,70 @@ def test_where_the_truth_is_one_more_outcome_error_follows_spread_in_every_group
     outcomes = scale * rng.standard_normal((200, 20_000))
     truth = scale * rng.standard_normal(20_000)
     for group in error_by_spread(spread(outcomes), np.abs(outcomes.mean(axis=0) - truth), bins=4):
-        assert group["error"] == pytest.approx(np.sqrt(1 + 1 / 200) * group["spread"], rel=0.05)
+        assert group.error == pytest.approx(np.sqrt(1 + 1 / 200) * group.spread, rel=0.05)
 
 
 def test_groups_of_equal_spread_are_joined():
-    assert error_by_spread(np.zeros(30), np.full(30, 2.0)) == [{"spread": 0.0, "error": 2.0}]
+    assert error_by_spread(np.zeros(30), np.full(30, 2.0)) == [SpreadGroup(spread=0.0, error=2.0)]
+
+
+def defined(estimate):
+    assert estimate is not None
+    return estimate
+
+
+def test_intervals_of_the_law_itself_need_no_calibration():
+    rng = np.random.default_rng(0)
+    outcomes, truth = rng.standard_normal((400, 6000)), rng.standard_normal(6000)
+    patient = np.repeat(np.arange(60), 100)
+    found = interval_coverage(outcomes, truth, patient=patient.astype(str), group=patient % 5)
+    for point in found.reliability:
+        # 60 patients of 100 values: standard error below 0.007; calibration aims at most 1 / 49 higher.
+        assert point.raw == pytest.approx(point.nominal, abs=0.025)
+        assert point.calibrated == pytest.approx(point.nominal, abs=0.045)
+
+
+def test_calibration_repairs_intervals_that_are_too_narrow():
+    rng = np.random.default_rng(1)
+    outcomes, truth = 0.3 * rng.standard_normal((20, 3000)), rng.standard_normal(3000)
+    patient = np.repeat(np.arange(60), 50)
+    found = interval_coverage(outcomes, truth, patient=patient.astype(str), group=patient % 5)
+    assert defined(found.coverage["raw"]).value < 0.5
+    assert defined(found.coverage["calibrated"]).value == pytest.approx(0.9, abs=0.03)
+    # The interval of a normal law around 0 that covers 90% is 3.29 wide; the outcomes' own scatter adds a little.
+    assert found.width["calibrated"] == pytest.approx(3.29, rel=0.1)
+    assert found.calibration_patients == 48
+
+
+def test_too_few_patients_leave_the_interval_as_it_is():
+    rng = np.random.default_rng(2)
+    patient = np.repeat(np.arange(9), 10)
+    found = interval_coverage(rng.random((5, 90)), rng.random(90), patient=patient.astype(str), group=patient)
+    assert (found.calibration_patients, found.patients_needed) == (8, 9)
+    assert (found.coverage["calibrated"], found.width["calibrated"]) == (None, None)
+    assert found.reliability[7].calibrated is not None  # 80% can be promised
+
+
+def test_spread_where_the_error_is_shows_as_correlation(make_answers, phantom):
+    rng = np.random.default_rng(3)
+    scale = (0.2 * rng.random(phantom.pre.shape)).astype(np.float32)
+    drift = phantom.drift + scale * rng.standard_normal((16, *phantom.pre.shape)).astype(np.float32)
+    drift = drift + scale * rng.standard_normal(phantom.pre.shape).astype(np.float32)  # an error all outcomes share
+    honest = dataclasses.replace(make_answers(), drift=drift)
+    assert defined(drift_uncertainty(honest).spread_error).low > 0.2
+    assert abs(defined(drift_uncertainty(make_answers(noise=0.05)).spread_error).value) < 0.1
+
+
+def test_crps_of_copy_is_the_mean_change(make_answers, phantom):
+    found = drift_uncertainty(make_answers())
+    inside = phantom.pre_mask | phantom.post_mask
+    change = np.abs(phantom.drift * inside).sum(axis=(1, 2, 3)) / inside.sum(axis=(1, 2, 3))
+    assert found.copy_crps.value == pytest.approx(change.mean(), rel=1e-5)
+
+
+def test_volumes_have_their_own_uncertainty(make_answers, phantom):
+    answers = make_answers(shrink=0.0, noise=0.0, count=1)
+    found = volume_uncertainty(answers)
+    ratio = answers.ratios[0]
+    assert found.crps.value == pytest.approx(np.mean(np.abs(ratio - lesions_of(phantom).ratio)))
+    assert found.width["raw"] == 0

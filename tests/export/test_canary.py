@@ -136,13 +136,13 @@ for name in {sorted(MODULES)}:
     sys.modules[name] = None
 from tests.random_samples import make_samples
 from tfdrift.config import train_config
-from tfdrift.training.run import train
+from tfdrift.training.train import train
 from tfdrift_cli.main import main
 folder = Path(sys.argv[1])
 config = train_config("method1", steps=2, image_size=8, base_filters=2, depth=1, levels=5, batch_size=4)
 train(config, folder / "run", echo=lambda _line: None, samples=make_samples(size=8))
 (folder / "run/metrics.json").write_text(json.dumps({METRICS}))
-arguments = ["export", str(folder / "run"), "--to", str(folder / "models")], [
+arguments = ["export", str(folder / "run"), "--to", str(folder / "models"), "--ensemble", "1"], [
     "predict", "--model", str(folder / "models"), "--series", str(folder / "patient/MR"), "--rtstruct",
     str(folder / "patient/RS.dcm"), "--samples", "2", "--out", str(folder / "prediction")]
 for one in arguments:

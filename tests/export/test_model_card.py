@@ -1,5 +1,8 @@
 import copy
+import html
+import re
 
+import markdown
 import pytest
 
 from tfdrift.export.model_card import NOT_CALIBRATED, NOT_SCORED, model_card
@@ -42,7 +45,7 @@ def card(**changes) -> str:
         "not a calibrated uncertainty",
         "a lesion's volume by 0.213 of the volume now, those of a pixel's drift by 0.087 of the largest signal",
         "measured on 39 patients",
-        "with 24 samples of each slice",
+        "with 24 outcomes of each slice",
         "The promise holds for patients like those, and not exactly",
         "tfdrift 0.2, trained with tfdrift 0.1",
     ],
@@ -72,3 +75,25 @@ def test_a_model_without_noise_does_not_claim_certainty():
 def test_every_method_has_its_sentence():
     sentences = {card(train={**DOCUMENT["train"], "method": method}) for method in METHODS}
     assert len(sentences) == len(METHODS)
+
+
+HOSTILE = "`<script>alert(1)</script>\n# Not a heading ![x](http://elsewhere/x.png) **bold** | &amp;"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"trained_with": HOSTILE}, {"tfdrift": HOSTILE}, {"data": {**DOCUMENT["data"], "fingerprint": HOSTILE}}],
+    ids=str,
+)
+def test_what_comes_from_the_data_is_no_markdown_and_no_html(changes):
+    tags = re.compile("</?[a-z0-9]+[^>]*>")
+    page = markdown.markdown(card(**changes), extensions=["tables"])
+    assert tags.findall(page) == tags.findall(markdown.markdown(card(), extensions=["tables"]))
+    shown = html.unescape(tags.sub("", page))
+    assert " ".join(HOSTILE.split()).removeprefix("`") in shown
+
+
+def test_the_card_reads_as_one_text():
+    assert "\n\n\n" not in card()
+    assert "\n\n\n" not in card(metrics=None, calibration=None, train={**DOCUMENT["train"], "data": "phantom"})
+    assert "{" not in card()

@@ -17,7 +17,7 @@ from tests.random_samples import make_samples
 from tfdrift.config import read_config
 from tfdrift.errors import DataError, NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import Calibration
-from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export import push
 from tfdrift.export.canary import try_on_server
 from tfdrift.export.model_card import NOT_CALIBRATED
@@ -54,7 +54,7 @@ def blessing(version: Path) -> dict[str, Any]:
 
 def test_a_good_run_is_pushed_with_its_record(run, tmp_path):
     target = tmp_path / "models/first"
-    pushed = push_run(run, target, samples=2)
+    pushed = push_run(run, target, outcomes=2)
     assert versions(target) == [int(pushed.version.name)]
     assert all(check.passed for check in pushed.checks)
     record = blessing(pushed.version)
@@ -81,7 +81,7 @@ def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
 @pytest.mark.usefixtures("without_server")
 def test_force_pushes_it_and_is_recorded(run, tmp_path):
     score(run, low=-0.01)
-    record = blessing(push_run(run, tmp_path / "models/first", samples=1, force=True).version)
+    record = blessing(push_run(run, tmp_path / "models/first", outcomes=1, force=True).version)
     assert (record["blessed"], record["forced"]) == (False, True)
     assert [check["name"] for check in record["checks"] if not check["passed"]] == ["above copy"]
 
@@ -89,14 +89,14 @@ def test_force_pushes_it_and_is_recorded(run, tmp_path):
 @pytest.mark.usefixtures("without_server")
 def test_a_calibration_of_the_same_settings_stands_in_the_model_and_its_card(run, tmp_path):
     found = calibrate_for(run, tmp_path)
-    version = push_run(run, tmp_path / "models/first", samples=1, calibration=tmp_path / "crossval").version
+    version = push_run(run, tmp_path / "models/first", outcomes=1, calibration=tmp_path / "crossval").version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] == found
     assert "measured on 39 patients" in (version / "assets.extra/model_card.md").read_text()
 
 
 @pytest.mark.usefixtures("without_server")
 def test_without_it_the_model_has_none_and_its_card_says_so(run, tmp_path):
-    version = push_run(run, tmp_path / "models/first", samples=1).version
+    version = push_run(run, tmp_path / "models/first", outcomes=1).version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] is None
     assert NOT_CALIBRATED in (version / "assets.extra/model_card.md").read_text()
 
@@ -126,17 +126,17 @@ def calibrate_for(run: Path, folder: Path, **changed: float) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("without_server")
 def test_a_blessed_run_is_not_recorded_as_forced(run, tmp_path):
-    assert not blessing(push_run(run, tmp_path / "models/first", samples=1, force=True).version)["forced"]
+    assert not blessing(push_run(run, tmp_path / "models/first", outcomes=1, force=True).version)["forced"]
 
 
 @pytest.mark.usefixtures("without_server")
 def test_a_run_worse_than_the_version_served_now_is_not_pushed(run, tmp_path):
-    served = push_run(run, tmp_path / "models/first", samples=1).version
+    served = push_run(run, tmp_path / "models/first", outcomes=1).version
     score(run, value=0.47)
     with pytest.raises(
         NotBlessedError, match=rf"skill 0.470 \(must be at least 0.480: that of version {served.name}, less 0.02"
     ):
-        push_run(run, tmp_path / "models/first", samples=1)
+        push_run(run, tmp_path / "models/first", outcomes=1)
     assert versions(tmp_path / "models/first") == [int(served.name)]
 
 
@@ -150,7 +150,7 @@ def test_a_model_that_fails_on_a_server_is_not_pushed_even_by_force(run, tmp_pat
 
     monkeypatch.setattr(push, "try_out", spoil)
     with pytest.raises(NotBlessedError, match="canary, not pushed: serving_default over gRPC"):
-        push_run(run, tmp_path / "models/first", samples=1, force=True)
+        push_run(run, tmp_path / "models/first", outcomes=1, force=True)
     assert versions(tmp_path / "models/first") == []
     assert not list((tmp_path / "models/first").glob(".staging"))
 
@@ -160,7 +160,7 @@ def test_a_run_that_was_not_scored_is_scored(run, tmp_path, monkeypatch):
     (run / "metrics.json").unlink()
     # The samples that the run was trained on are not those that its configuration names.
     monkeypatch.setattr(push, "evaluate_run", lambda folder: evaluate_run(folder, samples=make_samples(size=SIZE)))
-    version = push_run(run, tmp_path / "models/first", samples=1, force=True).version
+    version = push_run(run, tmp_path / "models/first", outcomes=1, force=True).version
     config = read_version(version.parent, int(version.name)).config
     assert config is not None
     assert config["metrics"]["skill"] == json.loads((run / "metrics.json").read_text())["skill"]
@@ -180,7 +180,7 @@ def score_later_step(run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"samples": 0}, "--ensemble 0: must be 1 or more"),
+        ({"outcomes": 0}, "--ensemble 0: must be 1 or more"),
         ({"tolerance": -0.1}, "--tolerance -0.1: must be 0 or more"),
         ({"tolerance": float("nan")}, "--tolerance nan: must be 0 or more"),
     ],

@@ -122,7 +122,7 @@ def test_config_tells_the_scores_of_these_weights(exported, tmp_path):
     config, facts, predictor = load_predictor(exported.run)
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
     metrics = read_metrics(tmp_path, step=2)
-    write_model(tmp_path / "model", config, facts, predictor, samples=3, metrics=metrics)
+    write_model(tmp_path / "model", config, facts, predictor, outcomes=3, metrics=metrics)
     document = json.loads((tmp_path / "model/assets/config.json").read_text())
     told = {name: value for name, value in METRICS.items() if name not in ("step", "levels", "data")}
     assert document["metrics"] == told

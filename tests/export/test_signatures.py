@@ -11,7 +11,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tests.conftest import make_request
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError
-from tfdrift.export.signatures import ServingModule, check_ops, quantile, sample_seeds
+from tfdrift.export.signatures import ServingModule, check_ops, outcome_seeds, quantile
 from tfdrift.methods.direct import Direct
 from tfdrift.methods.method import Predictor
 from tfdrift.methods.method1 import Method1
@@ -79,8 +79,8 @@ def serialised(image: np.ndarray, seed: np.ndarray | None = None) -> np.ndarray:
     return np.array(found, object)
 
 
-def save(predictor: Predictor, folder, samples: int = 2) -> None:
-    module = ServingModule(predictor, 8, samples)
+def save(predictor: Predictor, folder, outcomes: int = 2) -> None:
+    module = ServingModule(predictor, 8, outcomes)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
 
 
@@ -167,8 +167,8 @@ def test_a_value_that_is_not_finite_spoils_its_own_image_alone(ask, exported, si
 @pytest.mark.parametrize("method", ["method1", "method2"], indirect=True, scope="session")
 def test_ensemble_is_the_statistics_of_the_answers_to_the_folded_seeds(ask, exported):
     image, seed = exported.request["image"], exported.request["seed"]
-    samples = [ask({"image": image, "seed": sample_seeds(tf.constant(seed), k).numpy()}) for k in range(16)]
-    post, drift = (np.stack([sample[name] for sample in samples]).astype(np.float64) for name in ("post", "drift"))
+    outcomes = [ask({"image": image, "seed": outcome_seeds(tf.constant(seed), k).numpy()}) for k in range(16)]
+    post, drift = (np.stack([outcome[name] for outcome in outcomes]).astype(np.float64) for name in ("post", "drift"))
     expected = {
         "post_mean": post.mean(axis=0),
         "post_std": post.std(axis=0),
@@ -197,20 +197,20 @@ def test_ensemble_of_a_model_without_noise_is_its_one_answer(ask, exported):
 def test_ensemble_of_an_echo_has_the_statistics_of_the_noise():
     # The echo's drift is x_t = signal_rate * image + noise_rate * eps, a normal variable in every pixel.
     predictor = one_step(lambda inputs: {"recon": inputs["image"], "drift": inputs["image"]})
-    samples = 1000
-    ensemble = tf.function(ServingModule(predictor, 8, samples).ensemble)
+    outcomes = 1000
+    ensemble = tf.function(ServingModule(predictor, 8, outcomes).ensemble)
     answer = ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
     mean = predictor.method.schedule.signal_rate[2]
     std = predictor.method.schedule.noise_rate[2]
-    far = 5 / np.sqrt(samples * 64)  # five standard errors of the mean over all pixels and samples
+    far = 5 / np.sqrt(outcomes * 64)  # five standard errors of the mean over all pixels and outcomes
     assert np.mean(answer["drift_mean"]) == pytest.approx(mean, abs=far * std)
-    assert np.mean(answer["drift_std"]) == pytest.approx(std, abs=(far + 1 / samples) * std)
+    assert np.mean(answer["drift_std"]) == pytest.approx(std, abs=(far + 1 / outcomes) * std)
     # Standard error of a quantile: sqrt(p (1 - p)) / density there, 2.11 standard deviations at 5%.
     assert np.mean(answer["drift_q05"]) == pytest.approx(mean - 1.6449 * std, abs=2.2 * far * std)
     assert np.mean(answer["drift_q95"]) == pytest.approx(mean + 1.6449 * std, abs=2.2 * far * std)
 
 
-def test_ensemble_asks_the_network_for_one_sample_of_each_image_at_a_time():
+def test_ensemble_asks_the_network_for_one_outcome_of_each_image_at_a_time():
     # Memory: the network's activations for N * K images at once would be K times as much.
     def batch_size(inputs):
         number = tf.zeros_like(inputs["image"]) + tf.cast(tf.shape(inputs["image"])[0], tf.float32)
@@ -220,18 +220,18 @@ def test_ensemble_asks_the_network_for_one_sample_of_each_image_at_a_time():
     np.testing.assert_array_equal(answer["post_mean"], 3)
 
 
-def test_seeds_of_samples_differ_and_depend_on_the_images_own_seed_alone():
+def test_seeds_of_outcomes_differ_and_depend_on_the_images_own_seed_alone():
     seed = tf.constant([[0, 0], [0, 1], [1, 0], [-5, 2**40]], tf.int64)
-    found = np.concatenate([sample_seeds(seed, k) for k in range(50)])
+    found = np.concatenate([outcome_seeds(seed, k) for k in range(50)])
     assert len(np.unique(found, axis=0)) == len(found)
-    np.testing.assert_array_equal(sample_seeds(seed[2:3], 7), sample_seeds(seed, 7)[2:3])
+    np.testing.assert_array_equal(outcome_seeds(seed[2:3], 7), outcome_seeds(seed, 7)[2:3])
 
 
 @pytest.mark.parametrize("q", [0.0, 0.05, 0.5, 0.95, 1.0])
 @pytest.mark.parametrize("count", [1, 2, 16, 21])
 def test_quantile_is_numpys(q, count):
-    samples = np.random.default_rng(count).normal(size=(count, 5)).astype(np.float32)
-    np.testing.assert_allclose(quantile(tf.constant(samples), q), np.quantile(samples, q, axis=0), atol=1e-6)
+    outcomes = np.random.default_rng(count).normal(size=(count, 5)).astype(np.float32)
+    np.testing.assert_allclose(quantile(tf.constant(outcomes), q), np.quantile(outcomes, q, axis=0), atol=1e-6)
 
 
 def test_denoise_is_the_network(ask, exported):
@@ -270,13 +270,13 @@ def test_the_network_sees_each_image_with_a_largest_signal_of_1():
     np.testing.assert_allclose(answer["post"][:, 0, 0, 0], image.max(axis=(1, 2, 3)), rtol=1e-6)
 
 
-def test_graph_does_not_grow_with_sampler_steps_or_samples(tmp_path):
+def test_graph_does_not_grow_with_sampler_steps_or_outcomes(tmp_path):
     network = build_unet(8, base_filters=2, depth=1)
     method = Method2(schedule=make_schedule("linear", levels=40, noise_level=0.2), start_level=39, sample_steps=2)
     sizes = []
     for number in (2, 40):
         predictor = Predictor(network=network, method=dataclasses.replace(method, sample_steps=number))
-        save(predictor, tmp_path / str(number), samples=number)
+        save(predictor, tmp_path / str(number), outcomes=number)
         graph = SavedModel.FromString((tmp_path / str(number) / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
         sizes.append(len(graph.node) + sum(len(function.node_def) for function in graph.library.function))
     assert sizes[0] == sizes[1]

@@ -6,11 +6,11 @@ import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT
-from tfdrift.importing.catalogue import scan
+from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.lesions import crop_pairs_of
-from tfdrift.importing.sessions import bring_onto, read_session
-from tfdrift.importing.target_names import is_target
-from tfdrift.importing.visits import choose_visits
+from tfdrift.importing.sessions import bring_onto
+from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import target_rule
 from tfdrift.synthetic.phantom import BIAS_STD, make_cohort
 
 NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
@@ -19,9 +19,10 @@ NUMBERS = (5, 5, 5)  # ROINumber of the largest lesion, at every visit
 @pytest.fixture(scope="module")
 def sessions(heads):
     """The three sessions of a patient on the first one's grid."""
-    visits, _ = choose_visits(scan(heads).patients[0], lambda roi: is_target(roi.name))
-    read = [read_session(visit, [roi for roi in visit.rois if is_target(roi.name)])[0] for visit in visits]
-    return [read[0], *(bring_onto(one, read[0], registration_files=[], mode="auto", seed=0) for one in read[1:])]
+    patients, _ = find_patients(heads, ImportSettings())
+    visits, _ = patients[0].visits(target_rule())
+    read = [visit.read([roi for roi in visit.structures if target_rule()(roi)])[0] for visit in visits]
+    return [read[0], *(bring_onto(one, read[0], mode="auto", seed=0) for one in read[1:])]
 
 
 def crop(sessions, pairs=(NUMBERS,), **options):
@@ -35,7 +36,7 @@ def change(sessions, place, **changes):
 
 def test_a_row_says_what_the_sessions_say(sessions):
     ((row, crops),), exclusions = crop(sessions)
-    days = [(one.visit.date - sessions[0].visit.date).days for one in sessions]
+    days = [one.day - sessions[0].day for one in sessions]
     volumes = [one.volumes_mm3[5] for one in sessions]
     assert (row.interval_days, row.follow_up_days) == (days[1], days[2])
     assert [row.pre_mm3, row.post_mm3, row.follow_up_mm3] == volumes
@@ -43,6 +44,29 @@ def test_a_row_says_what_the_sessions_say(sessions):
     assert (row.lesion, row.spacing_mm, row.slices) == ("l0", "6 6 6", len(crops.slices))
     assert (row.registration, row.residual) == ("identity", sessions[1].registration.residual_percent)
     assert exclusions == []
+
+
+def test_a_row_says_which_way_the_slices_lie(sessions):
+    """The same patient lying on the side, as a sagittal acquisition shows the head."""
+    onto_side = sitk.VersorTransform((1, 1, 1), 2 * np.pi / 3)  # x to y, y to z, z to x
+
+    def turned(image):
+        copy = sitk.Image(image)
+        matrix = np.reshape(onto_side.GetMatrix(), (3, 3))
+        copy.SetDirection((matrix @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
+        copy.SetOrigin((matrix @ image.GetOrigin()).tolist())
+        return copy
+
+    sides = [
+        dataclasses.replace(
+            one, image=turned(one.image), masks={number: turned(mask) for number, mask in one.masks.items()}
+        )
+        for one in sessions
+    ]
+    ((row, crops),), _ = crop(sessions)
+    ((side, same),), _ = crop(sides)
+    assert (row.orientation, side.orientation) == ("axial", "sagittal")
+    np.testing.assert_array_equal(crops.pre, same.pre)
 
 
 def test_a_lesion_without_follow_up_has_no_response(sessions):
@@ -93,6 +117,35 @@ def test_a_lesion_without_signal_is_broken_and_the_others_are_kept(sessions):
     assert [row.lesion for row, _ in cut_out] == ["l1"]
     assert (exclusion.structure, exclusion.broken) == (5, True)
     assert "holds no signal above zero" in exclusion.reason
+
+
+def with_mask(sessions, number, indices):
+    """The sessions with another first contour of a lesion, given by voxels (slice, row, column)."""
+    mask = sitk.Image(sessions[0].image.GetSize(), sitk.sitkUInt8)
+    mask.CopyInformation(sessions[0].image)
+    for k, row, column in indices:
+        mask[int(column), int(row), int(k)] = 1
+    return change(sessions, 0, masks={**sessions[0].masks, number: mask})
+
+
+def test_a_speck_on_an_end_slice_is_left_out_with_a_warning(sessions):
+    k, rows, columns = (axis.tolist() for axis in np.nonzero(sitk.GetArrayFromImage(sessions[0].masks[5])))
+    middle = round(float(np.mean(rows))), round(float(np.mean(columns)))
+    square = [(min(k), middle[0] + i, middle[1] + j) for i in range(-6, 6) for j in range(-6, 6)]
+    speck = (min(k) - 1, *middle)
+    ((row, crops),), exclusions = crop(with_mask(sessions, 5, [speck, *square]), slices="all")
+    assert (crops.slices, exclusions) == ([min(k)], [])
+    assert "left out, as smaller than a crop pixel: 1 of the GTV's slices" in row.warnings
+
+
+def test_a_lesion_too_thin_for_the_crop_is_left_out_and_not_broken(sessions):
+    """Two lines of voxels far apart: of neither a crop pixel of eight is half covered."""
+    k, rows, columns = (int(np.mean(axis)) for axis in np.nonzero(sitk.GetArrayFromImage(sessions[0].masks[5])))
+    lines = [(k, rows + i, columns + j) for i in (-7, 7) for j in range(-7, 8, 7)]
+    cut_out, (exclusion,) = crop(with_mask(sessions, 5, lines), [NUMBERS, (4, 4)])
+    assert [row.lesion for row, _ in cut_out] == ["l1"]
+    assert (exclusion.structure, exclusion.broken) == (5, False)
+    assert "it is too thin" in exclusion.reason
 
 
 def test_a_registration_that_may_be_wrong_is_named(sessions):

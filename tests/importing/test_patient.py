@@ -6,10 +6,10 @@ import pytest
 
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import ResourceError
-from tfdrift.importing.catalogue import scan
+from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.pseudonyms import pseudonym
-from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
+from tfdrift.importing.settings import ImportSettings
 
 KEY = bytes(32)
 VISITS = ("pre", "post", "follow_up")
@@ -28,10 +28,10 @@ def copy(patient_dir, tmp_path):
     return dict(zip(VISITS, sorted((tmp_path / "patient").iterdir()), strict=True))
 
 
-def run(folder, part, *, given=None, pattern=DEFAULT_ROI_PATTERN, mode="identity"):
-    (patient,) = scan(folder).patients
-    options = {"box": "pre", "slices": "three", "mode": mode, "image_size": 8, "seed": 0}
-    return import_patient(patient, part, key=KEY, pattern=pattern, given=given, **options)
+def run(folder, part, *, given=None, **options):
+    ((patient,), _) = find_patients(folder, ImportSettings())
+    settings = ImportSettings(**{"register": "identity", "image_size": 8, **options})
+    return import_patient(patient, part, key=KEY, settings=settings, given=given)
 
 
 def rewrite(folder, change):
@@ -94,7 +94,7 @@ def test_only_allowed_facts_about_the_sequence_are_kept(whole):
 
 def test_lesions_are_named_by_patient_and_number(patient_dir, whole):
     result, _ = whole
-    (patient,) = scan(patient_dir).patients
+    ((patient,), _) = find_patients(patient_dir, ImportSettings())
     names = [pseudonym(KEY, "lesion", patient.patient_id, str(number)) for number in (3, 4, 5)]
     assert [row.lesion for row in result.lesions] == names
 
@@ -206,3 +206,37 @@ def only_lowest(dataset):
 def test_a_part_that_cannot_be_written_ends_the_import(patient_dir, tmp_path):
     with pytest.raises(ResourceError, match="a patient's slices cannot be written: No such file or directory"):
         run(patient_dir, tmp_path / "absent" / "part.npz")
+
+
+def what_is_drawn(row):
+    """Its name and volumes; the gain also depends on where the other lesions are."""
+    return row.lesion, row.pre_mm3, row.post_mm3, row.follow_up_mm3
+
+
+def test_pairs_can_be_given_by_number_where_names_repeat(copy, whole, tmp_path):
+    automatic, _ = whole
+    for visit in copy.values():
+        rewrite(visit / "RTSTRUCT", lambda dataset: rename(dataset, {f"Met {n}": "Met" for n in (1, 2, 3, 4)}))
+    result = run(tmp_path / "patient", tmp_path / "part.npz", given=[("#4", "# 4", "#4")])
+    assert [what_is_drawn(row) for row in result.lesions] == [what_is_drawn(automatic.lesions[1])]
+
+
+def test_a_structure_can_be_asked_for_by_number(patient_dir, whole, tmp_path):
+    automatic, _ = whole
+    (row,) = run(patient_dir, tmp_path / "part.npz", roi="#4").lesions
+    assert what_is_drawn(row) == what_is_drawn(automatic.lesions[1])
+
+
+@pytest.mark.parametrize("days", [{"min_days": 60}, {"max_days": 7}], ids=str)
+def test_an_interval_that_nobody_asked_for_is_broken(patient_dir, tmp_path, days):
+    result = run(patient_dir, tmp_path / "part.npz", **days)
+    ((_, _, reason),) = reasons(result)
+    assert result.lesions == ()
+    assert "days between the two MRIs, outside" in reason
+    assert [one.broken for one in result.exclusions] == [True]
+
+
+def test_the_orientation_and_the_interval_go_with_each_slice(whole):
+    result, samples = whole
+    assert samples.orientations() == [result.lesions[0].orientation] == ["axial"]
+    assert set(samples.condition("interval_days")) == {float(result.lesions[0].interval_days)}

@@ -5,8 +5,9 @@ import numpy as np
 from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, write, write_series
+from tfdrift.cohort.tables import Exclusion
 from tfdrift.importing.catalogue import scan
-from tfdrift.importing.visits import Exclusion, choose_visits
+from tfdrift.importing.visits import choose_visits
 
 GRID = make_grid()
 MASK = np.zeros(GRID.size[::-1], bool)

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation.outcomes import TINY
 from tests.random_samples import make_samples
+from tests.reproduction.random_predictions import TINY
 from tfdrift.config import TrainConfig
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
-from tfdrift.reproduction.experiments import Experiment, Run
+from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.training.run_folder import load_predictor
 
 SAMPLES = make_samples(count=12, size=8, folds=2)
@@ -35,45 +35,45 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def every_fold(folder):
     runs = cached(folder)
-    return runs, runs.outcome(METHOD2, experiment(every_fold=True))
+    return runs, runs.predictions(METHOD2, experiment(every_fold=True))
 
 
 def test_with_every_fold_each_slice_is_predicted_once_by_a_run_that_has_not_seen_its_patient(every_fold):
-    _, outcome = every_fold
-    assert sorted(outcome.samples.lesion.tolist()) == sorted(SAMPLES.lesion.tolist())
+    _, predicted = every_fold
+    assert sorted(predicted.samples.lesion.tolist()) == sorted(SAMPLES.lesion.tolist())
     held_out = 0
-    for path in outcome.folders:
+    for path in predicted.folders:
         config, _, predictor = load_predictor(path)
-        rows = np.flatnonzero(outcome.samples.fold == config.fold)
-        expected = predictor(tf.constant(outcome.samples.pre[rows]), example_seeds(len(rows), config.seed))["post"]
-        np.testing.assert_allclose(outcome.final["post"][rows], expected, atol=1e-5)
+        rows = np.flatnonzero(predicted.samples.fold == config.fold)
+        expected = predictor(tf.constant(predicted.samples.pre[rows]), example_seeds(len(rows), config.seed))["post"]
+        np.testing.assert_allclose(predicted.final["post"][rows], expected, atol=1e-5)
         held_out += len(rows)
     assert held_out == len(SAMPLES)
 
 
 def test_levels_and_baseline_belong_to_the_same_slices(every_fold):
-    _, outcome = every_fold
-    assert outcome.by_level["drift"].shape == (len(outcome.levels), *outcome.samples.pre.shape)
+    _, predicted = every_fold
+    assert predicted.by_level["drift"].shape == (len(predicted.levels), *predicted.samples.pre.shape)
     # The mean drift is that of the other fold's patients, the only ones that training has seen.
-    row = int(np.flatnonzero(outcome.samples.fold == 0)[0])
+    row = int(np.flatnonzero(predicted.samples.fold == 0)[0])
     mean = SAMPLES.drift[SAMPLES.fold == 1].mean(axis=0)
     turned = np.mean([np.rot90(mean, k) for k in range(4)], axis=0)
-    np.testing.assert_allclose(outcome.mean_drift[row], outcome.samples.pre[row] + turned, atol=1e-6)
+    np.testing.assert_allclose(predicted.mean_drift[row], predicted.samples.pre[row] + turned, atol=1e-6)
 
 
 def test_a_run_that_is_there_is_shared_and_not_trained_again(every_fold, folder):
-    _, outcome = every_fold
-    history = (outcome.folders[0] / "history.jsonl").read_text()
+    _, predicted = every_fold
+    history = (predicted.folders[0] / "history.jsonl").read_text()
     said = []
-    one_fold = cached(folder, said).outcome(dataclasses.replace(METHOD2, label="another name"), experiment())
-    assert one_fold.folders == outcome.folders[:1]
+    one_fold = cached(folder, said).predictions(dataclasses.replace(METHOD2, label="another name"), experiment())
+    assert one_fold.folders == predicted.folders[:1]
     assert one_fold.run.label == "another name"
-    assert said == [f"{outcome.folders[0].name}: another name, fold 0 held out, 2 steps"]
-    assert (outcome.folders[0] / "history.jsonl").read_text() == history
+    assert said == [f"{predicted.folders[0].name}: another name, fold 0 held out, 2 steps"]
+    assert (predicted.folders[0] / "history.jsonl").read_text() == history
 
 
 def test_several_workers_are_given_every_run_once(folder, every_fold, monkeypatch):
-    _, outcome = every_fold
+    _, predicted = every_fold
     given = []
     monkeypatch.setattr(cached_runs, "train_all", lambda jobs, **settings: given.append((jobs, settings["workers"])))
     runs = CachedRuns(folder, overrides=TINY, workers=3, echo=print, samples={"lesions": SAMPLES})
@@ -81,7 +81,7 @@ def test_several_workers_are_given_every_run_once(folder, every_fold, monkeypatc
     runs.train_ahead([experiment(runs=(METHOD2, asked), every_fold=True), experiment(runs=(METHOD2,))])
     ((jobs, workers),) = given
     assert workers == 3
-    assert [(config.fold, path) for config, path, _ in jobs] == list(enumerate(outcome.folders))
+    assert [(config.fold, path) for config, path, _ in jobs] == list(enumerate(predicted.folders))
     assert all(samples is SAMPLES for *_, samples in jobs)
 
 
@@ -91,12 +91,12 @@ def test_one_worker_trains_nothing_ahead(tmp_path):
 
 
 def test_another_way_of_asking_shares_the_weights(every_fold):
-    runs, outcome = every_fold
+    runs, predicted = every_fold
     last = dataclasses.replace(METHOD2, asked={"drift_from": "last"})
-    asked = runs.outcome(last, experiment())
-    assert asked.folders == outcome.folders[:1]
+    asked = runs.predictions(last, experiment())
+    assert asked.folders == predicted.folders[:1]
     held_out = len(asked.samples)
-    np.testing.assert_array_equal(asked.final["drift"], outcome.by_level["drift"][-1, :held_out])
+    np.testing.assert_array_equal(asked.final["drift"], predicted.by_level["drift"][-1, :held_out])
 
 
 @pytest.mark.parametrize("changed", [{"steps": 3}, {"learning_rate": 1e-3}, {"noise_level": 0.5}, {"seed": 1}])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
-from tests.evaluation.outcomes import make_outcome
 from tests.random_samples import make_samples
+from tests.reproduction.random_predictions import make_predictions
 from tfdrift.reproduction.paper_curves import (
     LOWEST_SKILL,
     draw_groups,
@@ -14,7 +14,7 @@ from tfdrift.reproduction.paper_curves import (
     draw_ranking,
     draw_volumes,
 )
-from tfdrift.reproduction.paper_scores import score_outcome
+from tfdrift.reproduction.paper_scores import score_run
 from tfdrift.reproduction.regions import Difference
 
 
@@ -72,7 +72,7 @@ def test_a_training_of_two_steps_still_gives_a_curve():
 
 
 def test_levels_run_from_noisy_to_clean_with_a_line_a_run():
-    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 0.06)]
+    scores = [score_run(make_predictions(error=error)) for error in (0.05, 0.06)]
     figure = draw_levels(scores, title="t")
     skill_axes = figure.axes[0]
     left, right = skill_axes.get_xlim()
@@ -83,19 +83,19 @@ def test_levels_run_from_noisy_to_clean_with_a_line_a_run():
 
 
 def test_a_run_that_failed_does_not_flatten_the_others_and_the_axis_says_so():
-    figure = draw_levels([score_outcome(make_outcome(error=error)) for error in (0.05, 5.0)], title="t")
+    figure = draw_levels([score_run(make_predictions(error=error)) for error in (0.05, 5.0)], title="t")
     assert LOWEST_SKILL - 0.2 < figure.axes[0].get_ylim()[0] < LOWEST_SKILL
     assert figure.axes[0].get_ylabel() == "skill over no change (above -1)"
 
 
 def test_runs_that_all_failed_are_shown_as_they_are():
-    figure = draw_levels([score := score_outcome(make_outcome(error=5.0))], title="t")
+    figure = draw_levels([score := score_run(make_predictions(error=5.0))], title="t")
     assert figure.axes[0].get_ylim()[0] < score["levels"][0]["post"]["skill"]["value"]
     assert figure.axes[0].get_ylabel() == "skill over no change"
 
 
 def test_the_ranking_has_a_row_a_run_in_order():
-    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 0.2)]
+    scores = [score_run(make_predictions(error=error)) for error in (0.05, 0.2)]
     figure = draw_ranking(scores, [], title="t")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [score["label"] for score in scores]
     first, last = figure.axes[0].get_ylim()
@@ -104,7 +104,7 @@ def test_the_ranking_has_a_row_a_run_in_order():
 
 
 def test_only_a_run_that_can_be_told_apart_has_a_filled_mark():
-    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 0.2, 0.3)]
+    scores = [score_run(make_predictions(error=error)) for error in (0.05, 0.2, 0.3)]
     p_values = zip((1, 2), ({"post": 0.04, "drift": 0.06}, {"post": 1.0, "drift": 1.0}), strict=True)
     compared = [
         {"run": scores[row]["label"], **{name: {"p_holm": p_value} for name, p_value in of.items()}}
@@ -117,7 +117,7 @@ def test_only_a_run_that_can_be_told_apart_has_a_filled_mark():
 
 
 def test_a_run_of_the_ranking_that_lies_outside_is_named_with_its_skill():
-    scores = [score_outcome(make_outcome(error=error)) for error in (0.05, 5.0)]
+    scores = [score_run(make_predictions(error=error)) for error in (0.05, 5.0)]
     figure = draw_ranking(scores, [], title="t")
     for axes, name in zip(figure.axes, ("post", "drift"), strict=True):
         assert axes.get_xlim()[0] == LOWEST_SKILL

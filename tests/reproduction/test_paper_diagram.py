@@ -2,14 +2,14 @@ import dataclasses
 
 import numpy as np
 
-from tests.evaluation.outcomes import make_outcome
+from tests.reproduction.random_predictions import make_predictions
 from tfdrift.reproduction.paper_diagram import draw_methods
 
 ROW = 4
 
 
 def test_the_diagram_shows_what_goes_in_what_comes_out_and_what_is_true():
-    one_step, many_steps = make_outcome("method1"), make_outcome("method2")
+    one_step, many_steps = make_predictions("method1"), make_predictions("method2")
     many_steps = dataclasses.replace(many_steps, samples=one_step.samples)
     page = draw_methods(one_step, many_steps, ROW).axes[0]
     images = [np.asarray(image.get_array()) for image in page.images]
@@ -27,7 +27,7 @@ def test_the_diagram_shows_what_goes_in_what_comes_out_and_what_is_true():
 
 
 def test_nothing_lies_outside_the_page():
-    figure = draw_methods(make_outcome("method1"), make_outcome("method2"), ROW)
+    figure = draw_methods(make_predictions("method1"), make_predictions("method2"), ROW)
     page = figure.axes[0]
     figure.canvas.draw()
     for thing in (*page.texts, *page.patches, *page.images):

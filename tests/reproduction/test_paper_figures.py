@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation.outcomes import make_outcome
 from tests.random_samples import make_samples
+from tests.reproduction.random_predictions import make_predictions
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.drawing.panels import robust_limit
 from tfdrift.reproduction.paper_figures import (
@@ -88,47 +88,47 @@ def test_the_forward_process_shows_equation_2_with_one_noise_at_every_level():
 
 
 def test_snapshots_show_truth_and_prediction_of_each_lesion():
-    outcome = make_outcome("method2")
-    samples = outcome.samples
-    images = shown(draw_snapshots(outcome, [5], title="t"))
-    levels = len(outcome.levels)
+    predicted = make_predictions("method2")
+    samples = predicted.samples
+    images = shown(draw_snapshots(predicted, [5], title="t"))
+    levels = len(predicted.levels)
     np.testing.assert_array_equal(images[:2], [samples.pre[5, ..., 0], samples.post[5, ..., 0]])
-    np.testing.assert_array_equal(images[2 : 2 + levels], outcome.by_level["post"][:, 5, ..., 0])
+    np.testing.assert_array_equal(images[2 : 2 + levels], predicted.by_level["post"][:, 5, ..., 0])
     np.testing.assert_array_equal(images[3 + levels], samples.drift[5, ..., 0])
-    np.testing.assert_array_equal(images[4 + levels :], outcome.by_level["drift"][:, 5, ..., 0])
+    np.testing.assert_array_equal(images[4 + levels :], predicted.by_level["drift"][:, 5, ..., 0])
 
 
 def test_the_scale_of_drift_is_that_of_the_truth_however_bad_the_prediction():
-    outcome = make_outcome(error=50.0)
-    figure = draw_snapshots(outcome, [0], title="t")
-    limit = robust_limit([outcome.samples.drift[0]])
+    predicted = make_predictions(error=50.0)
+    figure = draw_snapshots(predicted, [0], title="t")
+    limit = robust_limit([predicted.samples.drift[0]])
     maps = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_cmap().name == "RdBu_r"]
     assert {drift.get_clim() for drift in maps} == {(-limit, limit)}
 
 
 def test_variants_stand_below_one_another_with_the_truth_last():
-    outcomes = [make_outcome(error=0.1), make_outcome(error=0.2)]
-    images = shown(draw_variants(outcomes, 4, title="t"))
-    for number, outcome in enumerate(outcomes):
-        np.testing.assert_array_equal(images[6 * number : 6 * number + 3], outcome.by_level["post"][:, 4, ..., 0])
-    samples = outcomes[0].samples
+    all_predicted = [make_predictions(error=0.1), make_predictions(error=0.2)]
+    images = shown(draw_variants(all_predicted, 4, title="t"))
+    for number, predicted in enumerate(all_predicted):
+        np.testing.assert_array_equal(images[6 * number : 6 * number + 3], predicted.by_level["post"][:, 4, ..., 0])
+    samples = all_predicted[0].samples
     truth = [samples.pre[4], samples.post[4], samples.drift[4]]
     np.testing.assert_array_equal(images[-3:], [image[..., 0] for image in truth])
 
 
 def test_a_clean_image_is_shown_as_it_is_where_there_is_no_noise():
-    outcome = make_outcome("direct")
-    np.testing.assert_array_equal(noised_image(outcome, 3, None), outcome.samples.pre[3, ..., 0])
+    predicted = make_predictions("direct")
+    np.testing.assert_array_equal(noised_image(predicted, 3, None), predicted.samples.pre[3, ..., 0])
 
 
 def test_the_noised_image_is_the_one_that_the_method_was_asked_with():
     """Method 1 answers at a level with what its network makes of the image noised to that level."""
-    outcome = make_outcome()
-    network, level, row = outcome.predictor.network, 1, 2
-    second = outcome.samples.take(outcome.samples.fold == 1)
-    outcome = dataclasses.replace(outcome, samples=second)
+    predicted = make_predictions()
+    network, level, row = predicted.trained.network, 1, 2
+    second = predicted.samples.take(predicted.samples.fold == 1)
+    predicted = dataclasses.replace(predicted, samples=second)
     seeds = tf.constant([[0, place] for place in range(len(second))], tf.int64)
-    at_levels = tf.function(outcome.predictor.at_levels)(tf.constant(second.pre), seeds)["post"]
-    image = noised_image(outcome, row, level)[None, ..., None]
+    at_levels = tf.function(predicted.trained.at_levels)(tf.constant(second.pre), seeds)["post"]
+    image = noised_image(predicted, row, level)[None, ..., None]
     answer = network({"image": image, "t": np.array([[0.5]], np.float32)})["recon"]
-    np.testing.assert_allclose(answer[0], at_levels[outcome.levels.index(level), row], atol=1e-6)
+    np.testing.assert_allclose(answer[0], at_levels[predicted.levels.index(level), row], atol=1e-6)

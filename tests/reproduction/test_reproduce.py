@@ -13,11 +13,12 @@ import tfdrift.training.train
 from tests.cli.test_train import write_digits
 from tests.random_samples import make_samples
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import EXPERIMENTS, FIGURES
-from tfdrift.reproduction.reproduce import DRAWINGS, reproduce
+from tfdrift.reproduction.reproduce import reproduce
 from tfdrift.synthetic.phantom import phantom_samples
 
 TINY = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
@@ -150,10 +151,6 @@ def test_a_table_has_a_row_a_run_and_compares_with_the_first_of_its_method(every
     assert [(one["run"], one["than"]) for one in found["compared"]] == [("drift of the last level", "Method 2")]
     assert found["runs"][0]["patients"] == 4
     assert files[1].read_text().count("\n") == 4
-
-
-def test_every_kind_of_experiment_can_be_drawn():
-    assert {experiment.kind for experiment in EXPERIMENTS.values()} == set(DRAWINGS)
 
 
 def no_training(tmp_path, samples) -> CachedRuns:

@@ -72,7 +72,7 @@ def test_no_test_zero_is_among_the_training_zeros(mixed):
 @pytest.mark.parametrize("change", SCALING_RANGES)
 def test_the_area_grows_with_the_square_of_the_factor(mnist_file, change):
     # On eight times MNIST's resolution what pixels round off is below a percent.
-    samples = digit_samples(mnist_file=mnist_file, change=change, image_size=8 * FIELD_PIXELS, limit=140)
+    samples = digit_samples(mnist_file=mnist_file, change=change, image_size=8 * FIELD_PIXELS, limit=70)
     test, training = read_zeros(mnist_file)
     names = [*(f"test{i:05d}" for i in range(len(test))), *(f"train{i:05d}" for i in range(len(training)))]
     factor = dict(zip(names, scaling_factors(np.concatenate([test, training]), change), strict=True))

@@ -256,6 +256,33 @@ def test_attainable_skill_of_a_part_ignores_the_rest():
     assert part != attainable_skill(image_size=16, patients=2, draws=8)
 
 
+@pytest.fixture(scope="module")
+def many() -> list[Patient]:
+    """400 patients, of whom number 146 first drew lesions for which one brain has no room."""
+    return make_cohort(400, seed=4)
+
+
+def test_patient_k_is_the_same_whatever_their_number(many):
+    few = make_cohort(150, seed=4)
+    for one, same in zip(few, many, strict=False):
+        assert one.gain == same.gain
+        for lesion, other in zip(one.lesions, same.lesions, strict=True):
+            np.testing.assert_array_equal(lesion.center_mm, other.center_mm)
+            assert (lesion.radius_mm, lesion.core) == (other.radius_mm, other.core)
+
+
+def test_every_lesion_of_many_patients_lies_apart_in_the_brain(many):
+    assert len(many) == 400
+    for patient in many:
+        assert (len(patient.lesions) > 1) == (patient.number % 3 == 2)
+        for number, lesion in enumerate(patient.lesions):
+            reach = 0.82 * HEAD_SEMI_AXES_MM - 1.6 * lesion.radius_mm
+            assert np.linalg.norm(lesion.center_mm / reach) < 1
+            for other in patient.lesions[:number]:
+                distance_mm = np.linalg.norm(lesion.center_mm - other.center_mm)
+                assert distance_mm > 2 * (lesion.radius_mm + other.radius_mm) + 4
+
+
 def test_the_interval_between_the_two_mris_is_known(samples: Samples):
     assert set(samples.condition("interval_days")) == {21.0}
     assert samples.orientations() == ["axial"]

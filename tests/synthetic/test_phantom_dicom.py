@@ -15,7 +15,7 @@ from tfdrift.importing.target_names import is_target
 from tfdrift.synthetic.phantom import BIAS_STD, HEAD_SEMI_AXES_MM, NOISE_STD, SESSIONS, gtv, make_cohort, tissue_signal
 from tfdrift.synthetic.phantom_dicom import BRAIN_SHELL, PTV_MARGIN_MM, write_phantom
 
-SPACING_MM = (2.5, 1.7, 1.9)
+SPACING_MM = (3.0, 2.2, 2.5)
 COARSE_MM = (9.0, 8.0, 8.0)
 PATIENTS = 4
 VISITS = list(itertools.product(range(PATIENTS), SESSIONS))

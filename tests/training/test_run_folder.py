@@ -39,9 +39,9 @@ def test_another_run_does_not_count_as_trained(finished, make_samples, tiny_conf
 
 def test_a_run_whose_data_have_changed_is_not_evaluated(finished, make_samples, monkeypatch):
     config, facts, _ = load_predictor(finished("method1"))
-    monkeypatch.setattr("tfdrift.training.train.load_samples", lambda *_, **__: make_samples())
+    monkeypatch.setattr("tfdrift.training.run_folder.load_samples", lambda *_, **__: make_samples())
     assert len(load_run_samples(config, facts)) == 12
-    monkeypatch.setattr("tfdrift.training.train.load_samples", lambda *_, **__: make_samples(seed=1))
+    monkeypatch.setattr("tfdrift.training.run_folder.load_samples", lambda *_, **__: make_samples(seed=1))
     with pytest.raises(DataError, match="--data phantom no longer gives the data this run was trained on"):
         load_run_samples(config, facts)
 

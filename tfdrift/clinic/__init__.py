@@ -1,1 +1,14 @@
-"""A prediction for a patient, written back for a planning system."""
+"""A prediction for a patient, written back for a planning system.
+
+models        what answers, wherever it is, asked in batches
+local_model   a version on this machine
+served_model  a model on a server
+lesion        one lesion through a model
+plausibility  reasons to distrust a prediction
+public_label  what a structure is called outside of the clinic
+predict       a patient from MRI and contours to a folder
+document      prediction.json
+output        maps and masks as NIfTI and DICOM
+pictures      slices, outcomes, volumes
+report        one HTML page
+"""

@@ -1,4 +1,4 @@
-"""One lesion of a patient through a model: crops, samples, and what they say on the patient's own grid.
+"""One lesion of a patient through a model: crops, outcomes, and what they say on the patient's own grid.
 
 Arrays on the grid hold the lesion's slices and, of these, a window around its box: [slices, rows, columns].
 """
@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
 from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
@@ -15,7 +16,7 @@ from tfdrift.errors import DataError
 from tfdrift.evaluation.volumes import predicted_mask
 
 INTERVAL = (0.05, 0.95)
-"""Quantiles of the samples' volumes between which 90% of them lie."""
+"""Quantiles of the outcomes' volumes between which 90% of them lie."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +44,7 @@ class Crops:
     @property
     def scale(self) -> np.ndarray:
         """Largest signal of each crop, float32 [n]."""
-        return self.image.max(axis=(1, 2, 3))
+        return self.image.max(axis=image_axes(self.image))
 
     @property
     def pixel_mm(self) -> float:
@@ -57,17 +58,17 @@ class LesionPrediction:
 
     Args:
         crops: what it was shown.
-        post: float32 [K, n, S, S], K samples of the second MRI, scanner units.
-        drift: float32 [K, n, S, S], K samples of the change.
+        post: float32 [K, n, S, S], K outcomes of the second MRI, scanner units.
+        drift: float32 [K, n, S, S], K outcomes of the change.
         window: rows and columns of the grid that the arrays below cover.
         gtv: bool [n, rows, columns], the lesion now.
-        post_mean: float64 [n, rows, columns], mean of the samples on the grid.
+        post_mean: float64 [n, rows, columns], mean of the outcomes on the grid.
         drift_mean: float64 [n, rows, columns].
-        drift_variance: float64 [n, rows, columns], of the samples, K - 1 in the denominator.
-        predicted_gtv: bool [n, rows, columns], where at least half of the samples show the lesion.
+        drift_variance: float64 [n, rows, columns], of the outcomes, K - 1 in the denominator.
+        predicted_gtv: bool [n, rows, columns], where at least half of the outcomes show the lesion.
         volume_mm3: of the lesion now.
-        sample_volumes_mm3: float64 [K], of the lesion in each sample.
-        sample_masks: bool [K, n, S, S], the lesion in each sample, on the crops.
+        outcome_volumes_mm3: float64 [K], of the lesion in each outcome.
+        outcome_masks: bool [K, n, S, S], the lesion in each outcome, on the crops.
     """
 
     crops: Crops
@@ -80,28 +81,29 @@ class LesionPrediction:
     drift_variance: np.ndarray
     predicted_gtv: np.ndarray
     volume_mm3: float
-    sample_volumes_mm3: np.ndarray
-    sample_masks: np.ndarray
+    outcome_volumes_mm3: np.ndarray
+    outcome_masks: np.ndarray
 
     @property
     def interval_mm3(self) -> tuple[float, float]:
-        """The 5% and the 95% quantile of the samples' volumes."""
-        low, high = np.quantile(self.sample_volumes_mm3, INTERVAL)
+        """The 5% and the 95% quantile of the outcomes' volumes."""
+        low, high = np.quantile(self.outcome_volumes_mm3, INTERVAL)
         return float(low), float(high)
 
     @property
     def good_response_share(self) -> float:
-        """Share of the samples whose volume at the second MRI is below 80% of the volume now."""
-        return float(np.mean([response_group(self.volume_mm3, v) == "B" for v in self.sample_volumes_mm3]))
+        """Share of the outcomes whose volume at the second MRI is below 80% of the volume now."""
+        return float(np.mean([response_group(self.volume_mm3, v) == "B" for v in self.outcome_volumes_mm3]))
 
     @property
     def touches_edge(self) -> float:
-        """Share of the samples in which the lesion reaches the edge of its box."""
-        edges = self.sample_masks[:, :, [0, -1], :], self.sample_masks[:, :, :, [0, -1]].swapaxes(2, 3)
-        return float(np.concatenate(edges, axis=2).any(axis=(1, 2, 3)).mean())
+        """Share of the outcomes in which the lesion reaches the edge of its box."""
+        edges = self.outcome_masks[:, :, [0, -1], :], self.outcome_masks[:, :, :, [0, -1]].swapaxes(2, 3)
+        at_edges = np.concatenate(edges, axis=2)
+        return float(at_edges.any(axis=image_axes(at_edges)).mean())
 
     def drift_half_width(self, margin: float = 0.0) -> float:
-        """Return half the width of the samples' 90% interval of drift, mean over the GTV's pixels on the crops.
+        """Return half the width of the outcomes' 90% interval of drift, mean over the GTV's pixels on the crops.
 
         Args:
             margin: by which both of its ends are moved out, in units of the largest signal of the slice.
@@ -131,12 +133,18 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
         image_size: S.
 
     Raises:
-        DataError: a slice holds no signal above zero in the GTV, so it cannot be put on the model's scale.
+        DataError: the GTV is so thin that every slice's crop is empty, or a slice holds no signal above zero in it, so
+            that it cannot be put on the model's scale.
     """
     box = make_box(gtv, spacing_mm)
     filled = np.flatnonzero(gtv.any(axis=(1, 2))).tolist()
     inside = {k: crop_slice(gtv[k], box, spacing_mm, image_size) >= 0.5 for k in filled}
     slices = [k for k in filled if inside[k].any()]
+    if not slices:
+        raise DataError(
+            f"no slice of it covers half of a pixel of a crop of {image_size} pixels, {box.side_mm / image_size:.1f} "
+            "mm each: it is too thin for this model"
+        )
     masks = np.stack([inside[k] for k in slices])
     surroundings = np.stack([crop_slice(image[k], box, spacing_mm, image_size) for k in slices]).astype(np.float32)
     crops = Crops(
@@ -157,46 +165,46 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
     return crops
 
 
-def sample_seeds(seed: int, structure: int, samples: int, slices: int) -> np.ndarray:
-    """Return the model's seed of each sample and slice: `numpy.random.SeedSequence([seed, structure, sample])`.
+def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.ndarray:
+    """Return the model's seed of each outcome and slice: `numpy.random.SeedSequence([seed, structure, outcome])`.
 
-    So a lesion's samples do not depend on which other lesions are asked for. The slices of a sample share their noise:
-    noise of their own would cancel in the volume, which is a sum over slices.
+    So a lesion's outcomes do not depend on which other lesions are asked for. The slices of an outcome share their
+    noise: noise of their own would cancel in the volume, which is a sum over slices.
 
     Args:
         seed: of the run, 0 or more.
         structure: ROINumber of the lesion.
-        samples: K.
+        outcomes: K.
         slices: n.
 
     Returns:
         int64 [K, n, 2], two 32-bit words each.
 
     Example:
-        >>> sample_seeds(0, 1, 2, 3).shape
+        >>> outcome_seeds(0, 1, 2, 3).shape
         (2, 3, 2)
     """
-    words = [np.random.SeedSequence([seed, structure, sample]).generate_state(2) for sample in range(samples)]
+    words = [np.random.SeedSequence([seed, structure, outcome]).generate_state(2) for outcome in range(outcomes)]
     return np.repeat(np.array(words, np.int64)[:, None], slices, axis=1)
 
 
 def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
-    """Return K samples of a lesion's second MRI and what they say.
+    """Return K outcomes of a lesion's second MRI and what they say.
 
     Args:
         model: answers.
         gtv: bool [slices, rows, columns].
         crops: of this lesion.
-        seeds: int64 [K, n, 2], from `sample_seeds`.
+        seeds: int64 [K, n, 2], from `outcome_seeds`.
 
     Raises:
         DataError: the model's answer cannot be used, or the server refuses the request.
         ResourceError: the server has gone.
     """
-    samples, count = seeds.shape[:2]
+    outcomes, count = seeds.shape[:2]
     side = crops.image.shape[1]
-    answer = predict_batches(model, np.tile(crops.image, (samples, 1, 1, 1)), seeds.reshape(-1, 2))
-    post, drift = (answer[name].reshape(samples, count, side, side) for name in ("post", "drift"))
+    answer = predict_batches(model, np.tile(crops.image, (outcomes, 1, 1, 1)), seeds.reshape(-1, 2))
+    post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
 
     window, box = _window(crops, gtv.shape[1:])
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
@@ -204,11 +212,11 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     def on_grid(images: np.ndarray) -> np.ndarray:
         return np.stack([paste_slice(one, box, crops.spacing_mm, shape) for one in images])
 
-    masks = np.stack([predicted_mask(on_grid(sample), crops.scale) for sample in post])
+    masks = np.stack([predicted_mask(on_grid(outcome), crops.scale) for outcome in post])
     voxel_mm3 = math.prod(crops.spacing_mm)
-    # Pasting is linear, so the mean is pasted instead of every sample; the variance needs each of them.
+    # Pasting is linear, so the mean is pasted instead of every outcome; the variance needs each of them.
     drift_mean = on_grid(drift.mean(axis=0))
-    squares = sum((on_grid(sample) - drift_mean) ** 2 for sample in drift)
+    squares = sum((on_grid(outcome) - drift_mean) ** 2 for outcome in drift)
     return LesionPrediction(
         crops=crops,
         post=post,
@@ -217,11 +225,11 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         gtv=gtv[(crops.slices, *window)],
         post_mean=on_grid(post.mean(axis=0)),
         drift_mean=drift_mean,
-        drift_variance=squares / (samples - 1),
+        drift_variance=squares / (outcomes - 1),
         predicted_gtv=masks.mean(axis=0) >= 0.5,
         volume_mm3=float(gtv.sum() * voxel_mm3),
-        sample_volumes_mm3=masks.sum(axis=(1, 2, 3)) * voxel_mm3,
-        sample_masks=np.stack([predicted_mask(sample, crops.scale) for sample in post]),
+        outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
+        outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
     )
 
 

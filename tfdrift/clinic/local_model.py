@@ -61,7 +61,12 @@ class LocalModel:
         )
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-        """As `Model.predict`."""
+        """As `Model.predict`.
+
+        Args:
+            image: float32 [N, S, S, 1], see there.
+            seed: int64 [N, 2], see there.
+        """
         answer = self._function(image=tf.constant(image), seed=tf.constant(seed))
         return {name: answer[name].numpy() for name in ("post", "drift")}
 

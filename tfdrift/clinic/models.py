@@ -50,7 +50,11 @@ class Model(Protocol):
 
 
 def image_size_of(signature: Signature, where: str) -> int:
-    """Return the side S of the crops that a signature takes.
+    """Return the side S of the crops that a signature takes, in pixels.
+
+    Args:
+        signature: of a model.
+        where: the model is, for the message.
 
     Raises:
         DataError: it is not that of `ServingModule.predict`.

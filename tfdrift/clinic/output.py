@@ -39,7 +39,13 @@ class Lesion(NamedTuple):
 
 
 def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write mean post, mean drift and standard deviation of the drift as NIfTI on the grid of the MRI, float32."""
+    """Write mean post, mean drift and standard deviation of the drift as NIfTI on the grid of the MRI, float32.
+
+    Args:
+        folder: is made; takes a file each.
+        image: the MRI.
+        lesions: which may overlap.
+    """
     folder.mkdir()
     for name in ("post_mean", "drift_mean", "drift_std"):
         written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
@@ -48,7 +54,15 @@ def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> Non
 
 
 def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: list[Lesion], about: About) -> None:
-    """Write the maps of the drift and the predicted GTVs as DICOM objects on the slices that a lesion is on."""
+    """Write the maps of the drift and the predicted GTVs as DICOM objects on the slices that a lesion is on.
+
+    Args:
+        folder: is made; takes a file each.
+        headers: of the MRI's slices, in the order of its grid.
+        series: the MRI.
+        lesions: which may overlap.
+        about: the model, which the objects name.
+    """
     folder.mkdir()
     slices = sorted({k for lesion in lesions for k in lesion.prediction.crops.slices})
     source = find_source(headers, series, slices)

@@ -1,4 +1,4 @@
-"""Pictures of one lesion's prediction: its slices, its samples, its volumes."""
+"""Pictures of one lesion's prediction: its slices, its outcomes, its volumes."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from matplotlib.ticker import MaxNLocator
 
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.cohort.crop import choose_slices
+from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
 
 NOW_COLOUR, PREDICTED_COLOUR = "gold", "deepskyblue"
 UNIT = "scanner units"
-MAX_SAMPLES_SHOWN = 16
-_SAMPLES_A_ROW = 8
-_GOOD_SHARE = 0.8
+MAX_OUTCOMES_SHOWN = 16
+_OUTCOMES_A_ROW = 8
 _DPI = 180  # twice the pixels of the page, so that print and sharp screens look clean
 _EDGES = {"left": (0.05, 0.5), "right": (0.95, 0.5), "top": (0.5, 0.95), "bottom": (0.5, 0.05)}
 _INK, _QUIET, _BLUE = "#1d2733", "#8a94a0", "#1878b4"
@@ -55,7 +55,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
     """
     crops = prediction.crops
     post, drift = prediction.post.mean(axis=0), prediction.drift.mean(axis=0)
-    spread, expected = prediction.drift.std(axis=0, ddof=1), prediction.sample_masks.mean(axis=0) >= 0.5
+    spread, expected = prediction.drift.std(axis=0, ddof=1), prediction.outcome_masks.mean(axis=0) >= 0.5
     chosen = choose_slices(crops.gtv, "three")
     rows = []
     for row in chosen:
@@ -64,7 +64,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
             [
                 Panel(crops.surroundings[row], "MRI now", "image", (now,)),
                 Panel(post[row], "predicted second MRI", "image", (now, then)),
-                Panel(drift[row], "drift, mean of the samples", "drift", (now,)),
+                Panel(drift[row], "drift, mean of the outcomes", "drift", (now,)),
                 Panel(spread[row], "drift, standard deviation", "uncertainty", (now,)),
             ]
         )
@@ -93,26 +93,26 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
     return figure
 
 
-def draw_samples(prediction: LesionPrediction) -> Figure:
-    """Draw samples of the slice that is the largest now, each with the volume of the whole lesion in that sample."""
+def draw_outcomes(prediction: LesionPrediction) -> Figure:
+    """Draw outcomes of the slice that is the largest now, each with the volume of the whole lesion in that outcome."""
     row = int(np.argmax(prediction.crops.gtv.sum(axis=(1, 2))))
-    shown = min(len(prediction.post), MAX_SAMPLES_SHOWN)
-    num_rows = -(-shown // _SAMPLES_A_ROW)
+    shown = min(len(prediction.post), MAX_OUTCOMES_SHOWN)
+    num_rows = -(-shown // _OUTCOMES_A_ROW)
     figure = _figure(8.6, 1.3 * num_rows)
-    grid = figure.subplots(num_rows, _SAMPLES_A_ROW, squeeze=False).ravel()
+    grid = figure.subplots(num_rows, _OUTCOMES_A_ROW, squeeze=False).ravel()
     for axes in grid[shown:]:
         axes.set_axis_off()
     scale = colour_scales([Panel(prediction.post[0, row])], (0.0, _white(prediction)), None)["image"]
     now = (prediction.crops.gtv[row], NOW_COLOUR)
-    for sample, axes in enumerate(grid[:shown]):
-        then = (prediction.sample_masks[sample, row], PREDICTED_COLOUR)
-        draw_panel(axes, Panel(prediction.post[sample, row], contours=(now, then)), "", scale)
-        axes.set_title(f"{prediction.sample_volumes_mm3[sample]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
+    for outcome, axes in enumerate(grid[:shown]):
+        then = (prediction.outcome_masks[outcome, row], PREDICTED_COLOUR)
+        draw_panel(axes, Panel(prediction.post[outcome, row], contours=(now, then)), "", scale)
+        axes.set_title(f"{prediction.outcome_volumes_mm3[outcome]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
     return figure
 
 
 def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, float] | None = None) -> Figure:
-    """Draw the volume now, 80% of it, and the samples' volumes with their mean and 90% interval on one axis.
+    """Draw the volume now, 80% of it, and the outcomes' volumes with their mean and 90% interval on one axis.
 
     Args:
         prediction: of the lesion.
@@ -120,13 +120,13 @@ def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, floa
     """
     figure = _figure(8.6, 1.5 if calibrated_mm3 is None else 1.9)
     axes = figure.add_subplot()
-    volumes, now = prediction.sample_volumes_mm3, prediction.volume_mm3
+    volumes, now = prediction.outcome_volumes_mm3, prediction.volume_mm3
     low, high = prediction.interval_mm3
-    rows = {"each sample": 0, "mean and raw 90%": 1} | ({} if calibrated_mm3 is None else {"calibrated 90%": 2})
+    rows = {"each outcome": 0, "mean and raw 90%": 1} | ({} if calibrated_mm3 is None else {"calibrated 90%": 2})
     top = len(rows) - 0.38
     highest = 1.08 * max(now, float(volumes.max()), *(calibrated_mm3 or ()))
-    axes.axvspan(0, _GOOD_SHARE * now, color="#e6f2e8", lw=0)
-    axes.text(_GOOD_SHARE * now, top, "below 80% of now ", ha="right", va="top", fontsize=8, color="#4b7a54")
+    axes.axvspan(0, POOR_RESPONSE * now, color="#e6f2e8", lw=0)
+    axes.text(POOR_RESPONSE * now, top, "below 80% of now ", ha="right", va="top", fontsize=8, color="#4b7a54")
     axes.axvline(now, color="#c79a00", lw=1.6)
     axes.text(now, top, " now", ha="left", va="top", fontsize=8, color="#8f6f00")
     axes.plot([low, high], [1, 1], color=_BLUE, lw=5, alpha=0.35, solid_capstyle="butt")

@@ -16,24 +16,31 @@ FEW_VOXELS = 100
 ROUNDING = 1e-5  # of the largest signal: what batches of different sizes may differ by
 
 
-def doubts(prediction: LesionPrediction, image_shape: tuple[int, ...], facts: Mapping[str, Any]) -> list[str]:
+def doubts(
+    prediction: LesionPrediction, image_shape: tuple[int, ...], orientation: str, facts: Mapping[str, Any]
+) -> list[str]:
     """Return what speaks against trusting the prediction of a lesion, a sentence each, without identity.
 
     Args:
         prediction: of the lesion.
         image_shape: rows and columns of the MRI.
+        orientation: of its slices, such as `axial`.
         facts: `config.json` of the model; without the ranges of its training data these are not compared.
     """
     found = [*_of_the_place(prediction, image_shape), *_of_the_signal(prediction.crops)]
-    ranges = facts.get("data", {}).get("ranges")
+    data = facts.get("data", {})
+    ranges = data.get("ranges")
     if ranges:
         found += _beyond_training(prediction.crops, ranges)
     else:
         found.append(
             "what the model was trained on is not known here, so size and signal could not be compared with it"
         )
+    seen = data.get("orientations")  # older models and toys do not tell
+    if seen and orientation not in seen:
+        found.append(f"the slices are {orientation}, the model has seen {', '.join(sorted(seen))} ones only")
     if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
-        found.append("all samples are the same: the model draws no noise, so their spread says nothing")
+        found.append("all outcomes are the same: the model draws no noise, so their spread says nothing")
     return found
 
 
@@ -41,7 +48,7 @@ def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) ->
     found, crops = [], prediction.crops
     if prediction.touches_edge > 0:
         found.append(
-            f"in {prediction.touches_edge:.0%} of the samples the lesion reaches the edge of its crop of "
+            f"in {prediction.touches_edge:.0%} of the outcomes the lesion reaches the edge of its crop of "
             f"{crops.box.side_mm:.1f} mm: it is larger than the crop, and its volume is cut off"
         )
     reach = crops.box.side_mm / 2 / np.array(crops.spacing_mm[1:])
@@ -78,7 +85,7 @@ def _beyond_training(crops: Crops, ranges: Mapping[str, list[float]]) -> list[st
             f"a crop pixel is {crops.pixel_mm:.2f} mm, the spacing in the training data was {low:.2f} to {high:.2f} mm"
         )
     low, high = ranges["mean_signal"]
-    means = np.sum(crops.image[..., 0] * crops.gtv, axis=(1, 2)) / crops.gtv.sum(axis=(1, 2)) / crops.scale
+    means = np.sum(crops.image.squeeze(axis=-1) * crops.gtv, axis=(1, 2)) / crops.gtv.sum(axis=(1, 2)) / crops.scale
     beyond = (means < low) | (means > high)
     if beyond.any():
         found.append(

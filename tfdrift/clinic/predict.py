@@ -5,40 +5,36 @@
     OUT/nifti/{post_mean,drift_mean,drift_std}.nii.gz        on the MRI's own grid
     OUT/dicom/{drift_mean,drift_std,predicted_gtv}.dcm       two Parametric Maps and a Segmentation
 
-Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the samples of two
+Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the outcomes of two
 lesions are independent, so their variances are added too.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from tfdrift import __version__
-from tfdrift.clinic.lesion import crop_gtv, predict_lesion, sample_seeds
+from tfdrift.clinic.document import describe
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
+from tfdrift.clinic.public_label import public_label
 from tfdrift.clinic.report import build_report
-from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
-from tfdrift.imaging.dicom import parsing, read_header, value_of
+from tfdrift.imaging.dicom import read_header
 from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
 
-MAX_SAMPLES = 1000
+MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
-DISCLAIMER = "research use, not a medical device"
-_IDENTITY = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber")
-_SHORTEST_WORD = 3
 
 
 def predict_patient(
@@ -48,7 +44,7 @@ def predict_patient(
     rtstruct: Path,
     out: Path,
     roi: str = DEFAULT_ROI_PATTERN,
-    samples: int = 16,
+    outcomes: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
@@ -61,7 +57,7 @@ def predict_patient(
         rtstruct: the RTSTRUCT file drawn on it.
         out: a folder that is empty or does not exist.
         roi: regular expression, see `is_target`.
-        samples: K, 2 to 1000.
+        outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
 
     Returns:
@@ -72,8 +68,8 @@ def predict_patient(
         DataError: the series, the structure set or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
-    if not 2 <= samples <= MAX_SAMPLES:
-        raise UsageError(f"--samples {samples}: must be 2 to {MAX_SAMPLES}; a spread needs at least two")
+    if not 2 <= outcomes <= MAX_OUTCOMES:
+        raise UsageError(f"--outcomes {outcomes}: must be 2 to {MAX_OUTCOMES}; a spread needs at least two")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed {seed}: must be 0 to {MAX_SEED}")
     refuse_used(out)
@@ -95,12 +91,12 @@ def predict_patient(
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        prediction = predict_lesion(model, gtv, crops, sample_seeds(seed, one.number, samples, len(crops.slices)))
-        found = doubts(prediction, voxels.shape[1:], model.about.facts)
+        prediction = predict_lesion(model, gtv, crops, outcome_seeds(seed, one.number, outcomes, len(crops.slices)))
+        found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
     if not lesions:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
-    document = describe(lesions, skipped, series, model.about, calibration, samples=samples, seed=seed)
+    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed)
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
@@ -126,13 +122,23 @@ def calibration_of(about: About) -> Calibration | None:
 
 
 def read_headers(files: list[Path], series: Series) -> list[Dataset]:
-    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame."""
+    """Return the headers of a series' slices in the order of its grid; a file of many frames comes once a frame.
+
+    Args:
+        files: of the folder, in the order that `read_series` read them.
+        series: what it found.
+    """
     once = {number: read_header(files[number], f"file {number + 1}") for number in {s.file for s in series.slices}}
     return [once[one.file] for one in series.slices]
 
 
 def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     """Return the structures whose names match.
+
+    Args:
+        rtstruct: the RTSTRUCT file.
+        series: that it must belong to.
+        pattern: regular expression, see `is_target`.
 
     Raises:
         UsageError: the pattern is not a regular expression.
@@ -149,123 +155,3 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
             "`tfdrift cohort scan` lists the names"
         )
     return matching
-
-
-def public_label(roi: Roi, header: Dataset) -> str:
-    """Return the structure's name, or `structure N` where the name is empty or holds part of the patient's identity.
-
-    A part is a word of three letters or more of the name, the numbers or the birth date in the header.
-
-    Args:
-        roi: the structure.
-        header: of a slice.
-
-    Example:
-        >>> header = Dataset()
-        >>> header.PatientName = "Doe^Jane"
-        >>> names = ("GTV 1 L frontal", "GTV jane")
-        >>> [public_label(Roi(number=7, name=name, contours_mm=()), header) for name in names]
-        ['GTV 1 L frontal', 'structure 7']
-    """
-    with parsing("a slice of the series"):
-        identity = " ".join(str(value_of(header, keyword) or "") for keyword in _IDENTITY).casefold()
-    words = [word for word in re.split(r"[\W_]+", identity) if len(word) >= _SHORTEST_WORD]
-    name = "".join(char for char in roi.name.strip() if char.isprintable())
-    if not name or any(word in name.casefold() for word in words):
-        return f"structure {roi.number}"
-    return name
-
-
-def describe(
-    lesions: list[Lesion],
-    skipped: list[str],
-    series: Series,
-    about: About,
-    calibration: Calibration | None,
-    *,
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Return the content of `prediction.json`, which names no patient and no UID."""
-    trained = about.facts.get("train", {})
-    return {
-        "for": DISCLAIMER,
-        "tfdrift": __version__,
-        "model": {
-            "name": about.name,
-            "version": about.version,
-            "sha256": about.sha256,
-            "image_size": about.image_size,
-            "method": trained.get("method"),
-            "data": trained.get("data"),
-            "step": about.facts.get("step"),
-        },
-        "series": {
-            "modality": series.modality,
-            "orientation": series.grid.orientation,
-            "columns_rows_slices": list(series.grid.size),
-            "spacing_mm": list(series.grid.spacing_mm),
-        },
-        "samples": samples,
-        "seed": seed,
-        "seeds": "numpy.random.SeedSequence([seed, structure, sample]).generate_state(2), on every slice",
-        "raw_interval": "5% and 95% quantile of the samples, which is far too narrow",
-        "interval": _RAW if calibration is None else _CALIBRATED,
-        "calibration": None if calibration is None else {name: getattr(calibration, name) for name in _TOLD},
-        "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
-        "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
-        "skipped": skipped,
-        "lesions": [_describe_lesion(lesion, calibration) for lesion in lesions],
-    }
-
-
-_RAW = "as raw_interval: the model came without calibration"
-_CALIBRATED = "raw_interval, moved out at both ends by the margin of the calibration, and not below 0"
-_TOLD = ("coverage", "volume_margin", "drift_margin", "patients", "outcomes")
-
-
-def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[str, Any]:
-    prediction = lesion.prediction
-    raw = low, high = prediction.interval_mm3
-    half_width = raw_half_width = prediction.drift_half_width()
-    below = None
-    if calibration is not None:
-        low, high = calibration.volume_interval(raw, prediction.volume_mm3)
-        half_width = prediction.drift_half_width(calibration.drift_margin)
-        below = decide_below(prediction.volume_mm3, low, high)
-    return {
-        "structure": lesion.roi.number,
-        "name": lesion.label,
-        "slices": [k + 1 for k in prediction.crops.slices],
-        "volume_now_mm3": prediction.volume_mm3,
-        "volume_predicted_mm3": {
-            "mean": float(prediction.sample_volumes_mm3.mean()),
-            "low": low,
-            "high": high,
-            "raw_low": raw[0],
-            "raw_high": raw[1],
-            "samples": prediction.sample_volumes_mm3.tolist(),
-        },
-        "share_of_samples_below_80_percent": prediction.good_response_share,
-        "below_80_percent": below,
-        "drift_in_gtv_scanner_units": {
-            **prediction.drift_statistics(),
-            "interval_half_width": half_width,
-            "raw_interval_half_width": raw_half_width,
-        },
-        "crop_mm": prediction.crops.box.side_mm,
-        "warnings": lesion.warnings,
-    }
-
-
-def decide_below(now_mm3: float, low_mm3: float, high_mm3: float) -> str:
-    """Return whether an interval of volumes is below 80% of the volume now: yes, no, or undecided where it holds 80%.
-
-    Example:
-        >>> [decide_below(1000.0, *interval) for interval in ((100.0, 790.0), (800.0, 900.0), (790.0, 810.0))]
-        ['yes', 'no', 'undecided']
-    """
-    groups = {response_group(now_mm3, volume) for volume in (low_mm3, high_mm3)}
-    if len(groups) > 1:
-        return "undecided"
-    return "yes" if groups == {"B"} else "no"

@@ -41,6 +41,10 @@ class ServedModel:
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         """As `Model.predict`.
 
+        Args:
+            image: float32 [N, S, S, 1], see there.
+            seed: int64 [N, 2], see there.
+
         Raises:
             DataError: the server refuses the request.
             ResourceError: the server has gone.

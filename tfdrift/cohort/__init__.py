@@ -1,10 +1,11 @@
 """What a cohort is. Only `store` imports TensorFlow.
 
-samples    the rows in memory: images with channels, masks, conditions; folds of patients
-crop       a lesion to slices of one size, and the way back
-prepared   a cohort in parts, and what `import.json` says of the whole
-store      a cohort on disk, as a TFDS dataset
-response   which lesions respond poorly
-tables     `lesions.csv` and `exclusions.csv`
-overview   a cohort in a few lines of text
+samples      the rows in memory: images with channels, masks, conditions; folds of patients
+crop         a lesion to slices of one size, and the way back
+prepared     a cohort in parts, and what `import.json` says of the whole
+store        a cohort on disk, as a TFDS dataset
+orientation  which way the slices lie
+response     which lesions respond poorly
+tables       `lesions.csv` and `exclusions.csv`
+overview     a cohort in a few lines of text
 """

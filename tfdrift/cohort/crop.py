@@ -13,9 +13,20 @@ from scipy import ndimage
 from tfdrift.axes import image_axes, per_image
 from tfdrift.errors import DataError, UsageError
 
+BOXES = ("pre", "union")
+"""What a box is made of: the pre GTV, which is known for a new patient, or the union of both (the paper's)."""
+
+SLICES = ("three", "all")
+"""Which slices stand for a lesion, see `choose_slices`."""
+
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
 MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
+_COVERED = 0.5  # of a pixel, from which on it belongs to a mask
 _INDEX_DECIMALS = 12  # voxel indices are rounded, so that a point meant to lie on a voxel's centre does, to the bit
+
+
+class TooThinError(DataError):
+    """A lesion of which no crop shows anything, though nothing is wrong with the data (exit code 3)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +56,7 @@ class LesionSlices:
         scale: float32 [n], largest signal of each pre crop in scanner units.
         pixel_mm: side of a crop pixel.
         slices: the slice indices in the volume.
+        left_out: slices that would stand for the lesion, but that no crop shows, see `visible_slices`.
         box: where the crops lie.
         outgrown: share of the post GTV that leaves the box.
     """
@@ -56,6 +68,7 @@ class LesionSlices:
     scale: np.ndarray
     pixel_mm: float
     slices: list[int]
+    left_out: list[int]
     box: Box
     outgrown: float
 
@@ -97,23 +110,51 @@ def choose_slices(mask: np.ndarray, how: str = "three") -> list[int]:
 
     Args:
         mask: bool [slices, rows, columns], not empty.
-        how: `three` for the largest area and the two quartiles of the extent (fewer where these coincide), `all` for
-            every slice of the lesion.
+        how: `three` for those of `representative_slices`, and where these are fewer the largest of the others, up to
+            three; `all` for every slice of the lesion.
 
     Raises:
         UsageError: neither of the two.
 
     Source: paper, "3 representative slices per lesion".
     """
-    if how not in ("three", "all"):
-        raise UsageError(f"--slices {how}: choose three or all")
+    if how not in SLICES:
+        raise UsageError(f"--slices {how}: choose from {', '.join(SLICES)}")
+    areas = mask.sum(axis=(1, 2))
+    if how == "all":
+        return np.flatnonzero(areas).tolist()
+    chosen = representative_slices(mask)
+    by_area = np.argsort(-areas, kind="stable").tolist()
+    others = [index for index in by_area if areas[index] and index not in chosen]
+    return sorted([*chosen, *others[: 3 - len(chosen)]])
+
+
+def representative_slices(mask: np.ndarray) -> list[int]:
+    """Return the slice of the largest area and the two quartiles of the extent, in order; fewer where they coincide.
+
+    Args:
+        mask: bool [slices, rows, columns], not empty.
+
+    Source: paper, "3 representative slices per lesion".
+    """
     areas = mask.sum(axis=(1, 2))
     filled = np.flatnonzero(areas)
-    if how == "all":
-        return filled.tolist()
     quartiles = filled[0] + np.round((filled[-1] - filled[0]) * np.array([0.25, 0.75])).astype(int)
-    chosen = {int(np.argmax(areas)), *(int(index) for index in quartiles if areas[index] > 0)}
-    return sorted(chosen)
+    return sorted({int(np.argmax(areas)), *(int(index) for index in quartiles if areas[index] > 0)})
+
+
+def visible_slices(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int) -> np.ndarray:
+    """Return which slices of a lesion cover a crop pixel by half or more, bool [slices]; the others no crop shows.
+
+    Args:
+        mask: bool [slices, rows, columns].
+        box: where to crop.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+    """
+    return np.array(
+        [one.any() and (crop_slice(one, box, spacing_mm, image_size) >= _COVERED).any() for one in mask], bool
+    )
 
 
 def crop_slice(image: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int) -> np.ndarray:
@@ -167,7 +208,13 @@ def paste_slice(
 
 
 def outgrown(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the share of a mask's voxels whose centres lie outside the box, in [0, 1]; 0 for an empty mask."""
+    """Return the share of a mask's voxels whose centres lie outside the box, in [0, 1]; 0 for an empty mask.
+
+    Args:
+        mask: bool [slices, rows, columns].
+        box: where the crop is.
+        spacing_mm: of slices, rows and columns.
+    """
     rows = np.abs(np.arange(mask.shape[1]) - box.center_row) * spacing_mm[1] <= box.side_mm / 2
     columns = np.abs(np.arange(mask.shape[2]) - box.center_column) * spacing_mm[2] <= box.side_mm / 2
     total = mask.sum()
@@ -194,26 +241,34 @@ def crop_lesion(
         post_mask: bool, the same grid; empty where the lesion is gone.
         spacing_mm: of slices, rows and columns.
         image_size: S.
-        box: `pre` makes the box of the pre GTV, which is known for a new patient; `union` of both (the paper's).
-        slices: `three` or `all`, see `choose_slices`.
+        box: one of `BOXES`.
+        slices: one of `SLICES`, see `choose_slices`.
 
     Raises:
         UsageError: another box or choice of slices.
-        DataError: the arrays are not 3-D of one shape, the pre mask is empty, or it holds no signal above zero.
+        TooThinError: the pre mask is so thin that the crop of every slice is empty.
+        DataError: the arrays are not 3-D of one shape, or the pre mask is empty or holds no signal above zero.
     """
-    if box not in ("pre", "union"):
-        raise UsageError(f"--box {box}: choose pre or union")
+    if box not in BOXES:
+        raise UsageError(f"--box {box}: choose from {', '.join(BOXES)}")
     shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask)]
     if len(set(shapes)) != 1 or len(shapes[0]) != 3:
         raise DataError(f"images and masks must share one [slices, rows, columns] grid, got {shapes}; resample first")
     where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm)
-    chosen = choose_slices(pre_mask, slices)
+    visible = visible_slices(pre_mask, where, spacing_mm, image_size)
+    if not visible.any():
+        raise TooThinError(
+            f"no slice of it covers half of a pixel of a crop of {image_size} pixels, {where.side_mm / image_size:.1f} "
+            "mm each: it is too thin"
+        )
+    chosen = choose_slices(pre_mask & visible[:, None, None], slices)
     return LesionSlices(
         **crop_pairs(
             pre[chosen], post[chosen], pre_mask[chosen], post_mask[chosen], where, spacing_mm, image_size=image_size
         ),
         pixel_mm=where.side_mm / image_size,
         slices=chosen,
+        left_out=[index for index in choose_slices(pre_mask, slices) if not visible[index]],
         box=where,
         outgrown=outgrown(post_mask, where, spacing_mm),
     )
@@ -254,7 +309,7 @@ def crop_pairs(
         crops = np.stack([crop_slice(image, box, spacing_mm, image_size) for image in flat])
         return crops.reshape(*images.shape[:-2], image_size, image_size, 1)
 
-    pre_inside, post_inside = crop(pre_mask) >= 0.5, crop(post_mask) >= 0.5
+    pre_inside, post_inside = crop(pre_mask) >= _COVERED, crop(post_mask) >= _COVERED
     pre_crop, post_crop = crop(pre) * pre_inside, crop(post) * post_inside
     scale = pre_crop.max(axis=image_axes(pre_crop))
     if (scale <= 0).any():

@@ -1,42 +1,10 @@
 """A prepared cohort in a few lines of text: its folds with their response groups, and what was left out."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from tfdrift.cohort.prepared import Description
 from tfdrift.errors import DataError
-
-LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
-EXCLUSION_COLUMNS = ("patient", "reason")
-
-
-def read_table(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of `lesions.csv` or `exclusions.csv`.
-
-    Args:
-        file: CSV in UTF-8.
-        columns: those it must have; it may have more.
-
-    Raises:
-        DataError: the file is missing, no such table, or a row has too few or too many cells.
-    """
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            missing = sorted(set(columns) - set(reader.fieldnames or ()))
-            if missing:
-                raise DataError(f"{file} has no column {missing[0]}; import the cohort again")
-            rows = list(reader)
-    except FileNotFoundError:
-        raise DataError(f"{file} is missing; copy the whole cohort, or import it again") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read ({error}); import the cohort again") from None
-    for number, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            raise DataError(f"{file} is damaged at row {number}; import the cohort again")
-    return rows
 
 
 def describe_folds(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 
 DEFAULT_CHANNELS = ("T1",)
@@ -113,7 +113,7 @@ class Samples:
     @property
     def drift(self) -> np.ndarray:
         """float32 [n, ..., S, S, 1], post - pre's first channel (paper, eq. 1)."""
-        return self.post - self.pre[..., :1]
+        return self.post - first_channel(self.pre)
 
     @property
     def image_size(self) -> int:
@@ -131,7 +131,7 @@ class Samples:
         """
         axes = image_axes(self.pre)
         inside = np.maximum(self.pre_mask.sum(axis=axes), 1)
-        signal = np.sum(self.pre[..., :1] * self.pre_mask, axis=axes) / inside
+        signal = np.sum(first_channel(self.pre) * self.pre_mask, axis=axes) / inside
         seen = {"pixel_mm": self.pixel_mm, "mean_signal": signal}
         return {name: [float(values.min()), float(values.max())] for name, values in seen.items()}
 
@@ -264,6 +264,10 @@ def read_samples(path: Path) -> Samples:
 def split(samples: Samples, fold: int) -> tuple[Samples, Samples]:
     """Return (training, held-out) samples: the patients of `fold` are held out.
 
+    Args:
+        samples: of all folds.
+        fold: number of the one to hold out.
+
     Raises:
         DataError: the fold does not exist, or nothing would be left to train on, or the two sides share a patient or
             an image (see `check_no_leak`).
@@ -281,6 +285,10 @@ def check_no_leak(training: Samples, held_out: Samples) -> None:
 
     Two images are taken for the same when the root mean square difference of their pre crops is below 0.3% of the
     largest signal, so that a copy under another patient's name is found even after another rounding.
+
+    Args:
+        training: samples to train on.
+        held_out: samples of the same shape to score on.
 
     Raises:
         DataError: a patient or an image stands on both sides.

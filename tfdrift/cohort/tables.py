@@ -5,8 +5,71 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tfdrift.importing.lesions import LesionRow
-from tfdrift.importing.visits import Exclusion
+from tfdrift.errors import DataError
+
+LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
+EXCLUSION_COLUMNS = ("patient", "reason")
+"""What a cohort's tables must have to be read; later versions write more."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LesionRow:
+    """A lesion of the cohort: a row of `lesions.csv` but for patient and fold.
+
+    Args:
+        lesion: pseudonym.
+        interval_days: from the first MRI to the second.
+        follow_up_days: from the first MRI to the follow-up; None where there is none.
+        pre_mm3: volume at the first MRI, on its own grid.
+        post_mm3: at the second, on its own grid.
+        follow_up_mm3: at the follow-up, on its own grid; None where it is not contoured there.
+        response_group: A or B; empty where `follow_up_mm3` is None.
+        slices: number of slices.
+        spacing_mm: of slices, rows and columns of the first MRI, separated by spaces.
+        orientation: of the first MRI's slices, see `tfdrift.cohort.orientation`.
+        registration: kind, see `tfdrift.imaging.registration.Registration`.
+        residual: of the registration, in per cent, see `tfdrift.imaging.residual`.
+        gain: what the second MRI was multiplied with.
+        background_drift: mean "drift" of healthy tissue around the lesion, in per cent; None where there is too little.
+        pixel_mm: side of a crop pixel.
+        outgrown: share of the second GTV that leaves the box.
+        warnings: what a person should look at, separated by semicolons.
+    """
+
+    lesion: str
+    interval_days: int
+    follow_up_days: int | None
+    pre_mm3: float
+    post_mm3: float
+    follow_up_mm3: float | None
+    response_group: str
+    slices: int
+    spacing_mm: str
+    orientation: str
+    registration: str
+    residual: float
+    gain: float
+    background_drift: float | None
+    pixel_mm: float
+    outgrown: float
+    warnings: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exclusion:
+    """Something that is not in the cohort: a row of `exclusions.csv` but for the patient.
+
+    Args:
+        visit: `pre`, `post`, `follow_up`, or `study` and a number; empty where all visits are meant.
+        structure: its number, in DICOM the ROINumber; None where no single structure is meant.
+        reason: why, without identity.
+        broken: whether something is wrong with the data, which a new export may mend; not in the table.
+    """
+
+    visit: str
+    structure: int | None
+    reason: str
+    broken: bool = False
 
 
 def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: Mapping[str, int]) -> None:
@@ -26,7 +89,7 @@ def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: M
 
 
 def write_exclusions(path: Path, exclusions: Iterable[tuple[str, Exclusion]]) -> None:
-    """Write a row for each exclusion: patient, visit, structure (its ROINumber), reason.
+    """Write a row for each exclusion: patient, visit, structure, reason.
 
     Args:
         path: CSV file in UTF-8.
@@ -34,6 +97,33 @@ def write_exclusions(path: Path, exclusions: Iterable[tuple[str, Exclusion]]) ->
     """
     rows = [[patient, one.visit, one.structure, one.reason] for patient, one in exclusions]
     _write(path, ["patient", "visit", "structure", "reason"], rows)
+
+
+def read_table(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of `lesions.csv` or `exclusions.csv`.
+
+    Args:
+        file: CSV in UTF-8.
+        columns: those it must have, `LESION_COLUMNS` or `EXCLUSION_COLUMNS`; it may have more.
+
+    Raises:
+        DataError: the file is missing, no such table, or a row has too few or too many cells.
+    """
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            missing = sorted(set(columns) - set(reader.fieldnames or ()))
+            if missing:
+                raise DataError(f"{file} has no column {missing[0]}; import the cohort again")
+            rows = list(reader)
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing; copy the whole cohort, or import it again") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read ({error}); import the cohort again") from None
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise DataError(f"{file} is damaged at row {number}; import the cohort again")
+    return rows
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,27 +1,20 @@
-"""Grids of image, drift and uncertainty panels with one shared colour bar for each kind.
-
-Figures are matplotlib `Figure` objects on the Agg canvas, never pyplot: nothing global, no window, safe in threads.
-"""
+"""Grids of image, drift and uncertainty panels with one shared colour bar for each kind."""
 
 import dataclasses
-import io
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from tfdrift.drawing.colours import MAPS, NOT_A_NUMBER
+from tfdrift.drawing.figure import new_figure
 from tfdrift.errors import DataError
-from tfdrift.files import write_whole, writing
 
-# White is no change and black is no doubt; a value that is not a number must be seen, so it is green.
-_COLOURS = {"image": "gray", "drift": "RdBu_r", "uncertainty": "magma"}
 _ROBUST_PERCENTILE = 99.5
 _FONT_PT = 8.0
 _LINE_INCH = 1.35 * _FONT_PT / 72
@@ -53,8 +46,8 @@ class Panel:
     def __post_init__(self) -> None:
         if np.ndim(self.image) != 2:
             raise DataError(f"a panel shows an [H, W] image, got shape {list(np.shape(self.image))}")
-        if self.kind not in _COLOURS:
-            raise DataError(f"panel kind {self.kind!r} is unknown; choose from {', '.join(_COLOURS)}")
+        if self.kind not in MAPS:
+            raise DataError(f"panel kind {self.kind!r} is unknown; choose from {', '.join(MAPS)}")
         for mask, _ in self.contours:
             if np.shape(mask) != np.shape(self.image):
                 shapes = f"{list(np.shape(mask))}, the image {list(np.shape(self.image))}"
@@ -108,8 +101,7 @@ def draw_panels(
     top = _GAP_INCH + 1.25 * _LINE_INCH * len(heading.splitlines())
     figure_height = top + sum(title_heights) + len(rows) * (height + _GAP_INCH) + _GAP_INCH
 
-    figure = Figure(figsize=(figure_width, figure_height), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figure_width, figure_height, dpi=_DPI, layout=None)
 
     def add_axes(x: float, y: float, w: float, h: float) -> Axes:
         """Place axes by the distance of their upper left corner from the figure's, in inches."""
@@ -153,31 +145,18 @@ def robust_limit(images: Sequence[np.ndarray]) -> float:
     return float(np.percentile(values, _ROBUST_PERCENTILE)) if values.size else 1.0
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Return the figure as PNG, the same bytes for the same figure: no date and no software name inside."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG; `path` holds either the whole picture or what was there before.
-
-    Raises:
-        ResourceError: the folder cannot be made or written to.
-    """
-    data = png_bytes(figure)
-    with writing(path, to_do="choose a folder you may write to"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-
-
 def colour_scales(
     panels: Sequence[Panel], image_range: tuple[float, float] = (0.0, 1.0), drift_limit: float | None = None
 ) -> dict[str, ScalarMappable]:
-    """Return the colours of each kind of panel that occurs; the arguments are those of `draw_panels`."""
+    """Return the colours of each kind of panel that occurs.
+
+    Args:
+        panels: all that share the scales.
+        image_range: values shown black and white in `image` panels.
+        drift_limit: value shown full red (and its negative full blue); by default `robust_limit` of all drift panels.
+    """
     scales = {}
-    for kind in (kind for kind in _COLOURS if any(panel.kind == kind for panel in panels)):
+    for kind in (kind for kind in MAPS if any(panel.kind == kind for panel in panels)):
         values = [np.asarray(panel.image, np.float64) for panel in panels if panel.kind == kind]
         if kind == "image":
             low, high = image_range
@@ -186,13 +165,20 @@ def colour_scales(
             low = -high
         else:
             low, high = 0.0, robust_limit(values)
-        colours = colormaps[_COLOURS[kind]].with_extremes(bad="limegreen")
+        colours = colormaps[MAPS[kind]].with_extremes(bad=NOT_A_NUMBER)
         scales[kind] = ScalarMappable(Normalize(low, high), colours)
     return scales
 
 
 def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) -> None:
-    """Draw a panel into axes, with a title already wrapped and one of `colour_scales`."""
+    """Draw a panel into axes.
+
+    Args:
+        axes: into which.
+        panel: what.
+        title: above it, already wrapped.
+        colours: of its kind, one of `colour_scales`.
+    """
     low, high = colours.get_clim()
     axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
     limits = axes.get_xlim(), axes.get_ylim()

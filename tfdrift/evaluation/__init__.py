@@ -1,1 +1,22 @@
-"""Scores on held-out patients, beside the baselines."""
+"""Scores on held-out patients, beside the baselines.
+
+outcomes      what a trained method answers to many seeds, and at each level
+answers       what runs answer about patients they were not trained on; ensembles and folds joined
+baselines     no change, and the mean change
+metrics       scores of a slice; the table of them all
+volumes       where a predicted image shows the lesion
+response      volumes of lesions and their response
+uncertainty   the spread of outcomes, what intervals cover
+conformal     margins that keep the promise of an interval
+calibration   the margins for a new patient
+intervals     bootstrap over patients, and its words
+scores        all scores of answers
+comparison    two methods on the same patients
+document      the schema of `metrics.json`
+results       tables; evaluations read back
+assessment    from answers to results
+crossval      a run for each fold
+pictures      charts and lesions
+page          Markdown and HTML
+report        the folder of an evaluation
+"""

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from tfdrift.axes import first_channel, spatial_axes
 from tfdrift.cohort.samples import Samples
 
 
 def copy(held_out: Samples) -> np.ndarray:
-    """Return post = pre, float32 [n, S, S, 1]."""
-    return held_out.pre
+    """Return post = pre, float32 [n, ..., S, S, 1]."""
+    return first_channel(held_out.pre)
 
 
 def mean_drift(training: Samples, held_out: Samples) -> np.ndarray:
@@ -18,8 +19,9 @@ def mean_drift(training: Samples, held_out: Samples) -> np.ndarray:
         held_out: n slices to predict.
 
     Returns:
-        float32 [n, S, S, 1].
+        float32 [n, ..., S, S, 1].
     """
     mean = training.drift.mean(axis=0)
-    turned = np.mean([np.rot90(mean, turns) for turns in range(4)], axis=0)
-    return held_out.pre + turned.astype(np.float32)
+    rows, columns = spatial_axes(mean, leading=0)[-2:]
+    turned = np.mean([np.rot90(mean, turns, (rows, columns)) for turns in range(4)], axis=0)
+    return copy(held_out) + turned.astype(np.float32)

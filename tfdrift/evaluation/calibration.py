@@ -1,7 +1,7 @@
 """By how much a new patient's 90% intervals must be widened, and which runs that was measured on.
 
-Where `tfdrift.evaluation.scores` asks how honest calibrated intervals are, and so calibrates each patient on others,
-this is what those patients have to say about one who is none of them: all of them count.
+Where `tfdrift.evaluation.uncertainty` asks how honest calibrated intervals are, and so calibrates each patient on
+others, this is what those patients have to say about one who is none of them: all of them count.
 """
 
 import dataclasses
@@ -18,7 +18,6 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import conformal
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.response import lesions_of
-from tfdrift.evaluation.scores import gtv, ratio_outcomes
 from tfdrift.evaluation.uncertainty import interval
 
 
@@ -77,8 +76,8 @@ def calibrate(answers: Answers) -> Calibration:
 
     Source: see `tfdrift.evaluation.conformal.margin`.
     """
-    lesions, inside = lesions_of(answers.held_out), gtv(answers)
-    volume_margin = _margin(ratio_outcomes(answers, answers.post), lesions.ratio, lesions.patient)
+    lesions, inside = lesions_of(answers.held_out), answers.gtv
+    volume_margin = _margin(answers.ratios, lesions.ratio, lesions.patient)
     of_pixel = answers.held_out.patient[np.nonzero(inside)[0]]
     drift_margin = _margin(answers.drift[:, inside], answers.held_out.drift[inside].astype(np.float64), of_pixel)
     settings = dataclasses.asdict(answers.config.without_paths())

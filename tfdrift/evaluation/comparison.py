@@ -1,20 +1,16 @@
 """Which of two methods predicts the same patients better, in numbers and in a sentence."""
 
-import csv
-import itertools
-import json
+import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import permutation_test
 
-from tfdrift.errors import DataError
 from tfdrift.evaluation.intervals import Estimate, ratio_interval
 
 
-class Comparison(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
     """Two methods on the same patients.
 
     Args:
@@ -24,6 +20,7 @@ class Comparison(NamedTuple):
         patients: how many.
         better_for: patients whose summed error is smaller with the first method.
         p_value: two-sided, of a test that swaps the methods' names in whole patients; not corrected for other tests.
+        sentence: what this says, in words that claim no more than the interval.
     """
 
     first: str
@@ -32,6 +29,7 @@ class Comparison(NamedTuple):
     patients: int
     better_for: int
     p_value: float
+    sentence: str
 
 
 def compare(
@@ -64,13 +62,16 @@ def compare(
     test = permutation_test(
         (gains,), lambda drawn, axis: drawn.sum(axis), permutation_type="samples", vectorized=True, rng=seed
     )
+    difference = ratio_interval(second_mse - first_mse, copy_mse, patient, seed=seed)
+    patients, better_for = len(gains), int((gains > 0).sum())
     return Comparison(
         first=first,
         second=second,
-        difference=ratio_interval(second_mse - first_mse, copy_mse, patient, seed=seed),
-        patients=len(gains),
-        better_for=int((gains > 0).sum()),
+        difference=difference,
+        patients=patients,
+        better_for=better_for,
         p_value=float(test.pvalue),
+        sentence=sentence(first, second, difference, patients=patients, better_for=better_for),
     )
 
 
@@ -96,81 +97,24 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def sentence(comparison: Comparison) -> str:
+def sentence(first: str, second: str, difference: Estimate, *, patients: int, better_for: int) -> str:
     """Return what a comparison says, in words that claim no more than its interval.
 
+    Args:
+        first: label.
+        second: label.
+        difference: skill over copy of the first minus that of the second.
+        patients: how many.
+        better_for: how many of them the first predicts better.
+
     Example:
-        >>> sentence(Comparison("Method 1", "direct", Estimate(0.05, 0.01, 0.09), 39, 27, 0.004))
+        >>> sentence("Method 1", "direct", Estimate(0.05, 0.01, 0.09), patients=39, better_for=27)
         'Method 1 beats direct by 0.050 [0.010, 0.090] in skill over copy (39 patients; better for 27 of them).'
     """
-    first, second, difference, patients, better_for, _ = comparison
     who = f"({patients} patients; better for {better_for} of them)"
     if difference.low > 0 or difference.high < 0:
         words = "beats" if difference.low > 0 else "is beaten by"
         low, high = sorted((abs(difference.low), abs(difference.high)))
-        return (
-            f"{first} {words} {second} by {abs(difference.value):.3f} [{low:.3f}, {high:.3f}] in skill over copy {who}."
-        )
-    numbers = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    return f"{first} and {second} cannot be told apart: {numbers} in skill over copy {who}."
-
-
-class Results(NamedTuple):
-    """What an evaluation wrote into its folder.
-
-    Args:
-        label: of its method.
-        metrics: the document `metrics.json`.
-        patient: str [n], of each slice.
-        lesion: str [n].
-        mse: float64 [n], squared errors of the method.
-        copy_mse: float64 [n], those of post = pre.
-    """
-
-    label: str
-    metrics: dict[str, Any]
-    patient: np.ndarray
-    lesion: np.ndarray
-    mse: np.ndarray
-    copy_mse: np.ndarray
-
-
-def read_results(folder: Path) -> Results:
-    """Read `metrics.json` and `metrics.csv` of an evaluation.
-
-    Raises:
-        DataError: they are missing, damaged, or not of one evaluation.
-    """
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        label, slices = metrics["label"], metrics["slices"]
-        mse, copy_mse = (
-            np.array([float(row["mse"]) for row in rows if row["method"] == name]) for name in (label, "copy")
-        )
-        of_copy = [row for row in rows if row["method"] == "copy"]
-        patient, lesion = (np.array([row[name] for row in of_copy]) for name in ("patient", "lesion"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} holds no evaluation that can be read ({error!r}); evaluate it again") from None
-    if not len(mse) == len(copy_mse) == slices:
-        raise DataError(f"{folder}: metrics.csv and metrics.json are not of one evaluation; evaluate it again")
-    return Results(label, metrics, patient, lesion, mse, copy_mse)
-
-
-def compare_results(results: list[Results]) -> list[Comparison]:
-    """Return the comparison of every evaluation with each later one.
-
-    Args:
-        results: evaluations of different methods on the same slices.
-
-    Raises:
-        DataError: they do not score the same slices.
-    """
-    found = []
-    for first, second in itertools.combinations(results, 2):
-        same = np.array_equal(first.lesion, second.lesion) and np.array_equal(first.copy_mse, second.copy_mse)
-        if not same:
-            raise DataError(f"the evaluations of {first.label} and {second.label} do not score the same slices")
-        found.append(compare(first.label, second.label, first.mse, second.mse, first.copy_mse, first.patient))
-    return found
+        by = Estimate(abs(difference.value), low, high).words()
+        return f"{first} {words} {second} by {by} in skill over copy {who}."
+    return f"{first} and {second} cannot be told apart: {difference.words(signed=True)} in skill over copy {who}."

@@ -20,7 +20,15 @@ COVERAGE = 0.9
 
 
 def scores(truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return how far the truth lies outside an interval, negative inside, float64 [...].
+    """Return how far the truth lies outside an interval, negative inside.
+
+    Args:
+        truth: float [...].
+        low: float [...], lower ends in the same unit.
+        high: float [...], upper ends.
+
+    Returns:
+        float64 [...], in the same unit.
 
     Source: Romano, Patterson and Candès (2019).
 

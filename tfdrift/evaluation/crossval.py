@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,11 +10,12 @@ import tensorflow as tf
 from tfdrift.cohort.samples import Samples, split
 from tfdrift.config import TrainConfig
 from tfdrift.errors import UsageError
-from tfdrift.evaluation.answers import answer, join
-from tfdrift.evaluation.assessment import ONE, Assessment, as_document, assess, attainable_score
-from tfdrift.evaluation.comparison import Results, compare_results, read_results
-from tfdrift.evaluation.heldout import evaluate_run
-from tfdrift.evaluation.report import write_report
+from tfdrift.evaluation.answers import Answers, ask, ensemble, join
+from tfdrift.evaluation.assessment import assess, attainable_score
+from tfdrift.evaluation.document import Metrics
+from tfdrift.evaluation.report import write_report, write_scores
+from tfdrift.evaluation.results import Results, compare_results, read_results
+from tfdrift.evaluation.scores import ONE, PERFECT
 from tfdrift.training.data import load_samples
 from tfdrift.training.run_folder import is_trained
 from tfdrift.training.side_by_side import train_all
@@ -32,7 +32,7 @@ def cross_validate(
     workers: int = 1,
     echo: Callable[[str], None],
     samples: Samples | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Train a method on each fold's complement and score all folds together.
 
     A run that has its steps is not trained again, and one that was killed goes on to the same bits.
@@ -80,43 +80,43 @@ def cross_validate(
         jobs = [(member, _folder(out, member), data) for fold in chosen for member in runs[fold]]
         train_all(jobs, workers=workers, echo=echo)
     tf.config.experimental.enable_op_determinism()  # as training does: the same scores where nothing is left to train
+    folds_answers = []
     for number, fold in enumerate(chosen):
+        parts = []
         for member in runs[fold]:
             echo(f"fold {fold}, seed {member.seed} ({number + 1} of {len(chosen)} folds)")
             if not is_trained(member, _folder(out, member), data):
                 train(member, _folder(out, member), echo=echo, samples=data)
             keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
-            evaluate_run(_folder(out, member), samples=data)
-            keras.backend.clear_session()
-    answers = join([answer([_folder(out, member) for member in runs[fold]], data, count=count) for fold in chosen])
+            parts.append(_score_run(_folder(out, member), data, count=-(-count // members)))
+        folds_answers.append(ensemble(parts, [_folder(out, member) for member in runs[fold]]))
+    answers = join(folds_answers)
     attainable = attainable_score(config, set(answers.held_out.patient.tolist())) if samples is None else None
-    assessment = assess(answers, attainable=attainable)
-    write_report(out, assessment, answers)
-    found = beside(out, assessment.metrics)
-    if found:
-        assessment = with_others(assessment, read_results(out), found)
-        write_report(out, assessment, answers)
-    return assessment.metrics
+    results = assess(answers, attainable=attainable)
+    results = with_others(results, beside(out, results.metrics))
+    write_report(out, results, answers)
+    return results.metrics
 
 
-def beside(out: Path, metrics: dict[str, Any]) -> list[Results]:
+def beside(out: Path, metrics: Metrics) -> list[Results]:
     """Return the evaluations of the same folds of the same data in the folders beside `out`.
 
     Args:
         out: folder of a cross-validation.
-        metrics: its document.
+        metrics: of that one.
 
     Raises:
         DataError: a folder holds the tables of an evaluation that cannot be read.
     """
     found = []
-    taken = {metrics["label"]}
+    taken = {metrics.label}
     for table in sorted(out.resolve().parent.glob("*/metrics.csv")):
         folder = table.parent
         if folder == out.resolve():
             continue
         results = read_results(folder)
-        if any(results.metrics.get(key) != metrics[key] for key in ("fingerprint", "folds")):
+        theirs = results.metrics
+        if (theirs.fingerprint, theirs.folds) != (metrics.fingerprint, metrics.folds):
             continue
         label = f"{results.label} ({folder.name})" if results.label in taken else results.label
         taken.add(label)
@@ -124,29 +124,34 @@ def beside(out: Path, metrics: dict[str, Any]) -> list[Results]:
     return found
 
 
-def with_others(assessment: Assessment, ours: Results, others: Sequence[Results]) -> Assessment:
-    """Return an assessment with the scores of other evaluations, and the comparison of every two of all.
+def with_others(ours: Results, others: Sequence[Results]) -> Results:
+    """Return results with the scores of other evaluations, and the comparison of every two of all.
 
     Args:
-        assessment: ours.
-        ours: the same, as read from its files.
+        ours: of this evaluation.
         others: of `beside`.
     """
-    methods = dict(assessment.metrics["methods"])
-    ceiling = methods.pop("true second MRI")  # stays the last row
+    methods = dict(ours.metrics.methods)
+    ceiling = methods.pop(PERFECT)  # stays the last row
     for results in others:
-        theirs = results.metrics["methods"]
+        theirs = results.metrics.methods
         for ending in (ONE, ""):
-            name = results.metrics["label"] + ending
+            name = results.metrics.label + ending
             if name in theirs:
                 methods[results.label + ending] = theirs[name]
-    comparisons = [as_document(comparison) for comparison in compare_results([ours, *others])]
-    metrics = {
-        **assessment.metrics,
-        "methods": {**methods, "true second MRI": ceiling},
-        "comparisons": [*assessment.metrics["comparisons"], *comparisons],
-    }
-    return assessment._replace(metrics=metrics)
+    metrics = dataclasses.replace(
+        ours.metrics,
+        methods={**methods, PERFECT: ceiling},
+        comparisons=[*ours.metrics.comparisons, *compare_results([ours, *others])],
+    )
+    return ours._replace(metrics=metrics)
+
+
+def _score_run(folder: Path, samples: Samples, *, count: int) -> Answers:
+    """Ask a run once, and leave in its folder what `tfdrift train` would."""
+    answers = ask(folder, samples, count=count)
+    write_scores(folder, answers)
+    return answers
 
 
 def _folder(out: Path, config: TrainConfig) -> Path:

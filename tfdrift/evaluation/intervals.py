@@ -1,6 +1,6 @@
 """How sure one may be of a score: bootstrap intervals over patients, never over slices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,50 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def words(self, *, signed: bool = False) -> str:
+        """Return `value [low, high]`; an interval that is not defined is left out.
+
+        Args:
+            signed: write the plus of positive numbers.
+
+        Example:
+            >>> Estimate(0.5, 0.25, 0.75).words(), Estimate(0.5, float("nan"), 1.0).words(signed=True)
+            ('0.500 [0.250, 0.750]', '+0.500')
+        """
+        # z: no minus before a rounded zero. Of two patients an AUC may have a value and no interval.
+        value, low, high = (f"{number:{'+' if signed else ''}z.3f}" for number in self)
+        if np.isnan(self.value):
+            return "–"
+        return value if np.isnan([self.low, self.high]).any() else f"{value} [{low}, {high}]"
+
+
+def interval_words(document: Mapping[str, float], *, signed: bool = False) -> str:
+    """Return the words of an estimate as it stands in a JSON document.
+
+    Args:
+        document: `value`, `low` and `high`, None where not defined.
+        signed: write the plus of positive numbers.
+
+    Example:
+        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
+        '0.500 [0.250, 0.750]'
+    """
+    return Estimate(*(np.nan if document[end] is None else document[end] for end in Estimate._fields)).words(
+        signed=signed
+    )
+
 
 def draw_patients(count: int, *, seed: int, draws: int) -> np.ndarray:
-    """Return which of `count` patients each resample holds, int64 [draws, count], drawn with replacement."""
+    """Return which patients each resample holds, drawn with replacement.
+
+    Args:
+        count: number of patients.
+        seed: of the draws.
+        draws: number of resamples.
+
+    Returns:
+        int64 [draws, count].
+    """
     return np.random.default_rng(seed).integers(count, size=(draws, count))
 
 

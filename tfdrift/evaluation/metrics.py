@@ -1,17 +1,25 @@
-"""Scores of predicted images and drift, a number for each slice; `intervals` makes one of many patients' numbers."""
+"""Scores of predicted images and drift, a number for each slice; `intervals` makes one of many patients' numbers.
+
+A slice is an image [S, S, C] or, where lesions are whole, [D, S, S, C]. To add a score write its function and its entry
+in `METRICS`: tables, reports and `docs/evaluation.md` follow.
+"""
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from tfdrift.axes import image_axes, per_image, spatial_axes
 from tfdrift.evaluation.intervals import Estimate, ratio_interval
-from tfdrift.training.losses import ssim_window
+from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim_window
 
 
 def squared_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     """Return the mean squared error of each slice.
 
     Args:
-        predicted: float [n, S, S, 1].
+        predicted: float [n, ..., S, S, C].
         target: the same shape.
         inside: bool, the same shape; only these pixels count, NaN for a slice without any. None counts all.
 
@@ -22,7 +30,16 @@ def squared_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray
 
 
 def absolute_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean absolute error of each slice, float64 [n]; arguments as of `squared_errors`."""
+    """Return the mean absolute error of each slice.
+
+    Args:
+        predicted: float [n, ..., S, S, C].
+        target: the same shape.
+        inside: bool, the same shape; only these pixels count, NaN for a slice without any. None counts all.
+
+    Returns:
+        float64 [n].
+    """
     return _mean_inside(np.abs(predicted.astype(np.float64) - target), inside)
 
 
@@ -89,10 +106,11 @@ def ssim(
 ) -> np.ndarray:
     """Return the structural similarity of each slice, by scikit-image with the Gaussian window of the loss.
 
-    Only windows that lie wholly in the image count.
+    Only windows that lie wholly in the image count. Of a lesion with several slices it is the mean over them, as in the
+    loss: slices are thicker than pixels, so a window through them would compare other distances.
 
     Args:
-        predicted: float [n, S, S, 1].
+        predicted: float [n, ..., S, S, C].
         target: the same shape.
         data_range: 1 for images, 2 for drift.
         inside: bool, the same shape; only windows centred on these pixels count, NaN for a slice without any.
@@ -102,28 +120,31 @@ def ssim(
 
     Source: Wang et al. (2004), eq. 13.
     """
-    side, sigma = ssim_window(target.shape[1])
-    valid = slice(side // 2, target.shape[1] - side // 2)
-    maps = [
-        structural_similarity(
-            a[..., 0].astype(np.float64),
-            b[..., 0].astype(np.float64),
+    rows, columns = spatial_axes(target)[-2:]
+    side, sigma = ssim_window(target.shape[rows])
+    maps = np.empty(target.shape)
+    for place in np.ndindex(target.shape[:rows]):
+        maps[place] = structural_similarity(
+            predicted[place].astype(np.float64),
+            target[place].astype(np.float64),
             data_range=data_range,
             gaussian_weights=True,
             sigma=sigma,
             use_sample_covariance=False,
+            channel_axis=-1,
             full=True,
-        )[1][valid, valid]
-        for a, b in zip(predicted, target, strict=True)
-    ]
-    return _mean_inside(np.stack(maps)[..., None], None if inside is None else inside[:, valid, valid])
+        )[1]
+    border = side // 2
+    valid = [slice(None)] * target.ndim
+    valid[rows] = valid[columns] = slice(border, target.shape[rows] - border)
+    return _mean_inside(maps[tuple(valid)], None if inside is None else inside[tuple(valid)])
 
 
 def drift_correlation(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Return Pearson's correlation of predicted and true drift over the pixels of each slice's GTV.
 
     Args:
-        predicted: float [n, S, S, 1].
+        predicted: float [n, ..., S, S, C].
         target: the same shape.
         inside: bool, the same shape.
 
@@ -133,7 +154,7 @@ def drift_correlation(predicted: np.ndarray, target: np.ndarray, inside: np.ndar
     Source: Pearson (1895).
     """
     first, second = predicted.astype(np.float64), target.astype(np.float64)
-    first, second = (values - _mean_inside(values, inside)[:, None, None, None] for values in (first, second))
+    first, second = (values - per_image(_mean_inside(values, inside), values) for values in (first, second))
     covariance = _mean_inside(first * second, inside)
     scale = np.sqrt(_mean_inside(first**2, inside) * _mean_inside(second**2, inside))
     # A constant keeps a rounding error of its mean; correlation with that would be noise.
@@ -147,7 +168,7 @@ def sign_agreement(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray
     Pixels without any true drift do not count.
 
     Args:
-        predicted: float [n, S, S, 1].
+        predicted: float [n, ..., S, S, C].
         target: the same shape.
         inside: bool, the same shape.
 
@@ -161,8 +182,90 @@ def sign_agreement(predicted: np.ndarray, target: np.ndarray, inside: np.ndarray
 
 
 def _mean_inside(values: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    axes = image_axes(values)
     if inside is None:
-        return values.mean(axis=(1, 2, 3))
-    pixels = inside.sum(axis=(1, 2, 3))
-    total = np.where(inside, values, 0.0).sum(axis=(1, 2, 3))
+        return values.mean(axis=axes)
+    pixels = inside.sum(axis=axes)
+    total = np.where(inside, values, 0.0).sum(axis=axes)
     return np.divide(total, pixels, out=np.full(len(values), np.nan), where=pixels > 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A score of predicted slices.
+
+    Args:
+        of: what is compared with the truth, `post` or `drift`.
+        function: takes what is predicted and what is true, float [n, ..., S, S, C], and the GTV of either session, bool
+            of the same shape; gives float64 [n], NaN for a slice that does not define it.
+        better: `high` or `low`.
+        words: heading of its column.
+        meaning: for a reader who does not know it.
+        digits: decimals that are shown.
+        on_page: whether the page has a column for it; all stand in the files.
+        skill: name of the skill that this error makes: 1 - error / error of no change.
+    """
+
+    of: str
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    better: str
+    words: str
+    meaning: str
+    digits: int = 3
+    on_page: bool = True
+    skill: str | None = None
+
+
+METRICS: dict[str, Metric] = {
+    "mse": Metric(
+        of="post", function=lambda predicted, true, _: squared_errors(predicted, true), better="low", words="MSE",
+        meaning="mean squared error", digits=4, skill="skill",
+    ),
+    "mae": Metric(
+        of="post", function=lambda predicted, true, _: absolute_errors(predicted, true), better="low", words="MAE",
+        meaning="mean absolute error", digits=4,
+    ),
+    "ssim": Metric(
+        of="post", function=lambda predicted, true, _: ssim(predicted, true, data_range=IMAGE_RANGE), better="high",
+        words="SSIM", meaning="structural similarity, 1 for equal images",
+    ),
+    "gtv_mse": Metric(
+        of="post", function=squared_errors, better="low", words="MSE, GTV", meaning="MSE inside the GTV", digits=4,
+    ),
+    "gtv_mae": Metric(
+        of="post", function=absolute_errors, better="low", words="MAE, GTV", meaning="MAE inside the GTV", digits=4,
+        on_page=False,
+    ),
+    "gtv_ssim": Metric(
+        of="post",
+        function=lambda predicted, true, gtv: ssim(predicted, true, data_range=IMAGE_RANGE, inside=gtv),
+        better="high", words="SSIM, GTV", meaning="SSIM of the windows centred in the GTV",
+    ),
+    "drift_mse": Metric(
+        of="drift", function=lambda predicted, true, _: squared_errors(predicted, true), better="low",
+        words="drift MSE", meaning="MSE of the drift map", digits=4, on_page=False, skill="drift_skill",
+    ),
+    "drift_correlation": Metric(
+        of="drift", function=drift_correlation, better="high", words="drift corr.",
+        meaning="Pearson's correlation of the drift over the pixels of the GTV",
+    ),
+    "sign_agreement": Metric(
+        of="drift", function=sign_agreement, better="high", words="drift sign",
+        meaning="share of the GTV's pixels that get brighter or darker as predicted",
+    ),
+    "drift_ssim": Metric(
+        of="drift", function=lambda predicted, true, _: ssim(predicted, true, data_range=DRIFT_RANGE), better="high",
+        words="drift SSIM", meaning="SSIM of the drift map", on_page=False,
+    ),
+    "psnr": Metric(
+        of="post",
+        function=lambda predicted, true, _: psnr(squared_errors(predicted, true), data_range=IMAGE_RANGE),
+        better="high", words="PSNR, dB", meaning="peak signal-to-noise ratio",
+    ),
+    "gtv_psnr": Metric(
+        of="post",
+        function=lambda predicted, true, gtv: psnr(squared_errors(predicted, true, gtv), data_range=IMAGE_RANGE),
+        better="high", words="PSNR, GTV", meaning="PSNR inside the GTV", on_page=False,
+    ),
+}  # fmt: skip
+"""Every score of a slice by the name that it has in files."""

@@ -1,4 +1,4 @@
-"""An evaluation as files: numbers for programs, a page for people.
+"""An evaluation as files, numbers for programs and a page for people, and the few lines that a command prints.
 
 metrics.json    every score
 metrics.csv     a row for each slice and method
@@ -7,27 +7,61 @@ report.md       the page, with its pictures as .png beside it
 report.html     the same page in one file
 """
 
-import csv
+import base64
 import dataclasses
-import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from matplotlib.figure import Figure
+import markdown
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.drawing.panels import png_bytes
-from tfdrift.evaluation import plots
-from tfdrift.evaluation.answers import Answers, answer, load_shared_samples
-from tfdrift.evaluation.assessment import Assessment, assess, attainable_score
-from tfdrift.evaluation.figures import draw_lesions
-from tfdrift.evaluation.html_page import as_html
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples
+from tfdrift.evaluation.assessment import assess, attainable_score
+from tfdrift.evaluation.document import FILE, Metrics, as_json
 from tfdrift.evaluation.metrics import squared_errors
-from tfdrift.evaluation.page import compose
-from tfdrift.evaluation.uncertainty import spread
-from tfdrift.training.checkpoint import writing
+from tfdrift.evaluation.page import compose, held_out, title_of
+from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
+from tfdrift.evaluation.results import LESIONS, Results, as_csv, slice_columns
+from tfdrift.files import write_whole, writing
+
+
+def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
+    """Score one outcome of each slice of a run's held-out fold: `metrics.json` and `preview.png` in its folder.
+
+    Args:
+        folder: the run folder.
+        samples: the run's data, if they are at hand.
+
+    Returns:
+        What stands in `metrics.json`.
+
+    Raises:
+        DataError: no run, no checkpoint, or other data than it was trained on.
+        ResourceError: the folder cannot be written.
+    """
+    return write_scores(folder, ask(folder, load_shared_samples([folder], samples), count=1))
+
+
+def write_scores(folder: Path, answers: Answers) -> Metrics:
+    """Write the scores of a run into its folder, those of the first outcome: what a single request gets.
+
+    Args:
+        folder: the run folder.
+        answers: of the run about its held-out fold.
+
+    Raises:
+        ResourceError: the folder cannot be written.
+    """
+    single = answers.first_outcome()
+    metrics = assess(single).metrics
+    predicted = {"post": single.post[0], "drift": single.drift[0]}
+    errors = squared_errors(predicted["post"], single.held_out.post)
+    preview = png_bytes(draw_lesions(single.held_out, predicted, errors))
+    _write(folder, {"preview.png": preview, FILE: as_json(metrics).encode()})
+    return metrics
 
 
 def evaluate(
@@ -37,7 +71,7 @@ def evaluate(
     against: Sequence[Path] = (),
     count: int = 16,
     samples: Samples | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Score a run, or an ensemble of runs, on its held-out patients, and write the report.
 
     Args:
@@ -64,64 +98,103 @@ def evaluate(
         label = f"{found.label} ({folder.name})" if found.label in taken else found.label
         others.append(dataclasses.replace(found, label=label))
     attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist())) if samples is None else None
-    assessment = assess(ours, others, attainable=attainable)
-    write_report(out, assessment, ours)
-    return assessment.metrics
+    results = assess(ours, others, attainable=attainable)
+    write_report(out, results, ours)
+    return results.metrics
 
 
-def write_report(folder: Path, assessment: Assessment, answers: Answers) -> None:
+def write_report(folder: Path, results: Results, answers: Answers) -> None:
     """Write all files of an evaluation; `metrics.json` comes last, so that where it stands the others are complete.
 
     Args:
         folder: made when it is missing.
-        assessment: what was found.
-        answers: what was assessed, for the pictures of lesions.
+        results: what was found.
+        answers: what was evaluated, for the pictures of lesions.
 
     Raises:
         ResourceError: the folder cannot be written.
     """
-    metrics = assessment.metrics
+    metrics = results.metrics
     pictures = {name: png_bytes(figure) for name, figure in draw_pictures(metrics, answers).items()}
     page = compose(metrics, pictures)
     files = {
         **{f"{name}.png": data for name, data in pictures.items()},
-        "metrics.csv": _as_csv(assessment.slices),
-        "lesions.csv": _as_csv(assessment.lesions),
+        "metrics.csv": as_csv(results.slices, slice_columns()).encode(),
+        "lesions.csv": as_csv(results.lesions, LESIONS).encode(),
         "report.md": page.encode(),
-        "report.html": as_html(page, pictures).encode(),
-        "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
+        "report.html": as_html(page, title_of(metrics), pictures).encode(),
+        FILE: as_json(metrics).encode(),
     }
+    _write(folder, files)
+
+
+def as_html(page: str, title: str, pictures: Mapping[str, bytes]) -> str:
+    """Return the page as one HTML file that needs nothing else: no script, no file beside it, no network.
+
+    Args:
+        page: of `compose`.
+        title: plain text, for the window.
+        pictures: PNG files by name.
+    """
+    body = markdown.markdown(page, extensions=["tables"], output_format="html")
+    for name, data in pictures.items():
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(data).decode()}"')
+    templates = Environment(
+        loader=PackageLoader("tfdrift.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("report.html").render(title=title, body=Markup(body))
+
+
+def in_short(metrics: Metrics, folder: Path) -> str:
+    """Return the few lines that `tfdrift evaluate` and `tfdrift crossval` print.
+
+    Args:
+        metrics: of the evaluation.
+        folder: where the report is.
+    """
+    shown = {name: found["skill"] for name, found in metrics.scored.items()}
+    width = max(map(len, shown))
+    lines = [
+        f"held out         {held_out(metrics)}",
+        "skill over copy  (0: as good as no change; 1: perfect; 95% over patients)",
+        *(f"  {name:{width}}  {skill.words()}" for name, skill in shown.items() if name != "copy"),
+    ]
+    if metrics.attainable:
+        lines.append(f"  {'attainable':{width}}  {metrics.attainable.skill:.3f}")
+    lines += [entry.sentence for entry in metrics.comparisons]
+    lines.append(f"report           {folder / 'report.html'}")
+    return "\n".join(lines)
+
+
+def run_in_short(metrics: Metrics, folder: Path) -> str:
+    """Return the lines that `tfdrift train` prints at its end.
+
+    Args:
+        metrics: of the run.
+        folder: of the run.
+    """
+    best = metrics.best_level
+    lines = [
+        f"held out fold {metrics.fold}: {held_out(metrics)}",
+        f"skill over copy  {metrics.skill.words()}   (0: as good as no change; 1: perfect; 95% over patients)",
+        f"  mean drift     {metrics.mean_drift.skill.words()}",
+        f"SSIM             {metrics.ssim:.3f}   copy {metrics.copy.ssim:.3f}",
+    ]
+    if best.level is not None:
+        lines.append(f"best level       {best.level} with skill {best.skill:.3f} (chosen on these patients)")
+    lines += [
+        f"picture          {folder / 'preview.png'}",
+        f"TensorBoard      tensorboard --logdir {folder / 'tensorboard'}",
+        f"next             tfdrift export {folder}",
+    ]
+    return "\n".join(lines)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            partial = folder / f".{name}.partial"
-            try:
-                partial.write_bytes(data)
-                partial.replace(folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
-
-
-def draw_pictures(metrics: dict[str, Any], answers: Answers) -> dict[str, Figure]:
-    """Return the pictures of the page by name; those that a method has nothing to show in are left out."""
-    held_out = answers.held_out
-    mean = {"post": answers.post.mean(axis=0), "drift": answers.drift.mean(axis=0)}
-    pictures = {"skills": plots.draw_skills(metrics), "reliability": plots.draw_reliability(metrics)}
-    errors = squared_errors(mean["post"], held_out.post)
-    spreads = spread(answers.drift) if len(answers.drift) > 1 else None
-    pictures["lesions"] = draw_lesions(held_out, mean, errors, spreads)
-    if len(answers.levels) > 1:
-        pictures["levels"] = plots.draw_levels(metrics)
-        truth = held_out.drift[answers.shown_row, ..., 0]
-        pictures["snapshots"] = plots.draw_snapshots(truth, answers.shown, answers.levels)
-    if len(answers.post) > 1:
-        pictures["spread"] = plots.draw_error_by_spread(metrics)
-    return pictures
-
-
-def _as_csv(rows: Sequence[dict[str, Any]]) -> bytes:
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode()
+            write_whole(folder / name, data)

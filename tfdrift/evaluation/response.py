@@ -13,8 +13,11 @@ import dataclasses
 
 import numpy as np
 
+from tfdrift.axes import image_axes, spatial_axes
 from tfdrift.cohort.response import poor_responses
 from tfdrift.cohort.samples import Samples
+from tfdrift.evaluation.intervals import Estimate, bootstrap_interval, mean_interval
+from tfdrift.evaluation.volumes import predicted_mask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +56,19 @@ def lesions_of(samples: Samples) -> Lesions:
     )
 
 
+def of_lesions(values: np.ndarray, samples: Samples) -> np.ndarray:
+    """Return one value a lesion of what is the same for all of its slices.
+
+    Args:
+        values: [n, ...], one for each slice.
+        samples: the n slices.
+
+    Returns:
+        [m, ...], in the order of `lesions_of`.
+    """
+    return values[np.unique(samples.lesion, return_index=True)[1]]
+
+
 def area_ratios(masks: np.ndarray, samples: Samples) -> np.ndarray:
     """Return the area of each lesion in all its slices, over that at the first MRI.
 
@@ -65,7 +81,26 @@ def area_ratios(masks: np.ndarray, samples: Samples) -> np.ndarray:
     """
     owner = lesions_of(samples).owner
     slices_of = np.equal.outer(owner, np.arange(owner.max() + 1)).astype(np.float64)
-    return masks.sum(axis=(-3, -2, -1)) @ slices_of / (samples.pre_mask.sum(axis=(1, 2, 3)) @ slices_of)
+    before, leading = samples.pre_mask, masks.ndim - samples.pre_mask.ndim + 1
+    areas = masks.sum(axis=image_axes(masks, leading=leading)) @ slices_of
+    return areas / (before.sum(axis=image_axes(before)) @ slices_of)
+
+
+def ratio_outcomes(post: np.ndarray, samples: Samples, exponent: np.ndarray) -> np.ndarray:
+    """Return the volume ratio of each lesion in each outcome.
+
+    Args:
+        post: float [N, n, ..., S, S, 1], predicted second MRIs, the largest signal of the first MRI being 1.
+        samples: the n slices.
+        exponent: float [n], `fit_exponent` of the patients that each slice's run was trained on.
+
+    Returns:
+        float64 [N, m], in the order of `lesions_of`.
+    """
+    rows, columns = spatial_axes(post, leading=2)[-2:]
+    slices = post.reshape(-1, post.shape[rows], post.shape[columns])
+    masks = predicted_mask(slices, np.ones(len(slices))).reshape(post.shape)
+    return area_ratios(masks, samples) ** of_lesions(exponent, samples)
 
 
 def fit_exponent(training: Samples) -> float:
@@ -126,3 +161,30 @@ def auc(score: np.ndarray, positive: np.ndarray) -> float:
         return float("nan")
     lower, not_higher = (np.searchsorted(of_negative, of_positive, side=side) for side in ("left", "right"))
     return float(np.mean(lower + not_higher) / (2 * len(of_negative)))
+
+
+def response_scores(ratio: np.ndarray, samples: Samples, cut: np.ndarray) -> dict[str, Estimate]:
+    """Return how well predicted volumes and the response groups they stand for are.
+
+    Args:
+        ratio: float [m], predicted volume at the second MRI over that at the first.
+        samples: the slices of the m lesions.
+        cut: float [n], `fit_cut` of the patients that each slice's run was trained on.
+
+    Returns:
+        `volume_error` and `volume_bias` in units of the volume at the first MRI; `response_accuracy` and `response_auc`
+        of group A, NaN where no follow-up or only one group is known.
+    """
+    lesions = lesions_of(samples)
+    known = ~np.isnan(lesions.poor)
+    cut = of_lesions(cut, samples)
+    right = np.where(known & ~np.isnan(cut), (ratio >= cut) == (lesions.poor == 1), np.nan)
+    score, poor = ratio[known], lesions.poor[known] == 1
+    return {
+        "volume_error": mean_interval(np.abs(ratio - lesions.ratio), lesions.patient),
+        "volume_bias": mean_interval(ratio - lesions.ratio, lesions.patient),
+        "response_accuracy": mean_interval(right, lesions.patient),
+        "response_auc": bootstrap_interval(lambda rows: auc(score[rows], poor[rows]), lesions.patient[known])
+        if known.any()
+        else Estimate(*[float("nan")] * 3),
+    }

@@ -3,8 +3,78 @@
 The N outcomes are in the first dimension; what follows may be pixels of slices or volumes of lesions.
 """
 
+import dataclasses
+
 import numpy as np
 from scipy.stats import rankdata
+
+from tfdrift.axes import image_axes
+from tfdrift.evaluation import conformal
+from tfdrift.evaluation.answers import Answers
+from tfdrift.evaluation.baselines import copy
+from tfdrift.evaluation.intervals import Estimate, bootstrap_interval, mean_interval, ratio_interval
+from tfdrift.evaluation.metrics import absolute_errors, squared_errors
+from tfdrift.evaluation.response import lesions_of, of_lesions
+
+NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+RAW, CALIBRATED = "raw", "calibrated"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """What intervals cover at one nominal coverage, as means over patients; None where they cannot be calibrated."""
+
+    nominal: float
+    raw: float
+    calibrated: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpreadGroup:
+    """Root mean squares of spread and error over values whose spread is alike."""
+
+    spread: float
+    error: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of the truth intervals cover, `raw` and `calibrated` on the patients of other groups.
+
+    Args:
+        nominal: what the interval promises.
+        coverage: observed, mean over patients; None where the calibration patients are too few.
+        width: mean over all values.
+        calibration_patients: the fewest that any group was calibrated on.
+        patients_needed: the fewest that a finite margin takes.
+        reliability: coverage at other promises.
+    """
+
+    nominal: float
+    coverage: dict[str, Estimate | None]
+    width: dict[str, float | None]
+    calibration_patients: int
+    patients_needed: int
+    reliability: list[Reliability]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpreadScores(Coverage):
+    """What the outcomes say about how sure a prediction is.
+
+    Args:
+        crps: continuous ranked probability score of the outcomes.
+        copy_crps: that of no change, its absolute error.
+        spread_error: rank correlation of spread and error over the pixels of a slice's GTV; None for volumes.
+        spread_error_between: the same between slices, or between lesions for volumes.
+        error_by_spread: error from where the outcomes agree most to where they agree least; None for volumes.
+    """
+
+    crps: Estimate
+    copy_crps: Estimate
+    spread_error: Estimate | None = None
+    spread_error_between: Estimate
+    error_by_spread: list[SpreadGroup] | None = None
 
 
 def interval(outcomes: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +131,11 @@ def crps(outcomes: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Spearman's correlation of two float [m] arrays, NaN where either is constant.
+    """Return Spearman's correlation, NaN where either is constant.
+
+    Args:
+        first: float [m].
+        second: float [m].
 
     Source: Spearman (1904); equal to `scipy.stats.spearmanr`, without its warning.
     """
@@ -76,9 +150,9 @@ def spread_error_correlation(spreads: np.ndarray, errors: np.ndarray, inside: np
     Above 0 the outcomes disagree where the prediction is wrong, which is what makes agreement a sign of confidence.
 
     Args:
-        spreads: float [n, S, S, 1], of `spread`.
-        errors: float [n, S, S, 1], absolute.
-        inside: bool [n, S, S, 1].
+        spreads: float [n, ..., S, S, 1], of `spread`.
+        errors: float [n, ..., S, S, 1], absolute.
+        inside: bool [n, ..., S, S, 1].
 
     Returns:
         float64 [n]; NaN where the spread is the same everywhere.
@@ -86,7 +160,7 @@ def spread_error_correlation(spreads: np.ndarray, errors: np.ndarray, inside: np
     return np.array([rank_correlation(s[m], e[m]) for s, e, m in zip(spreads, errors, inside, strict=True)])
 
 
-def error_by_spread(spreads: np.ndarray, errors: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
+def error_by_spread(spreads: np.ndarray, errors: np.ndarray, *, bins: int = 10) -> list[SpreadGroup]:
     """Return the root mean square error where the outcomes agree most, a little less, and so on.
 
     Args:
@@ -104,9 +178,88 @@ def error_by_spread(spreads: np.ndarray, errors: np.ndarray, *, bins: int = 10) 
     edges = np.quantile(spreads, np.linspace(0, 1, bins + 1)[1:-1])
     group = np.searchsorted(edges, spreads, side="left")
     return [
-        {
-            "spread": float(np.sqrt(np.mean(spreads[group == number] ** 2))),
-            "error": float(np.sqrt(np.mean(errors[group == number] ** 2))),
-        }
+        SpreadGroup(
+            spread=float(np.sqrt(np.mean(spreads[group == number] ** 2))),
+            error=float(np.sqrt(np.mean(errors[group == number] ** 2))),
+        )
         for number in np.unique(group)
     ]
+
+
+def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.ndarray, group: np.ndarray) -> Coverage:
+    """Return how much of the truth the intervals cover.
+
+    Args:
+        outcomes: float [N, m].
+        truth: float [m].
+        patient: str [m], whose they are; each patient's share of covered values counts the same.
+        group: int [m], see `tfdrift.evaluation.conformal.margins`.
+    """
+    reliability, coverage, width = [], {}, {}
+    for nominal in NOMINAL:
+        low, high = interval(outcomes, nominal)
+        scores = conformal.scores(truth, low, high)
+        margins = conformal.margins(scores, patient, group, nominal)
+        shares = {RAW: conformal.coverage_by_patient(scores, patient, 0.0)}
+        widths = {RAW: high - low}
+        if np.isfinite(margins).all():
+            shares[CALIBRATED] = conformal.coverage_by_patient(scores, patient, margins)
+            widths[CALIBRATED] = np.maximum(high - low + 2 * margins, 0)
+        found = {kind: float(np.mean(shares[kind])) if kind in shares else None for kind in (RAW, CALIBRATED)}
+        reliability.append(Reliability(nominal=nominal, **found))  # pyright: ignore[reportArgumentType] - raw is there
+        if nominal == conformal.COVERAGE:
+            names = np.unique(patient)
+            coverage = {
+                kind: mean_interval(shares[kind], names) if kind in shares else None for kind in (RAW, CALIBRATED)
+            }
+            width = {kind: float(np.mean(widths[kind])) if kind in widths else None for kind in (RAW, CALIBRATED)}
+    others = [len(set(patient[group != number].tolist())) for number in np.unique(group)]
+    return Coverage(
+        nominal=conformal.COVERAGE,
+        coverage=coverage,
+        width=width,
+        calibration_patients=min(others),
+        patients_needed=conformal.fewest_patients(conformal.COVERAGE),
+        reliability=reliability,
+    )
+
+
+def drift_uncertainty(answers: Answers) -> SpreadScores:
+    """Return what the outcomes' spread says about the drift's error in the pixels of the GTV."""
+    held_out, inside = answers.held_out, answers.gtv
+    outcomes, truth = answers.drift[:, inside], held_out.drift[inside].astype(np.float64)
+    row = np.nonzero(inside)[0]
+    spreads, errors = spread(answers.drift), np.abs(answers.drift.mean(axis=0) - held_out.drift)
+    pixels = inside.sum(axis=image_axes(inside))
+    between = [np.sqrt(squared_errors(values, np.zeros_like(values), inside)) for values in (spreads, errors)]
+    found = interval_coverage(outcomes, truth, patient=held_out.patient[row], group=answers.group[row])
+    return SpreadScores(
+        **vars(found),
+        crps=ratio_interval(
+            np.bincount(row, crps(outcomes, truth), minlength=len(pixels)) / pixels,
+            np.ones(len(pixels)),
+            held_out.patient,
+        ),
+        copy_crps=mean_interval(absolute_errors(copy(held_out), held_out.post, inside), held_out.patient),
+        spread_error=mean_interval(spread_error_correlation(spreads, errors, inside), held_out.patient),
+        spread_error_between=bootstrap_interval(
+            lambda rows: rank_correlation(between[0][rows], between[1][rows]), held_out.patient
+        ),
+        error_by_spread=error_by_spread(spreads[inside], errors[inside]),
+    )
+
+
+def volume_uncertainty(answers: Answers) -> SpreadScores:
+    """Return what the outcomes' spread says about the error of the volume ratio of the lesions."""
+    lesions = lesions_of(answers.held_out)
+    spreads, errors = spread(answers.ratios), np.abs(answers.ratios.mean(axis=0) - lesions.ratio)
+    group = of_lesions(answers.group, answers.held_out)
+    found = interval_coverage(answers.ratios, lesions.ratio, patient=lesions.patient, group=group)
+    return SpreadScores(
+        **vars(found),
+        crps=mean_interval(crps(answers.ratios, lesions.ratio), lesions.patient),
+        copy_crps=mean_interval(np.abs(1 - lesions.ratio), lesions.patient),
+        spread_error_between=bootstrap_interval(
+            lambda rows: rank_correlation(spreads[rows], errors[rows]), lesions.patient
+        ),
+    )

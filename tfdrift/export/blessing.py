@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfdrift.export.model_card import interval
+from tfdrift.evaluation.intervals import interval_words
 from tfdrift.export.model_folder import BLESSING_FILE, Version
 
 TOLERANCE = 0.02
@@ -51,7 +51,7 @@ def bless(
         Check(
             "above copy",
             skill["low"] > 0,
-            f"skill over copy {interval(skill)} (the lower end of its interval must be above 0)",
+            f"skill over copy {interval_words(skill)} (the lower end of its interval must be above 0)",
         ),
         _no_worse(metrics, fingerprint, served, tolerance),
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfdrift.errors import DataError
-from tfdrift.export.model_card import interval
+from tfdrift.evaluation.intervals import interval_words
 
 CONFIG_FILE = "assets/config.json"
 BLESSING_FILE = "assets.extra/blessing.json"
@@ -46,7 +46,12 @@ def versions(target: Path) -> list[int]:
 
 
 def read_version(target: Path, number: int) -> Version:
-    """Return what a version says of itself."""
+    """Return what a version says of itself.
+
+    Args:
+        target: folder of the model's versions.
+        number: of the version.
+    """
     folder = target / str(number)
     config, blessing = _read(folder / CONFIG_FILE), _read(folder / BLESSING_FILE)
     ours = config is not None and "tfdrift" in config
@@ -100,7 +105,7 @@ def _row(version: Version) -> tuple[str, ...]:
     if version.config is not None:
         method, step = version.config["train"]["method"], version.config["step"]
         if version.config["metrics"] is not None:
-            skill, patients = interval(version.config["metrics"]["skill"]), version.config["metrics"]["patients"]
+            skill, patients = interval_words(version.config["metrics"]["skill"]), version.config["metrics"]["patients"]
     if version.blessing is not None:
         blessing = "BLESSED" if version.blessing["blessed"] else "FORCED"
     return (version.model, str(number), written, blessing, method, str(step), skill, str(patients))

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from tfdrift.errors import NotBlessedError, ResourceError, UsageError
 from tfdrift.evaluation.calibration import read_calibration
-from tfdrift.evaluation.heldout import evaluate_run
+from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export.blessing import TOLERANCE, Check, bless, write_blessing
 from tfdrift.export.canary import try_out
 from tfdrift.export.model_folder import default_target, newest_version
 from tfdrift.export.saved_model import load_run, publish, read_metrics, write_model
 from tfdrift.export.server_configs import read_models_config, write_server_configs
-from tfdrift.export.signatures import DEFAULT_SAMPLES
+from tfdrift.export.signatures import DEFAULT_OUTCOMES
 from tfdrift.export.warmup import synthetic_requests
 
 
@@ -31,7 +31,7 @@ def push_run(
     run_folder: Path,
     to: Path | None = None,
     *,
-    samples: int = DEFAULT_SAMPLES,
+    outcomes: int = DEFAULT_OUTCOMES,
     tolerance: float = TOLERANCE,
     force: bool = False,
     calibration: Path | None = None,
@@ -45,20 +45,20 @@ def push_run(
     Args:
         run_folder: what `tfdrift train` wrote.
         to: folder of the model's versions; None is `saved_models/<name of the run folder>`.
-        samples: number of samples of the signature `ensemble`.
+        outcomes: number of outcomes of the signature `ensemble`.
         tolerance: skill that a version may lose to the one served now.
         force: push a version that is not blessed, and record that. The trial must be passed all the same.
         calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
 
     Raises:
         NotBlessedError: a threshold is not reached, which the message names, or the trial failed.
-        UsageError: `samples` is below 1 or `tolerance` below 0.
+        UsageError: `outcomes` is below 1 or `tolerance` below 0.
         DataError: the folder is no run, holds no checkpoint, its data cannot be had for scoring, the
             calibration is none of this run, or a file that is read on the way is damaged.
         ResourceError: the target cannot be written, another export writes to it, or the run is being trained.
     """
-    if samples < 1:
-        raise UsageError(f"--ensemble {samples}: must be 1 or more")
+    if outcomes < 1:
+        raise UsageError(f"--ensemble {outcomes}: must be 1 or more")
     if not tolerance >= 0:
         raise UsageError(f"--tolerance {tolerance}: must be 0 or more")
     config, facts, predictor = load_run(run_folder)
@@ -74,9 +74,11 @@ def push_run(
         failed = [check.said for check in checks if not check.passed]
         if failed and not force:
             raise NotBlessedError(f"NOT_BLESSED, not pushed: {'; '.join(failed)}; train better or push with --force")
-        signatures = write_model(folder, config, facts, predictor, samples=samples, metrics=metrics, calibration=found)
+        signatures = write_model(
+            folder, config, facts, predictor, outcomes=outcomes, metrics=metrics, calibration=found
+        )
         write_blessing(folder, checks, forced=bool(failed))
-        requests = synthetic_requests(config.image_size)
+        requests = synthetic_requests(config.image_size, predictor.inputs)
         expected = {name: _answers(signatures[name], inputs) for name, inputs in requests.items()}
         tried.append(try_out(folder.parent, requests, expected))
 

@@ -21,7 +21,7 @@ from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration, read_calibration
 from tfdrift.export.model_card import model_card
 from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
-from tfdrift.export.signatures import DEFAULT_SAMPLES, ServingModule, check_ops
+from tfdrift.export.signatures import DEFAULT_OUTCOMES, ServingModule, check_ops
 from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
 from tfdrift.files import staged, writing
 from tfdrift.methods.method import Predictor
@@ -34,14 +34,14 @@ SCORES = ("fold", "patients", "lesions", "slices", "skill", "drift_skill", "ssim
 
 
 def export_run(
-    run_folder: Path, to: Path | None = None, *, samples: int = DEFAULT_SAMPLES, calibration: Path | None = None
+    run_folder: Path, to: Path | None = None, *, outcomes: int = DEFAULT_OUTCOMES, calibration: Path | None = None
 ) -> Path:
     """Write the newest weights of a run as a new version of a served model, good or not; see `tfdrift.export.push`.
 
     Args:
         run_folder: what `tfdrift train` wrote.
         to: folder of the model's versions; None is `saved_models/<name of the run folder>`.
-        samples: number of samples of the signature `ensemble`.
+        outcomes: number of outcomes of the signature `ensemble`.
         calibration: folder of an evaluation, see `read_calibration`; without it the model has none.
 
     Returns:
@@ -57,7 +57,7 @@ def export_run(
     found = None if calibration is None else read_calibration(calibration, config, facts)
 
     def write(folder: Path) -> None:
-        write_model(folder, config, facts, predictor, samples=samples, metrics=metrics, calibration=found)
+        write_model(folder, config, facts, predictor, outcomes=outcomes, metrics=metrics, calibration=found)
 
     return publish(default_target(run_folder) if to is None else to, write)
 
@@ -75,6 +75,10 @@ def load_run(run_folder: Path) -> tuple[TrainConfig, dict[str, Any], Predictor]:
 
 def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
     """Return the scores in a run folder that a model tells, or None if there are none of the weights of `step`.
+
+    Args:
+        run_folder: what `tfdrift train` wrote.
+        step: of the weights, in optimiser steps.
 
     Raises:
         DataError: `metrics.json` cannot be read.
@@ -96,7 +100,7 @@ def write_model(
     facts: dict[str, Any],
     predictor: Predictor,
     *,
-    samples: int = DEFAULT_SAMPLES,
+    outcomes: int = DEFAULT_OUTCOMES,
     metrics: dict[str, Any] | None = None,
     calibration: Calibration | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -107,7 +111,7 @@ def write_model(
         config: the settings of the run; paths on the user's machine are left out of the copy beside the model.
         facts: what stands beside the settings in the run folder, and the `step` of the weights.
         predictor: around the trained network.
-        samples: number of samples of the signature `ensemble`.
+        outcomes: number of outcomes of the signature `ensemble`.
         metrics: what `read_metrics` told, if the run was scored.
         calibration: what the intervals of a new patient are widened by, if it was measured.
 
@@ -117,7 +121,7 @@ def write_model(
     Raises:
         DataError: the graph holds what a server must not run.
     """
-    module = ServingModule(predictor, config.image_size, samples)
+    module = ServingModule(predictor, config.image_size, outcomes)
     signatures = module.signatures()
     tf.saved_model.save(module, str(folder), signatures=signatures)
     check_ops(folder / "saved_model.pb")
@@ -131,11 +135,11 @@ def write_model(
         step=facts["step"],
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
-        samples=module.samples,
+        samples=module.outcomes,
         metrics=metrics,
         calibration=None if calibration is None else dataclasses.asdict(calibration),
     )
-    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size))
+    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs))
     document = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     (folder / CARD_FILE).write_text(model_card(document), encoding="utf-8")
     return signatures

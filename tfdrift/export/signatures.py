@@ -9,6 +9,7 @@ from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 from tfdrift.methods.method import Predictor
 
@@ -16,13 +17,20 @@ from tfdrift.methods.method import Predictor
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
 # does not have.
 ALLOWED_OPS = frozenset({
-    "AddV2", "BiasAdd", "BitwiseOr", "Cast", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput", "DivNoNan",
-    "ExpandDims", "Fill", "GatherV2", "Identity", "LeftShift", "Less", "LogicalAnd", "MatMul", "Max", "MaxPool",
-    "Maximum", "Mean", "Minimum", "Mul", "Neg", "NoOp", "Pack", "ParseExampleV2", "Placeholder", "Range",
-    "ReadVariableOp", "RealDiv", "Relu", "Reshape", "Shape", "Sqrt", "Square", "Squeeze", "StatefulPartitionedCall",
-    "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2", "StatelessWhile", "StridedSlice", "Sub",
-    "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile",
-    "TopKV2", "Transpose", "VarHandleOp", "While",
+    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "BatchMatMulV2", "BiasAdd",
+    "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
+    "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan", "Einsum", "Elu", "Equal",
+    "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Greater",
+    "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less", "LessEqual", "LinSpace", "Log",
+    "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool", "MaxPool3D", "Maximum", "Mean",
+    "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PadV2",
+    "ParseExampleV2", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv", "Relu", "Reshape",
+    "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice",
+    "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
+    "StatefulPartitionedCall", "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2",
+    "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile", "StopGradient", "StridedSlice",
+    "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem",
+    "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp", "While", "ZerosLike",
 })  # fmt: skip
 # The format's own functions that read the weights when a server loads the model; no request reaches them.
 SAVER_OPS = frozenset({
@@ -31,7 +39,7 @@ SAVER_OPS = frozenset({
 })  # fmt: skip
 
 
-DEFAULT_SAMPLES = 16
+DEFAULT_OUTCOMES = 16
 
 
 class ServingModule(tf.Module):
@@ -40,22 +48,21 @@ class ServingModule(tf.Module):
     Args:
         predictor: answers for images whose largest signal is 1.
         image_size: side S of the images in pixels.
-        samples: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
-            its samples are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
+        outcomes: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
+            its outcomes are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
     """
 
-    def __init__(self, predictor: Predictor, image_size: int, samples: int = DEFAULT_SAMPLES) -> None:
+    def __init__(self, predictor: Predictor, image_size: int, outcomes: int = DEFAULT_OUTCOMES) -> None:
         super().__init__()
         self._predictor = predictor
-        self._image_size = image_size
-        self.samples = samples if predictor.method.draws else 1
+        self._image_shape = predictor.inputs.image_shape(image_size)
+        self.outcomes = outcomes if predictor.method.draws else 1
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
         self.weights = [weight.value for weight in predictor.network.variables]
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the traced function of each signature by its name."""
-        side = self._image_size
-        image = tf.TensorSpec([None, side, side, 1], tf.float32, name="image")
+        image = tf.TensorSpec([None, *self._image_shape], tf.float32, name="image")
         seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
         t = tf.TensorSpec([None, 1], tf.float32, name="t")
         examples = tf.TensorSpec([None], tf.string, name="examples")
@@ -65,88 +72,96 @@ class ServingModule(tf.Module):
             "denoise": (self.denoise, [image, t]),
             "serve_tf_examples": (self.predict_examples, [examples]),
         }
+        numbers = self._predictor.inputs.conditions.numbers
+        if numbers:
+            condition = tf.TensorSpec([None, numbers], tf.float32, name="condition")
+            functions |= {
+                "serving_conditioned": (self.predict, [image, seed, condition]),
+                "ensemble_conditioned": (self.ensemble, [image, seed, condition]),
+            }
         return {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
             for name, (function, inputs) in functions.items()
         }
 
-    def predict(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
+    def predict(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Return `post` and `drift`, float32 [N, ..., 1], in the units of `image`.
 
         An image without any signal, largest value 0 or less, gives zeros. A value that is not finite spoils its own
         image alone.
 
         Args:
-            image: float32 [N, S, S, 1], pre crop in scanner units.
+            image: float32 [N, S, S, C] or [N, D, S, S, C], pre crop in scanner units.
             seed: int64 [N, 2], the noise of each image.
+            condition: float32 [N, numbers], what is known beside the image, NaN where unknown; None for nothing.
         """
         normalised, scale = _normalise(image)
-        predicted = self._predictor(normalised, seed)
+        predicted = self._predictor(normalised, seed, condition)
         return {name: scale * predicted[name] for name in ("post", "drift")}
 
-    def ensemble(self, image: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return mean and standard deviation of `post` and `drift` over K samples, and 5% and 95% quantiles of `drift`.
+    def ensemble(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Return mean and standard deviation of `post` and `drift` over K outcomes, and two quantiles of `drift`.
 
-        Sample k of an image is what `predict` answers to the seed `sample_seeds(seed, k)`. The samples are made one
+        Outcome k of an image is what `predict` answers to the seed `outcome_seeds(seed, k)`. The outcomes are made one
         after the other, so that the network's memory is that of one prediction. The standard deviation divides by K.
 
         Args:
             image: see `predict`.
             seed: see `predict`.
+            condition: see `predict`.
 
         Returns:
-            `post_mean`, `post_std`, `drift_mean`, `drift_std`, `drift_q05`, `drift_q95`, float32 [N, S, S, 1], in the
+            `post_mean`, `post_std`, `drift_mean`, `drift_std`, `drift_q05`, `drift_q95`, float32 [N, ..., 1], in the
             units of `image`.
         """
         normalised, scale = _normalise(image)
-        samples = tf.map_fn(
-            lambda k: self._predictor(normalised, sample_seeds(seed, k)),
-            tf.range(self.samples, dtype=tf.int64),
+        outcomes = tf.map_fn(
+            lambda k: self._predictor(normalised, outcome_seeds(seed, k), condition),
+            tf.range(self.outcomes, dtype=tf.int64),
             parallel_iterations=1,
             fn_output_signature={"post": tf.float32, "drift": tf.float32},
         )
         statistics = {
-            **{f"{name}_mean": tf.reduce_mean(samples[name], axis=0) for name in ("post", "drift")},
-            **{f"{name}_std": tf.math.reduce_std(samples[name], axis=0) for name in ("post", "drift")},
-            "drift_q05": quantile(samples["drift"], 0.05),
-            "drift_q95": quantile(samples["drift"], 0.95),
+            **{f"{name}_mean": tf.reduce_mean(outcomes[name], axis=0) for name in ("post", "drift")},
+            **{f"{name}_std": tf.math.reduce_std(outcomes[name], axis=0) for name in ("post", "drift")},
+            "drift_q05": quantile(outcomes["drift"], 0.05),
+            "drift_q95": quantile(outcomes["drift"], 0.95),
         }
         return {name: scale * value for name, value in statistics.items()}
 
     def denoise(self, image: tf.Tensor, t: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the network's own `recon` and `drift`, float32 [N, S, S, 1], for whoever brings a sampler.
+        """Return the network's own `recon` and `drift`, float32 [N, ..., 1], for whoever brings a sampler.
 
         Args:
-            image: float32 [N, S, S, 1], normalised (largest signal of the clean image 1) and noised.
+            image: float32 [N, ..., 1], normalised (largest signal of the clean image 1) and noised.
             t: float32 [N, 1] in [0, 1], level / (levels - 1).
         """
-        outputs = self._predictor.network({"image": image, "t": t})
+        outputs = self._predictor.ask(image, None)(image, t)
         return {name: outputs[name] for name in ("recon", "drift")}
 
     def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return what `predict` does for serialised `tf.Example`s.
 
         Args:
-            examples: string [N]; each holds `image`, a float list of S * S values row by row, and may hold `seed`, an
-                int64 list of two, [0, 0] if it is absent.
+            examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row
+                by row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
         """
-        side = self._image_size
         parsed = tf.io.parse_example(
             examples,
             {
-                "image": tf.io.FixedLenFeature([side, side, 1], tf.float32),
+                "image": tf.io.FixedLenFeature(self._image_shape, tf.float32),
                 "seed": tf.io.FixedLenFeature([2], tf.int64, default_value=[0, 0]),
             },
         )
         return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
 
 
-def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
-    """Return the seeds of sample `k`, independent of those of the other samples.
+def outcome_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
+    """Return the seeds of outcome `k`, independent of those of the other outcomes.
 
     Args:
         seed: int64 [N, 2].
-        k: number of the sample, int64 scalar.
+        k: number of the outcome, int64 scalar.
 
     Returns:
         int64 [N, 2]; that of an image depends on its own seed and `k` alone.
@@ -158,11 +173,11 @@ def sample_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.map_fn(fold, seed, fn_output_signature=tf.int64), tf.shape(seed))
 
 
-def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
-    """Return the quantile over the first axis, linear between the two samples next to position q * (K - 1).
+def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
+    """Return the quantile over the first axis, linear between the two outcomes next to position q * (K - 1).
 
     Args:
-        samples: float32 [K, ...].
+        outcomes: float32 [K, ...].
         q: in [0, 1].
 
     Returns:
@@ -174,15 +189,15 @@ def quantile(samples: tf.Tensor, q: float) -> tf.Tensor:
         >>> quantile(tf.constant([4.0, 1.0, 2.0, 3.0]), 0.5).numpy().item()
         2.5
     """
-    ordered = tf.sort(samples, axis=0)
-    position = q * (samples.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
+    ordered = tf.sort(outcomes, axis=0)
+    position = q * (outcomes.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
     below, above = math.floor(position), math.ceil(position)
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
 def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images whose largest signal is 1 and what to multiply them by; zeros where there is no signal."""
-    scale = tf.nn.relu(tf.reduce_max(image, axis=[1, 2, 3], keepdims=True))
+    """Return images whose first channel's largest signal is 1 and what to multiply them by; zeros without signal."""
+    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=image_axes(image), keepdims=True))
     return tf.math.divide_no_nan(image, scale), scale
 
 

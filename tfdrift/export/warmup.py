@@ -8,15 +8,18 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
+from tfdrift.model.inputs import ONE_IMAGE, Inputs
+
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 BRIGHTEST = 1000.0  # of the order of an MR image's signals
 
 
-def synthetic_requests(image_size: int) -> dict[str, dict[str, np.ndarray]]:
+def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str, dict[str, np.ndarray]]:
     """Return a request of two images to each signature: smooth round spots, nobody's lesion.
 
     Args:
         image_size: side S of the images in pixels.
+        inputs: what the model is given.
 
     Returns:
         The inputs of each signature by name.
@@ -28,10 +31,15 @@ def synthetic_requests(image_size: int) -> dict[str, dict[str, np.ndarray]]:
     row, column = np.mgrid[:image_size, :image_size] - (image_size - 1) / 2
     radius = image_size * np.array([0.2, 0.35])[:, None, None]
     spot = np.exp(-(row**2 + column**2) / (2 * radius**2))[..., None].astype(np.float32)
+    shape = inputs.image_shape(image_size)
+    spot = np.broadcast_to(spot if len(shape) == 3 else spot[:, None], [2, *shape]).copy()
     image, seed = BRIGHTEST * spot, np.array([[0, 0], [0, 1]], np.int64)
     t = np.array([[0.25], [0.75]], np.float32)
     examples = [_example(*pair) for pair in zip(image, seed, strict=True)]
+    numbers = inputs.conditions.numbers
+    known = {"image": image, "seed": seed, "condition": np.zeros([2, numbers], np.float32)}
     return {
+        **({"serving_conditioned": known, "ensemble_conditioned": known} if numbers else {}),
         "serving_default": {"image": image, "seed": seed},
         "ensemble": {"image": image, "seed": seed},
         "denoise": {"image": spot, "t": t},

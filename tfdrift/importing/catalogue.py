@@ -148,7 +148,11 @@ class _Header:
     fault: str
 
 
-def scan(folder: Path, progress: Callable[[list[Path]], Iterable[Path]] | None = None) -> Catalogue:
+Progress = Callable[[list[Path]], Iterable[Path]]
+"""Wraps the iteration over files, such as `tqdm.tqdm`."""
+
+
+def scan(folder: Path, progress: Progress | None = None) -> Catalogue:
     """Read the headers of every file below a folder.
 
     Links to folders are followed, each folder once. Nothing a file holds ends the scan.

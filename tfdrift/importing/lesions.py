@@ -3,60 +3,19 @@
 The second session is brought onto the first one's grid and intensity scale here; contours are already there.
 """
 
-import dataclasses
 import functools
 
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.crop import LesionSlices, crop_lesion
+from tfdrift.cohort.crop import LesionSlices, TooThinError, crop_lesion
+from tfdrift.cohort.orientation import orientation_of
 from tfdrift.cohort.response import response_group
+from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_gain, tissue_mask, within_reach
 from tfdrift.imaging.resampling import coverage, resample_image
 from tfdrift.importing.sessions import Session
-from tfdrift.importing.visits import Exclusion
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LesionRow:
-    """A lesion of the cohort: a row of `lesions.csv` but for patient and fold.
-
-    Args:
-        lesion: pseudonym.
-        interval_days: from the first MRI to the second.
-        follow_up_days: from the first MRI to the follow-up; None where there is none.
-        pre_mm3: volume at the first MRI, on its own grid.
-        post_mm3: at the second, on its own grid.
-        follow_up_mm3: at the follow-up, on its own grid; None where it is not contoured there.
-        response_group: A or B; empty where `follow_up_mm3` is None.
-        slices: number of slices.
-        spacing_mm: of slices, rows and columns of the first MRI, separated by spaces.
-        registration: kind, see `tfdrift.imaging.registration.Registration`.
-        residual: of the registration, in per cent, see `tfdrift.imaging.residual`.
-        gain: what the second MRI was multiplied with.
-        background_drift: mean "drift" of healthy tissue around the lesion, in per cent; None where there is too little.
-        pixel_mm: side of a crop pixel.
-        outgrown: share of the second GTV that leaves the box.
-        warnings: what a person should look at, separated by semicolons.
-    """
-
-    lesion: str
-    interval_days: int
-    follow_up_days: int | None
-    pre_mm3: float
-    post_mm3: float
-    follow_up_mm3: float | None
-    response_group: str
-    slices: int
-    spacing_mm: str
-    registration: str
-    residual: float
-    gain: float
-    background_drift: float | None
-    pixel_mm: float
-    outgrown: float
-    warnings: str
 
 
 def crop_pairs_of(
@@ -117,10 +76,13 @@ def crop_pairs_of(
                 slices=slices,
             )
         except DataError as error:
-            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=True))
+            broken = not isinstance(error, TooThinError)
+            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=broken))
             continue
         warnings = _contour_warnings(sessions, numbers)
         lost = 1 - _array(seen[0]).sum() / _array(masks[0]).sum()
+        if crops.left_out:
+            warnings.append(f"left out, as smaller than a crop pixel: {len(crops.left_out)} of the GTV's slices")
         if lost > 0:
             warnings.append(f"{lost:.0%} of the GTV is outside the second MRI")
         drift, said = _background_drift(pre.image, scaled, healthy, masks[0])
@@ -146,7 +108,7 @@ def _row(
     if crops.outgrown:
         warnings = [*warnings, f"{crops.outgrown:.0%} of the second GTV is outside the box"]
     volumes_mm3 = [session.volumes_mm3[number] for session, number in zip(sessions, numbers, strict=False)]
-    days = [(session.visit.date - pre.visit.date).days for session in sessions]
+    days = [session.day - pre.day for session in sessions]
     followed = len(numbers) > 2
     return LesionRow(
         lesion=name,
@@ -158,6 +120,7 @@ def _row(
         response_group=response_group(volumes_mm3[0], volumes_mm3[2]) if followed else "",
         slices=len(crops.slices),
         spacing_mm=" ".join(f"{mm:.6g}" for mm in pre.image.GetSpacing()[::-1]),
+        orientation=orientation_of(pre.image.GetDirection()),
         registration=registration.kind,
         residual=registration.residual_percent,
         gain=gain,
@@ -184,7 +147,7 @@ def _background_drift(
 
 def _contour_warnings(sessions: list[Session], numbers: tuple[int, ...]) -> list[str]:
     return [
-        f"{session.visit.name}: {text}"
+        f"{session.name}: {text}"
         for session, number in zip(sessions, numbers, strict=False)
         for text in session.warnings[number]
     ]

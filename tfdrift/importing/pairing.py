@@ -15,18 +15,19 @@ import functools
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
 from tfdrift.errors import DataError, UsageError
+from tfdrift.importing.sessions import VisitName
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
+
+GivenPair = tuple[str, str, str | None]
+"""Names of one lesion's structures at the first visit, the second, and the follow-up where it has one."""
 
 MIN_OVERLAP = 0.25
 """Smallest overlap of one lesion: above what neighbours share by careless contours, below what registration loses."""
-
-Visit = Literal["pre", "post", "follow_up"]
 
 
 class Reason(enum.StrEnum):
@@ -88,7 +89,7 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exclusion:
+class Unpaired:
     """A structure in no pair.
 
     Args:
@@ -97,7 +98,7 @@ class Exclusion:
         reason: why.
     """
 
-    visit: Visit
+    visit: VisitName
     roi: str
     reason: Reason
 
@@ -109,8 +110,8 @@ def pair_lesions(
     *,
     pattern: str = DEFAULT_ROI_PATTERN,
     min_overlap: float = MIN_OVERLAP,
-    given: list[tuple[str, str, str | None]] | None = None,
-) -> tuple[list[Pair], list[Exclusion]]:
+    given: list[GivenPair] | None = None,
+) -> tuple[list[Pair], list[Unpaired]]:
     """Match the structures of a patient's visits.
 
     Args:
@@ -136,7 +137,7 @@ def pair_lesions(
     """
     if not 0 < min_overlap <= 1:
         raise UsageError(f"min_overlap must be above 0 and at most 1, got {min_overlap}")
-    visits: dict[Visit, list[RoiMask]] = {"pre": pre, "post": post, "follow_up": follow_up or []}
+    visits: dict[VisitName, list[RoiMask]] = {"pre": pre, "post": post, "follow_up": follow_up or []}
     shapes = {roi.mask.shape for rois in visits.values() for roi in rois}
     if len(shapes) > 1:
         raise DataError(f"masks of shapes {sorted(shapes)} are not on one grid; resample them to the first visit's")
@@ -144,7 +145,7 @@ def pair_lesions(
         return _pair_as_given(visits, given)
 
     exclusions = []
-    lesions: dict[Visit, list[RoiMask]] = {}
+    lesions: dict[VisitName, list[RoiMask]] = {}
     for visit, rois in visits.items():
         targets = [roi for roi in rois if is_target(roi.name, pattern)]
         lesions[visit] = [roi for roi in targets if roi.voxels.size]
@@ -170,7 +171,7 @@ def pair_lesions(
     return pairs, exclusions
 
 
-def read_pairs(path: Path) -> dict[str, list[tuple[str, str, str | None]]]:
+def read_pairs(path: Path) -> dict[str, list[GivenPair]]:
     """Read a table of pairs: columns patient, pre_roi, post_roi and, where wanted, follow_up_roi.
 
     Args:
@@ -185,7 +186,7 @@ def read_pairs(path: Path) -> dict[str, list[tuple[str, str, str | None]]]:
             names may be a person's.
     """
     columns = ["patient", "pre_roi", "post_roi", "follow_up_roi"]
-    pairs: dict[str, list[tuple[str, str, str | None]]] = {}
+    pairs: dict[str, list[GivenPair]] = {}
     taken = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -215,8 +216,8 @@ def read_pairs(path: Path) -> dict[str, list[tuple[str, str, str | None]]]:
     return pairs
 
 
-def _exclude(visit: Visit, rois: Iterable[RoiMask], reason: Reason) -> list[Exclusion]:
-    return [Exclusion(visit=visit, roi=roi.name, reason=reason) for roi in rois]
+def _exclude(visit: VisitName, rois: Iterable[RoiMask], reason: Reason) -> list[Unpaired]:
+    return [Unpaired(visit=visit, roi=roi.name, reason=reason) for roi in rois]
 
 
 def _pair(pre: RoiMask, post: RoiMask, follow_up: RoiMask | None) -> Pair:
@@ -277,12 +278,10 @@ def _grow(roi: RoiMask) -> np.ndarray:
     return voxels
 
 
-def _pair_as_given(
-    visits: dict[Visit, list[RoiMask]], given: list[tuple[str, str, str | None]]
-) -> tuple[list[Pair], list[Exclusion]]:
-    rest: dict[Visit, list[RoiMask]] = {visit: list(rois) for visit, rois in visits.items()}
+def _pair_as_given(visits: dict[VisitName, list[RoiMask]], given: list[GivenPair]) -> tuple[list[Pair], list[Unpaired]]:
+    rest: dict[VisitName, list[RoiMask]] = {visit: list(rois) for visit, rois in visits.items()}
 
-    def take(visit: Visit, name: str, row: int) -> RoiMask:
+    def take(visit: VisitName, name: str, row: int) -> RoiMask:
         found = [roi for roi in rest[visit] if roi.name == name]
         if len(found) != 1 or not found[0].voxels.size:
             fault = "an empty ROI" if len(found) == 1 else f"{len(found)} ROIs that are free"

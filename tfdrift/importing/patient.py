@@ -4,26 +4,22 @@ Nothing of what it returns or writes identifies: IDs are pseudonyms, dates are i
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices
 from tfdrift.cohort.samples import Samples, save_samples
+from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError, ResourceError
-from tfdrift.imaging.structures import Roi
-from tfdrift.importing.catalogue import FoundPatient
-from tfdrift.importing.lesions import LesionRow, crop_pairs_of
-from tfdrift.importing.pairing import Reason, RoiMask, pair_lesions
+from tfdrift.importing.lesions import crop_pairs_of
+from tfdrift.importing.pairing import GivenPair, Reason, RoiMask, pair_lesions
 from tfdrift.importing.pseudonyms import pseudonym
-from tfdrift.importing.sessions import Session, bring_onto, read_session, registration_files
-from tfdrift.importing.target_names import is_target
-from tfdrift.importing.visits import Exclusion, PatientVisit, choose_visits
-
-GivenPairs = list[tuple[str, str, str | None]]
+from tfdrift.importing.sessions import Patient, Session, Visit, bring_onto
+from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import IsWanted, number_of, target_rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,120 +27,107 @@ class ImportedPatient:
     """What came of a patient.
 
     Args:
-        lesions: in the order of the first structure set, or of the pairs given.
+        lesions: in the order of the first visit's structures, or of the pairs given.
         exclusions: everything else.
         acquisitions: allowed facts about the sequences of the first and the second MRI; empty without lesions.
     """
 
     lesions: tuple[LesionRow, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
-    acquisitions: tuple[dict[str, float | str], ...] = ()
+    acquisitions: tuple[Mapping[str, float | str], ...] = ()
 
 
 def import_alone(
-    patient: FoundPatient, part: Path, key: bytes, pattern: str, given: GivenPairs | None, options: dict[str, Any]
+    patient: Patient, part: Path, key: bytes, settings: ImportSettings, given: Sequence[GivenPair] | None
 ) -> ImportedPatient:
     """Call `import_patient` in a process that works for this patient alone, on one thread.
 
     Processors are shared out by patient, and the bits must not depend on how many there are.
+
+    Args:
+        patient: see `import_patient`.
+        part: see there.
+        key: see there.
+        settings: see there.
+        given: see there.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return import_patient(patient, part, key=key, pattern=pattern, given=given, **options)
+    return import_patient(patient, part, key=key, settings=settings, given=given)
 
 
 def import_patient(
-    patient: FoundPatient,
+    patient: Patient,
     part: Path,
     *,
     key: bytes,
-    pattern: str,
-    given: GivenPairs | None,
-    box: str,
-    slices: str,
-    mode: str,
-    image_size: int,
-    seed: int,
+    settings: ImportSettings,
+    given: Sequence[GivenPair] | None = None,
 ) -> ImportedPatient:
     """Pair a patient's lesions and write their slices.
 
     Whatever is wrong with the patient's data, or with the pairs given, is an exclusion.
 
     Args:
-        patient: from `tfdrift.importing.catalogue.scan`.
+        patient: from a source.
         part: file to write with `save_samples`, all in fold 0; not written where no lesion is left.
         key: of the pseudonyms.
-        pattern: which structures are lesions, see `is_target`.
-        given: names of the pairs, see `read_pairs`; override the pattern.
-        box: see `crop_lesion`.
-        slices: see `crop_lesion`.
-        mode: of the registration, see `register`.
-        image_size: S.
-        seed: of the registration.
+        settings: of the import.
+        given: the pairs, see `read_pairs`; override the pattern.
 
     Raises:
-        UsageError: an option is none of its values.
         ResourceError: the part cannot be written.
     """
-    names = None if given is None else {name for row in given for name in row}
-
-    def is_wanted(roi: Roi) -> bool:
-        return is_target(roi.name, pattern) if names is None else roi.name.strip() in names
-
-    visits, exclusions = choose_visits(patient, is_wanted)
-    if len(visits) < 2:
-        return ImportedPatient(exclusions=tuple(exclusions))
-    why = str(Reason.NOT_A_TARGET if given is None else Reason.NOT_IN_TABLE)
-    for visit in visits:
-        unwanted = [roi.number for roi in visit.rois if not is_wanted(roi)]
-        exclusions += [Exclusion(visit=visit.name, structure=number, reason=why) for number in unwanted]
-        if len(unwanted) == len(visit.rois):
-            reason = "no structure has the name of a lesion"
-            exclusions.append(Exclusion(visit=visit.name, structure=None, reason=reason))
-    sessions = _read_sessions(patient, visits, is_wanted, exclusions, mode=mode, seed=seed)
-    if len(sessions) < 2:
-        return ImportedPatient(exclusions=tuple(exclusions))
-    if given and len(sessions) < len(visits):
-        given = [(pre, post, None) for pre, post, _ in given]
+    is_wanted = target_rule(settings.roi) if given is None else _named_in(given)
+    visits, exclusions = patient.visits(is_wanted)
+    lesions, acquisitions = (), ()
     try:
-        pairs = _pair(sessions, given, exclusions)
-        if not pairs:
-            return ImportedPatient(exclusions=tuple(exclusions))
-        names_of = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
-        cut_out, spoilt = crop_pairs_of(sessions, pairs, names_of, box=box, slices=slices, image_size=image_size)
+        sessions = _sessions(visits, is_wanted, exclusions, settings, why=_why_unwanted(given))
+        if len(sessions) > 1:
+            pairs = _pair(visits, sessions, given, exclusions)
+            cut_out = _cut_out(patient, sessions, pairs, key, settings, exclusions)
+            if cut_out:
+                _save(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
+                lesions = tuple(row for row, _ in cut_out)
+                acquisitions = tuple(session.acquisition for session in sessions[:2])
     except DataError as error:
         exclusions.append(Exclusion(visit="", structure=None, reason=str(error), broken=True))
-        return ImportedPatient(exclusions=tuple(exclusions))
-    exclusions += spoilt
-    if not cut_out:
-        return ImportedPatient(exclusions=tuple(exclusions))
-    try:
-        save_samples(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
-    except OSError as error:
-        raise ResourceError(f"a patient's slices cannot be written: {error.strerror}; free space") from None
-    return ImportedPatient(
-        lesions=tuple(row for row, _ in cut_out),
-        exclusions=tuple(exclusions),
-        acquisitions=tuple(session.visit.series.acquisition for session in sessions[:2]),
-    )
+    return ImportedPatient(lesions=lesions, exclusions=tuple(exclusions), acquisitions=acquisitions)
 
 
-def _read_sessions(
-    patient: FoundPatient,
-    visits: list[PatientVisit],
-    is_wanted: Callable[[Roi], bool],
-    exclusions: list[Exclusion],
-    *,
-    mode: str,
-    seed: int,
+def _named_in(given: Sequence[GivenPair]) -> IsWanted:
+    names = {name for row in given for name in row if name is not None}
+    numbers = {number_of(name) for name in names} - {None}
+    return lambda structure: structure.number in numbers or structure.name.strip() in names
+
+
+def _why_unwanted(given: Sequence[GivenPair] | None) -> str:
+    return str(Reason.NOT_A_TARGET if given is None else Reason.NOT_IN_TABLE)
+
+
+def _sessions(
+    visits: Sequence[Visit], is_wanted: IsWanted, exclusions: list[Exclusion], settings: ImportSettings, *, why: str
 ) -> list[Session]:
-    """Return the sessions on the first one's grid up to the first that cannot be used."""
+    """Return the sessions on the first one's grid up to the first that cannot be used; none where there are not two."""
+    if len(visits) < 2:
+        return []
+    days = visits[1].day - visits[0].day
+    if not settings.min_days <= days <= settings.max_days:
+        raise DataError(
+            f"{days} days between the two MRIs, outside {settings.min_days} to {settings.max_days}; check the dates, "
+            "or ask for it with --min-days and --max-days"
+        )
+    for visit in visits:
+        unwanted = [structure.number for structure in visit.structures if not is_wanted(structure)]
+        exclusions += [Exclusion(visit=visit.name, structure=number, reason=why) for number in unwanted]
+        if len(unwanted) == len(visit.structures):
+            reason = "no structure has the name of a lesion"
+            exclusions.append(Exclusion(visit=visit.name, structure=None, reason=reason))
     sessions: list[Session] = []
     for visit in visits:
         try:
-            session, without_mask = read_session(visit, [roi for roi in visit.rois if is_wanted(roi)])
+            session, without_mask = visit.read([structure for structure in visit.structures if is_wanted(structure)])
             if sessions:
-                files = registration_files(patient)
-                session = bring_onto(session, sessions[0], registration_files=files, mode=mode, seed=seed)
+                session = bring_onto(session, sessions[0], mode=settings.register, seed=settings.seed)
         except DataError as error:
             exclusions.append(Exclusion(visit=visit.name, structure=None, reason=str(error), broken=True))
             break
@@ -153,25 +136,31 @@ def _read_sessions(
     return sessions
 
 
-def _pair(sessions: list[Session], given: GivenPairs | None, exclusions: list[Exclusion]) -> list[tuple[int, ...]]:
-    """Return the ROINumbers of each pair at each session."""
+def _pair(
+    visits: Sequence[Visit], sessions: list[Session], given: Sequence[GivenPair] | None, exclusions: list[Exclusion]
+) -> list[tuple[int, ...]]:
+    """Return the numbers of each pair's structures at each session."""
     # Numbers stand for names, which two structures may share.
     lesions = [
         [RoiMask(name=str(number), mask=sitk.GetArrayViewFromImage(mask) > 0) for number, mask in session.masks.items()]
         for session in sessions
     ]
-    numbered = None if given is None else [_numbers(sessions, row, place) for place, row in enumerate(given, start=1)]
+    numbered = None
+    if given is not None:
+        lost = len(sessions) < len(visits)  # a follow-up that cannot be used costs no pair
+        rows = [(pre, post, None if lost else follow_up) for pre, post, follow_up in given]
+        numbered = [_numbers(visits, row, place) for place, row in enumerate(rows, start=1)]
     pairs, unpaired = pair_lesions(*lesions, pattern="", given=numbered)
     exclusions += [Exclusion(visit=one.visit, structure=int(one.roi), reason=str(one.reason)) for one in unpaired]
     return [tuple(int(roi.name) for roi in (pair.pre, pair.post, pair.follow_up) if roi) for pair in pairs]
 
 
-def _numbers(sessions: list[Session], row: tuple[str, str, str | None], place: int) -> tuple[str, str, str | None]:
-    """Return the ROINumbers, as text, of a pair that is given by names."""
+def _numbers(visits: Sequence[Visit], row: GivenPair, place: int) -> GivenPair:
+    """Return the structures' numbers, as text, of a pair that is given by names, or by numbers such as #3."""
 
-    def number(name: str | None, at: int) -> str:
-        rois = sessions[at].visit.rois if at < len(sessions) else ()
-        found = [roi.number for roi in rois if roi.name.strip() == name]
+    def number(name: str, at: int) -> str:
+        structures = visits[at].structures if at < len(visits) else ()
+        found = [one.number for one in structures if one.number == number_of(name) or one.name.strip() == name]
         if len(found) != 1:
             raise DataError(
                 f"pair {place} of this patient in the pairs table names {len(found)} structures of visit {at + 1}; "
@@ -180,6 +169,31 @@ def _numbers(sessions: list[Session], row: tuple[str, str, str | None], place: i
         return str(found[0])
 
     return number(row[0], 0), number(row[1], 1), None if row[2] is None else number(row[2], 2)
+
+
+def _cut_out(
+    patient: Patient,
+    sessions: list[Session],
+    pairs: list[tuple[int, ...]],
+    key: bytes,
+    settings: ImportSettings,
+    exclusions: list[Exclusion],
+) -> list[tuple[LesionRow, LesionSlices]]:
+    if not pairs:
+        return []
+    names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
+    cut_out, spoilt = crop_pairs_of(
+        sessions, pairs, names, box=settings.box, slices=settings.slices, image_size=settings.image_size
+    )
+    exclusions += spoilt
+    return cut_out
+
+
+def _save(part: Path, samples: Samples) -> None:
+    try:
+        save_samples(part, samples)
+    except OSError as error:
+        raise ResourceError(f"a patient's slices cannot be written: {error.strerror}; free space") from None
 
 
 def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Samples:
@@ -205,4 +219,5 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
         post_mm3=per_slice([row.post_mm3 for row, _ in cut_out]),
         follow_up_mm3=per_slice([np.nan if row.follow_up_mm3 is None else row.follow_up_mm3 for row, _ in cut_out]),
         conditions={"interval_days": per_slice([row.interval_days for row, _ in cut_out])},
+        facts={"orientation": per_slice([row.orientation for row, _ in cut_out], np.str_)},
     )

@@ -7,38 +7,20 @@ all counted from 1 in the order of `tfdrift cohort scan`: descriptions and file 
 import dataclasses
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
+from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
 from tfdrift.imaging.matching import match_series, weigh_candidates
 from tfdrift.imaging.series import Series
 from tfdrift.imaging.structures import Roi
 from tfdrift.importing.catalogue import FoundPatient, FoundSeries, FoundStructures
-from tfdrift.importing.pairing import Visit
-
-VISITS: tuple[Visit, ...] = ("pre", "post", "follow_up")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Exclusion:
-    """Something that is not in the cohort.
-
-    Args:
-        visit: `pre`, `post`, `follow_up`, or `study` and a number; empty where all visits are meant.
-        structure: ROINumber; None where no single structure is meant.
-        reason: why, without identity.
-        broken: whether something is wrong with the data, which a new export may mend.
-    """
-
-    visit: str
-    structure: int | None
-    reason: str
-    broken: bool = False
+from tfdrift.importing.sessions import VISITS, VisitName
+from tfdrift.importing.target_names import IsWanted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class PatientVisit:
+class ChosenVisit:
     """A visit.
 
     Args:
@@ -49,7 +31,7 @@ class PatientVisit:
         rois: of its structure set.
     """
 
-    name: Visit
+    name: VisitName
     date: datetime.date
     files: tuple[Path, ...]
     series: Series
@@ -74,9 +56,7 @@ class _NoSeries:
     ambiguous: bool = False
 
 
-def choose_visits(
-    patient: FoundPatient, is_wanted: Callable[[Roi], bool]
-) -> tuple[list[PatientVisit], list[Exclusion]]:
+def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[ChosenVisit], list[Exclusion]]:
     """Return a patient's first three visits.
 
     A study is a visit when exactly one structure set was drawn on one of its MR series. Of several, those without a
@@ -92,7 +72,7 @@ def choose_visits(
     """
     drawn, unusable, exclusions = _match(patient)
     days = Counter(study.date for study in patient.studies if any(series.uid in drawn for series in study.series))
-    visits: list[PatientVisit] = []
+    visits: list[ChosenVisit] = []
     lost: int | None = None
     for number, study in enumerate(patient.studies, start=1):
         here = [(series.files, one) for series in study.series for one in drawn.get(series.uid, [])]
@@ -117,7 +97,7 @@ def choose_visits(
         else:
             ((files, one),) = here
             name = VISITS[len(visits)]
-            visits.append(PatientVisit(name=name, date=study.date, files=files, series=one.series, rois=one.rois))
+            visits.append(ChosenVisit(name=name, date=study.date, files=files, series=one.series, rois=one.rois))
             continue
         if reason:
             exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))

@@ -1,10 +1,10 @@
 """The methods that predict the second MRI, one file each.
 
-    method.py     what a method is, and a trained network with its method
-    method1.py    from the noised first MRI to the second in one step
-    method2.py    from the noised first MRI to a clean one by DDIM, and the drift beside it
-    direct.py     the baseline without noise
-    balances.py   how the losses of the two outputs are weighed
+method    what a method is, and a trained network with its method
+method1   from the noised first MRI to the second in one step
+method2   from the noised first MRI to a clean one by DDIM, and the drift beside it
+direct    the baseline without noise
+balances  how the losses of the two outputs are weighed
 
 `METHODS` is the only list of them. Nothing here imports TensorFlow before it is needed: the command line reads labels
 and defaults.

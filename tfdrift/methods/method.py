@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tfdrift.diffusion.schedule import Schedule
+from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 if TYPE_CHECKING:  # the command line reads labels and defaults, and TensorFlow takes seconds
     import keras
@@ -144,10 +146,12 @@ class Predictor:
     Args:
         network: see `tfdrift.model.unet.build_unet`.
         method: how it is asked.
+        inputs: what the network is given beside the time.
     """
 
     network: keras.Model
     method: Method
+    inputs: Inputs = ONE_IMAGE
 
     def __call__(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
         """As `Method.answer`.
@@ -155,9 +159,9 @@ class Predictor:
         Args:
             pre: see there.
             seed: see there.
-            condition: float32 [B, K], where the network was trained with any.
+            condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
         """
-        return self.method.answer(asking(self.network, condition), pre, seed)
+        return self.method.answer(self.ask(pre, condition), pre, seed)
 
     def levels(self) -> list[int | None]:
         """As `Method.levels`."""
@@ -171,7 +175,22 @@ class Predictor:
             seed: see there.
             condition: see `__call__`.
         """
-        return self.method.at_levels(asking(self.network, condition), pre, seed)
+        return self.method.at_levels(self.ask(pre, condition), pre, seed)
+
+    def ask(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
+        """Return the network as a function of image and time.
+
+        Args:
+            pre: float32 [B, ...], gives B.
+            condition: see `__call__`.
+        """
+        import tensorflow as tf
+
+        conditions = self.inputs.conditions
+        if not conditions.names:
+            return asking(self.network)
+        unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
+        return asking(self.network, conditions.encode(unknown if condition is None else condition))
 
 
 def asking(network: keras.Model, condition: tf.Tensor | None = None, **call: Any) -> Ask:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,7 @@ class Conditions:
 
     Args:
         names: columns of `tfdrift.cohort.samples.Samples.conditions`, in the order of the network's input.
+        widths: how many numbers each column has.
         mean: of each number, over the training slices where it is known.
         std: of each number, 1 where it is always the same.
         low: the smallest value seen of each number.
@@ -26,6 +28,7 @@ class Conditions:
     """
 
     names: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
@@ -41,17 +44,17 @@ class Conditions:
         """Length K of the network's `condition`: a value and whether it is known for each number."""
         return 2 * self.numbers
 
-    def encode(self, values: tf.Tensor) -> tf.Tensor:
+    def encode(self, values: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Return what the network is given: standardised values, 0 where unknown, and 1 where known.
 
         Args:
-            values: float32 [B, numbers], NaN for unknown.
+            values: float32 [B, numbers], NaN for unknown, from `values`.
 
         Returns:
             float32 [B, K].
 
         Example:
-            >>> age = Conditions(names=("age",), mean=(60.0,), std=(10.0,), low=(50.0,), high=(70.0,))
+            >>> age = Conditions(names=("age",), widths=(1,), mean=(60.0,), std=(10.0,), low=(50.0,), high=(70.0,))
             >>> age.encode([[70.0], [float("nan")]]).numpy().tolist()
             [[1.0, 1.0], [0.0, 0.0]]
         """
@@ -63,68 +66,52 @@ class Conditions:
         standard = tf.where(known > 0, (values - mean) / std, tf.zeros_like(values))
         return tf.concat([standard, known], axis=1)
 
-    def unknown(self, count: int | tf.Tensor) -> tf.Tensor:
-        """Return the network's `condition` where nothing is known.
+    def values(self, columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """Return the columns side by side; one that is not there is unknown.
 
         Args:
-            count: B.
+            columns: float32 [n] or [n, K] by name, NaN for unknown.
+            count: n.
 
         Returns:
-            float32 [B, K], zeros.
+            float32 [n, numbers].
         """
-        import tensorflow as tf
+        widths = dict(zip(self.names, self.widths, strict=True))
+        unknown = {name: np.full([count, width], np.nan, np.float32) for name, width in widths.items()}
+        parts = [np.reshape(columns.get(name, unknown[name]), [count, widths[name]]) for name in self.names]
+        return np.concatenate(parts, axis=1).astype(np.float32)
 
-        return tf.zeros([count, self.inputs])
+
+NO_CONDITIONS = Conditions()
 
 
-def fit_conditions(names: tuple[str, ...], columns: dict[str, np.ndarray]) -> Conditions:
+def fit_conditions(names: Sequence[str], columns: Mapping[str, np.ndarray]) -> Conditions:
     """Return the conditions of a run with the scale of its training slices.
 
     Args:
         names: which columns.
-        columns: float32 [n] or [n, K] each, NaN for unknown.
+        columns: float32 [n] or [n, K] by name, NaN for unknown.
 
     Raises:
-        DataError: there is no such column, or nothing is known of it.
+        DataError: there is no such column, or a number of it is unknown for every slice.
 
     Example:
-        >>> fit_conditions(("interval_days",), {"interval_days": np.array([20.0, 22.0])}).mean
+        >>> fit_conditions(["interval_days"], {"interval_days": np.array([20.0, 22.0])}).mean
         (21.0,)
     """
-    values = condition_values(names, columns)
-    known = np.isfinite(values)
-    if not known.any(axis=0).all():
-        raise DataError("a condition is unknown for every training slice; leave it out or import it")
-    if not names:
-        return Conditions()
-    std = np.nanstd(values, axis=0)
-    facts: dict[str, Any] = {
-        "mean": np.nanmean(values, axis=0),
-        "std": np.where(std > 0, std, 1.0),
-        "low": np.nanmin(values, axis=0),
-        "high": np.nanmax(values, axis=0),
-    }
-    return Conditions(names=names, **{name: tuple(map(float, numbers)) for name, numbers in facts.items()})
-
-
-def condition_values(names: tuple[str, ...], columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Return columns side by side.
-
-    Args:
-        names: which columns.
-        columns: float32 [n] or [n, K] each, NaN for unknown.
-
-    Returns:
-        float64 [n, numbers].
-
-    Raises:
-        DataError: there is no such column.
-    """
+    facts: dict[str, list[float]] = {"mean": [], "std": [], "low": [], "high": []}
+    widths = []
     for name in names:
         if name not in columns:
             known = ", ".join(sorted(columns)) or "none"
-            raise DataError(f"the data have no condition {name}; they have {known}")
-    if not names:
-        return np.zeros([0, 0])
-    parts = [np.asarray(columns[name], np.float64) for name in names]
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+            raise DataError(f"--condition {name}: the data do not have it; they have {known}")
+        numbers = np.reshape(columns[name], [len(columns[name]), -1]).astype(np.float64)
+        if not np.isfinite(numbers).any(axis=0).all():
+            raise DataError(f"--condition {name}: unknown for every training slice; leave it out")
+        widths.append(numbers.shape[1])
+        spread = np.nanstd(numbers, axis=0)
+        facts["mean"] += np.nanmean(numbers, axis=0).tolist()
+        facts["std"] += np.where(spread > 0, spread, 1.0).tolist()
+        facts["low"] += np.nanmin(numbers, axis=0).tolist()
+        facts["high"] += np.nanmax(numbers, axis=0).tolist()
+    return Conditions(names=tuple(names), widths=tuple(widths), **{name: tuple(of) for name, of in facts.items()})

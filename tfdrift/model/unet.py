@@ -60,7 +60,7 @@ def build_unet(
         >>> model = build_unet(16, base_filters=4, depth=2)
         >>> {name: output.shape for name, output in model.output.items()}
         {'recon': (None, 16, 16, 1), 'drift': (None, 16, 16, 1)}
-        >>> build_unet(16, base_filters=4, depth=2, slices=8, channels=3, conditions=2).input_shape["image"]
+        >>> build_unet(16, base_filters=4, depth=2, slices=8, channels=3, conditions=2).input["image"].shape
         (None, 8, 16, 16, 3)
     """
     shape = (image_size, image_size) if slices is None else (slices, image_size, image_size)

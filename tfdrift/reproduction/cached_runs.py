@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, join_samples, split
+from tfdrift.cohort.samples import Samples, split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.heldout import predict
-from tfdrift.methods.method import Predictor
-from tfdrift.reproduction.experiments import Experiment, Run
+from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
+from tfdrift.reproduction.experiment import Experiment, Run
+from tfdrift.reproduction.predictions import Predictions, join_folds
 from tfdrift.training.data import load_samples
 from tfdrift.training.run_folder import is_trained, load_predictor
 from tfdrift.training.side_by_side import train_all
@@ -33,33 +32,6 @@ REMEMBERED = 16
 """Runs whose predictions are kept in memory."""
 
 _DECIDES_NO_WEIGHTS = {"mnist_file", "log_every", "validate_every", "checkpoint_every"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
-    """What a run says of the patients it has not seen; with every fold held out once, of all patients.
-
-    Args:
-        run: the definition.
-        config: of the first fold.
-        folders: of each fold.
-        predictor: of the first fold.
-        samples: n held-out slices, fold by fold.
-        mean_drift: the baseline's prediction, float32 [n, S, S, 1].
-        final: `post` and `drift`, float32 [n, S, S, 1].
-        levels: of `by_level`, the noisiest first; [None] where there is no noise.
-        by_level: `post` and `drift`, float32 [L, n, S, S, 1].
-    """
-
-    run: Run
-    config: TrainConfig
-    folders: tuple[Path, ...]
-    predictor: Predictor
-    samples: Samples
-    mean_drift: np.ndarray
-    final: dict[str, np.ndarray]
-    levels: list[int | None]
-    by_level: dict[str, np.ndarray]
 
 
 class CachedRuns:
@@ -90,7 +62,7 @@ class CachedRuns:
         self._names = {"lesions": lesions, "digits": "mnist"}
         self._mnist_file = str(mnist_file) if mnist_file else None
         self._samples = dict(samples or {})
-        self._outcomes: dict[tuple, Outcome] = {}
+        self._predictions: dict[tuple, Predictions] = {}
 
     def samples(self, data: str) -> Samples:
         """Return the data of `lesions` or `digits`, read once.
@@ -116,6 +88,10 @@ class CachedRuns:
     def configs(self, run: Run, experiment: Experiment) -> list[TrainConfig]:
         """Return the settings of a run, one for each fold that the experiment holds out.
 
+        Args:
+            run: the definition.
+            experiment: that it belongs to.
+
         Raises:
             UsageError: the overrides do not go together with the run.
         """
@@ -127,6 +103,10 @@ class CachedRuns:
 
     def folder_of(self, config: TrainConfig, samples: Samples) -> Path:
         """Return the folder of a run: readable, and another one for other weights.
+
+        Args:
+            config: the settings.
+            samples: the data.
 
         Settings that are at their defaults do not enter the name, so that a version with one more setting finds the
         runs of the one before. Should a default change, training refuses the folder.
@@ -141,7 +121,7 @@ class CachedRuns:
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
 
     def train_ahead(self, experiments: Sequence[Experiment]) -> None:
-        """Train side by side what experiments need; with one worker, wait for `outcome` to ask for each run.
+        """Train side by side what experiments need; with one worker, wait for `predictions` to ask for each run.
 
         Raises:
             TfdriftError: as `tfdrift.training.side_by_side.train_all` does.
@@ -156,57 +136,44 @@ class CachedRuns:
                 jobs[folder] = (config, folder, samples)
         train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
 
-    def outcome(self, run: Run, experiment: Experiment) -> Outcome:
+    def predictions(self, run: Run, experiment: Experiment) -> Predictions:
         """Train a run as far as it is not trained yet, and return what it predicts.
+
+        Args:
+            run: the definition.
+            experiment: that it belongs to.
 
         Raises:
             TfdriftError: as `tfdrift.training.train.train` and `load_predictor` do.
         """
         tf.config.experimental.enable_op_determinism()  # as training does: the same numbers where nothing is to train
         samples = self.samples(experiment.data)
-        parts = [self._fold_outcome(run, config, samples) for config in self.configs(run, experiment)]
-        return parts[0] if len(parts) == 1 else _join(parts)
+        parts = [self._predict_fold(run, config, samples) for config in self.configs(run, experiment)]
+        return parts[0] if len(parts) == 1 else join_folds(parts)
 
-    def _fold_outcome(self, run: Run, config: TrainConfig, samples: Samples) -> Outcome:
+    def _predict_fold(self, run: Run, config: TrainConfig, samples: Samples) -> Predictions:
         folder = self.folder_of(config, samples)
         key = (folder, tuple(sorted(run.asked.items())))
-        if key not in self._outcomes:
+        if key not in self._predictions:
             self._echo(f"{folder.name}: {run.label}, fold {config.fold} held out, {config.steps} steps")
             if not is_trained(config, folder, samples):
                 train(config, folder, echo=self._echo, samples=samples)
             training, held_out = split(samples, config.fold)
-            predictor = load_predictor(folder)[2]
-            predictor = dataclasses.replace(predictor, method=dataclasses.replace(predictor.method, **run.asked))
-            final, by_level = predict(predictor, held_out, seed=config.seed)
-            self._outcomes[key] = Outcome(
+            trained = load_predictor(folder)[2]
+            trained = dataclasses.replace(trained, method=dataclasses.replace(trained.method, **run.asked))
+            outcomes = draw_outcomes(trained, held_out, count=1, seed=config.seed)
+            self._predictions[key] = Predictions(
                 run=run,
                 config=config,
                 folders=(folder,),
-                predictor=predictor,
+                trained=trained,
                 samples=held_out,
                 mean_drift=baselines.mean_drift(training, held_out),
-                final=final,
-                levels=predictor.levels(),
-                by_level=by_level,
+                final={name: images[0] for name, images in outcomes.items()},
+                levels=trained.levels(),
+                by_level=draw_levels(trained, held_out, seed=config.seed),
             )
             keras.backend.clear_session()  # or the graphs of all runs stay in memory until the last one
-            if len(self._outcomes) > REMEMBERED:
-                del self._outcomes[next(iter(self._outcomes))]
-        return dataclasses.replace(self._outcomes[key], run=run)
-
-
-def _join(parts: list[Outcome]) -> Outcome:
-    def images(field: str, axis: int) -> dict[str, np.ndarray]:
-        return {
-            name: np.concatenate([getattr(part, field)[name] for part in parts], axis=axis)
-            for name in ("post", "drift")
-        }
-
-    return dataclasses.replace(
-        parts[0],
-        folders=tuple(folder for part in parts for folder in part.folders),
-        samples=join_samples([part.samples for part in parts]),
-        mean_drift=np.concatenate([part.mean_drift for part in parts]),
-        final=images("final", 0),
-        by_level=images("by_level", 1),
-    )
+            if len(self._predictions) > REMEMBERED:
+                del self._predictions[next(iter(self._predictions))]
+        return dataclasses.replace(self._predictions[key], run=run)

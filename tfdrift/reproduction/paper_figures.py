@@ -7,19 +7,19 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from tfdrift.axes import image_axes, picture
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds, unit_normal
 from tfdrift.diffusion.process import add_noise
 from tfdrift.diffusion.schedule import Schedule
+from tfdrift.drawing.colours import BEFORE
 from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
-from tfdrift.reproduction.cached_runs import Outcome
+from tfdrift.evaluation.pictures import outlines
+from tfdrift.reproduction.predictions import Predictions
 from tfdrift.training.augmentation import rotate
 
 SNAPSHOTS = 6
 """Levels that a figure shows of all."""
-
-BEFORE, AFTER = "gold", "deepskyblue"
-"""Colours of the GTV of the two sessions."""
 
 
 def choose_rows(samples: Samples, count: int, *, by: np.ndarray) -> list[int]:
@@ -40,7 +40,7 @@ def choose_rows(samples: Samples, count: int, *, by: np.ndarray) -> list[int]:
     ranked = names[np.argsort(by[first], kind="stable")]
     count = min(count, len(ranked))
     chosen = ranked[((np.arange(count) + 0.5) * len(ranked) / count).astype(int)]
-    area = samples.pre_mask.sum(axis=(1, 2, 3))
+    area = samples.pre_mask.sum(axis=image_axes(samples.pre_mask))
     rows_of = [np.flatnonzero(samples.lesion == name) for name in chosen]
     return [int(rows[np.argmax(area[rows])]) for rows in rows_of]
 
@@ -51,26 +51,36 @@ def volume_change(samples: Samples) -> np.ndarray:
 
 
 def draw_examples(samples: Samples, rows: Sequence[int]) -> Figure:
-    """Draw pre, post and drift of lesions, one a column (Fig. 2A)."""
+    """Draw pre, post and drift of lesions, one a column (Fig. 2A).
+
+    Args:
+        samples: slices.
+        rows: which ones.
+    """
     change = volume_change(samples)
     grid = [
-        [Panel(samples.pre[row, ..., 0], f"volume {100 * change[row]:+.0f}%") for row in rows],
-        [Panel(samples.post[row, ..., 0]) for row in rows],
-        [Panel(samples.drift[row, ..., 0], "", "drift", _outlines(samples, row)) for row in rows],
+        [Panel(picture(samples.pre[row]), f"volume {100 * change[row]:+.0f}%") for row in rows],
+        [Panel(picture(samples.post[row])) for row in rows],
+        [Panel(picture(samples.drift[row]), "", "drift", outlines(samples, row)) for row in rows],
     ]
     title = f"{len(rows)} lesions before and after; on the drift the GTV before ({BEFORE}) and after (blue)"
     return draw_panels(grid, row_titles=["pre", "post", "drift = post - pre"], title=title)
 
 
 def draw_rotations(samples: Samples, row: int) -> Figure:
-    """Draw the four rotations in which training shows a lesion (Fig. 4A)."""
+    """Draw the four rotations in which training shows a lesion (Fig. 4A).
+
+    Args:
+        samples: slices.
+        row: which one.
+    """
     turns = tf.range(4)
     images = {"pre": samples.pre, "post": samples.post, "drift": samples.drift}
     turned = {name: rotate(tf.repeat(image[row : row + 1], 4, axis=0), turns).numpy() for name, image in images.items()}
     grid = [
         [
             Panel(
-                turned[name][k, ..., 0], f"{90 * k}°" if name == "pre" else "", "drift" if name == "drift" else "image"
+                picture(turned[name][k]), f"{90 * k}°" if name == "pre" else "", "drift" if name == "drift" else "image"
             )
             for k in range(4)
         ]
@@ -82,16 +92,24 @@ def draw_rotations(samples: Samples, row: int) -> Figure:
 def draw_forward(
     samples: Samples, rows: Sequence[int], schedule: Schedule, *, seed: int = 0, columns: int = 8
 ) -> Figure:
-    """Draw lesions noised to every level, with the images before and after treatment (Fig. 4B)."""
+    """Draw lesions noised to every level, with the images before and after treatment (Fig. 4B).
+
+    Args:
+        samples: slices.
+        rows: which ones.
+        schedule: noise at each level.
+        seed: of the noise.
+        columns: of panels, after which the levels go on in the next row.
+    """
     grid, titles = [], []
     for letter, row in zip(string.ascii_uppercase, rows, strict=False):
         clean = tf.repeat(samples.pre[row : row + 1], schedule.levels, axis=0)
         eps = tf.repeat(unit_normal(example_seeds(1, seed), clean[:1]), schedule.levels, axis=0)
         noised = add_noise(clean, eps, tf.range(schedule.levels), schedule).numpy()
         panels = [
-            Panel(samples.pre[row, ..., 0], "X0 (pre)"),
-            *(Panel(image[..., 0], f"level {level}") for level, image in enumerate(noised)),
-            Panel(samples.post[row, ..., 0], "post"),
+            Panel(picture(samples.pre[row]), "X0 (pre)"),
+            *(Panel(picture(image), f"level {level}") for level, image in enumerate(noised)),
+            Panel(picture(samples.post[row]), "post"),
         ]
         parts = [panels[start : start + columns] for start in range(0, len(panels), columns)]
         grid += parts
@@ -100,34 +118,34 @@ def draw_forward(
     return draw_panels(grid, row_titles=titles, title=title)
 
 
-def draw_snapshots(outcome: Outcome, rows: Sequence[int], *, title: str) -> Figure:
+def draw_snapshots(predicted: Predictions, rows: Sequence[int], *, title: str) -> Figure:
     """Draw lesions with the predicted post image and drift at some levels, two rows a lesion (Figs. 3, 6, 7, 8).
 
     In the first two columns stands what is shown to the network and what is true.
 
     Args:
-        outcome: the run.
-        rows: slices of `outcome.samples`.
+        predicted: the run.
+        rows: slices of `predicted.samples`.
         title: of the figure.
     """
-    samples, shown = outcome.samples, _snapshots(outcome)
+    samples, shown = predicted.samples, _snapshots(predicted)
     grid, titles = [], []
     for letter, row in zip(string.ascii_uppercase, rows, strict=False):
         first = letter == "A"
-        names = [f"{'predicted, ' if first else ''}{level_name(outcome.levels[k])}" for k in shown]
-        images, drifts = ([outcome.by_level[name][k, row, ..., 0] for k in shown] for name in ("post", "drift"))
-        noised = noised_image(outcome, row, outcome.levels[0])
+        names = [f"{'predicted, ' if first else ''}{level_name(predicted.levels[k])}" for k in shown]
+        images, drifts = ([picture(predicted.by_level[name][k, row]) for k in shown] for name in ("post", "drift"))
+        noised = noised_image(predicted, row, predicted.levels[0])
         grid.append(
             [
-                Panel(samples.pre[row, ..., 0], "pre"),
-                Panel(samples.post[row, ..., 0], "post"),
+                Panel(picture(samples.pre[row]), "pre"),
+                Panel(picture(samples.post[row]), "post"),
                 *(Panel(image, name) for image, name in zip(images, names, strict=True)),
             ]
         )
         grid.append(
             [
-                Panel(noised, f"pre, {level_name(outcome.levels[0])}"),
-                Panel(samples.drift[row, ..., 0], "drift", "drift", _outlines(samples, row)),
+                Panel(noised, f"pre, {level_name(predicted.levels[0])}"),
+                Panel(picture(samples.drift[row]), "drift", "drift", outlines(samples, row)),
                 *(Panel(drift, "", "drift") for drift in drifts),
             ]
         )
@@ -135,31 +153,31 @@ def draw_snapshots(outcome: Outcome, rows: Sequence[int], *, title: str) -> Figu
     return draw_panels(grid, row_titles=titles, title=title, drift_limit=_true_limit(samples, rows))
 
 
-def draw_variants(outcomes: Sequence[Outcome], row: int, *, title: str) -> Figure:
+def draw_variants(all_predicted: Sequence[Predictions], row: int, *, title: str) -> Figure:
     """Draw one lesion as several runs predict it at some levels, and below what is true (Fig. 5).
 
     Args:
-        outcomes: of the same data and fold.
+        all_predicted: of the same data and fold.
         row: a slice of their samples.
         title: of the figure.
     """
     grid, titles = [], []
-    for letter, outcome in zip(string.ascii_uppercase, outcomes, strict=False):
-        shown = _snapshots(outcome)
-        levels = [level_name(outcome.levels[k]) for k in shown]
-        images, drifts = ([outcome.by_level[name][k, row, ..., 0] for k in shown] for name in ("post", "drift"))
+    for letter, predicted in zip(string.ascii_uppercase, all_predicted, strict=False):
+        shown = _snapshots(predicted)
+        levels = [level_name(predicted.levels[k]) for k in shown]
+        images, drifts = ([picture(predicted.by_level[name][k, row]) for k in shown] for name in ("post", "drift"))
         grid.append([Panel(image, name) for image, name in zip(images, levels, strict=True)])
         grid.append([Panel(drift, "", "drift") for drift in drifts])
-        titles += [f"{letter}: {outcome.run.label}", f"{letter}: drift"]
-    samples = outcomes[0].samples
+        titles += [f"{letter}: {predicted.run.label}", f"{letter}: drift"]
+    samples = all_predicted[0].samples
     grid.append(
         [
-            Panel(samples.pre[row, ..., 0], "pre"),
-            Panel(samples.post[row, ..., 0], "post"),
-            Panel(samples.drift[row, ..., 0], "drift", "drift", _outlines(samples, row)),
+            Panel(picture(samples.pre[row]), "pre"),
+            Panel(picture(samples.post[row]), "post"),
+            Panel(picture(samples.drift[row]), "drift", "drift", outlines(samples, row)),
         ]
     )
-    titles.append(f"{string.ascii_uppercase[len(outcomes)]}: truth")
+    titles.append(f"{string.ascii_uppercase[len(all_predicted)]}: truth")
     return draw_panels(grid, row_titles=titles, title=title, drift_limit=_true_limit(samples, [row]))
 
 
@@ -168,35 +186,36 @@ def level_name(level: int | None) -> str:
     return "no noise" if level is None else f"level {level}"
 
 
-def noised_image(outcome: Outcome, row: int, level: int | None) -> np.ndarray:
+def noised_image(predicted: Predictions, row: int, level: int | None) -> np.ndarray:
     """Return what the network was shown of a slice at a level, float32 [S, S].
 
     Args:
-        outcome: the run.
-        row: a slice of `outcome.samples`.
+        predicted: the run.
+        row: a slice of `predicted.samples`.
         level: None gives the clean image.
     """
     if level is None:
-        return outcome.samples.pre[row, ..., 0]
-    image = tf.constant(outcome.samples.pre[row : row + 1])
-    noise = unit_normal(noise_seed(outcome, row), image)
-    return add_noise(image, noise, level, outcome.predictor.method.schedule).numpy()[0, ..., 0]
+        return picture(predicted.samples.pre[row])
+    image = tf.constant(predicted.samples.pre[row : row + 1])
+    noise = unit_normal(noise_seed(predicted, row), image)
+    return picture(add_noise(image, noise, level, predicted.trained.method.schedule).numpy()[0])
 
 
-def noise_seed(outcome: Outcome, row: int) -> tf.Tensor:
-    """Return the seed that a slice of `outcome.samples` was predicted with, int64 [1, 2]."""
-    fold = outcome.samples.fold
+def noise_seed(predicted: Predictions, row: int) -> tf.Tensor:
+    """Return the seed that a slice was predicted with, int64 [1, 2].
+
+    Args:
+        predicted: of the run.
+        row: a slice of `predicted.samples`.
+    """
+    fold = predicted.samples.fold
     place = row - int(np.flatnonzero(fold == fold[row])[0])  # slices are counted within their fold
-    return example_seeds(place + 1, outcome.config.seed)[place:]
+    return example_seeds(place + 1, predicted.config.seed)[place:]
 
 
-def _snapshots(outcome: Outcome) -> list[int]:
-    last = len(outcome.levels) - 1
+def _snapshots(predicted: Predictions) -> list[int]:
+    last = len(predicted.levels) - 1
     return np.unique(np.linspace(0, last, SNAPSHOTS).round().astype(int)).tolist()
-
-
-def _outlines(samples: Samples, row: int) -> tuple[tuple[np.ndarray, str], ...]:
-    return (samples.pre_mask[row, ..., 0], BEFORE), (samples.post_mask[row, ..., 0], AFTER)
 
 
 def _true_limit(samples: Samples, rows: Sequence[int]) -> float:

@@ -7,42 +7,47 @@ import numpy as np
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.comparison import compare, holm, sentence
-from tfdrift.evaluation.metrics import skill_interval, squared_errors, ssim
-from tfdrift.reproduction.cached_runs import Outcome
-from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE
+from tfdrift.evaluation.comparison import compare, holm
+from tfdrift.evaluation.intervals import interval_words
+from tfdrift.evaluation.metrics import skill_interval
+from tfdrift.evaluation.scores import slice_scores
+from tfdrift.reproduction.predictions import Predictions
+
+ERRORS = {"post": "mse", "drift": "drift_mse"}
+SIMILARITIES = {"post": "ssim", "drift": "drift_ssim"}
+"""The scores of `tfdrift.evaluation.metrics.METRICS` that figures and tables show."""
 
 
-def score_outcome(outcome: Outcome) -> dict[str, Any]:
+def score_run(predicted: Predictions) -> dict[str, Any]:
     """Return what a run scores, ready for JSON.
 
     Args:
-        outcome: n held-out slices.
+        predicted: n held-out slices.
 
     Returns:
         What the run is; `copy`, `mean_drift` and `final`, each with `post` and `drift`; and `levels`, the same at each
         level. A score is `mse`, `ssim` and `skill` with its 95% interval over patients.
     """
-    held_out = outcome.samples
-    levels = zip(outcome.levels, outcome.by_level["post"], outcome.by_level["drift"], strict=True)
+    held_out = predicted.samples
+    levels = zip(predicted.levels, predicted.by_level["post"], predicted.by_level["drift"], strict=True)
     return {
-        "label": outcome.run.label,
-        "method": outcome.run.method,
-        "settings": {**outcome.run.settings, **outcome.run.asked},
-        "preset": outcome.run.preset,
-        "steps": outcome.config.steps,
-        "folders": [folder.name for folder in outcome.folders],
+        "label": predicted.run.label,
+        "method": predicted.run.method,
+        "settings": {**predicted.run.settings, **predicted.run.asked},
+        "preset": predicted.run.preset,
+        "steps": predicted.config.steps,
+        "folders": [folder.name for folder in predicted.folders],
         "patients": len(set(held_out.patient.tolist())),
         "lesions": len(set(held_out.lesion.tolist())),
         "slices": len(held_out),
         "copy": _score(held_out, copy(held_out), np.zeros_like(held_out.drift)),
-        "mean_drift": _score(held_out, outcome.mean_drift, outcome.mean_drift - held_out.pre),
-        "final": _score(held_out, outcome.final["post"], outcome.final["drift"]),
+        "mean_drift": _score(held_out, predicted.mean_drift, predicted.mean_drift - held_out.pre),
+        "final": _score(held_out, predicted.final["post"], predicted.final["drift"]),
         "levels": [{"level": level, **_score(held_out, post, drift)} for level, post, drift in levels],
     }
 
 
-def compare_outcomes(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[dict[str, Any]]:
+def compare_runs(pairs: Sequence[tuple[Predictions, Predictions]]) -> list[dict[str, Any]]:
     """Return how much more skill runs have than others on the same patients, who are resampled in pairs.
 
     Args:
@@ -68,8 +73,8 @@ def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
     """Return scores as a Markdown table, a row a run, with the skill it gains over the run it is compared with.
 
     Args:
-        scores: of `score_outcome`.
-        compared: of `compare_outcomes`, for some of them.
+        scores: of `score_run`.
+        compared: of `compare_runs`, for some of them.
     """
     gains = {one["run"]: one for one in compared}
     lines = [
@@ -88,52 +93,37 @@ def as_table(scores: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str
     return "\n".join(lines) + "\n"
 
 
-def interval_words(estimate: Mapping[str, float], *, signed: bool = False) -> str:
-    """Return an estimate with its interval in words.
-
-    Example:
-        >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
-        '0.500 [0.250, 0.750]'
-    """
-    value, low, high = (f"{estimate[name]:{'+' if signed else ''}.3f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _gains(reference: Outcome, other: Outcome) -> dict[str, dict[str, Any]]:
+def _gains(reference: Predictions, other: Predictions) -> dict[str, dict[str, Any]]:
     held_out = other.samples
     if reference.samples.lesion.tolist() != held_out.lesion.tolist():
         raise ValueError("the two runs hold out other slices; compare runs of the same data and folds")
-    copy_errors = squared_errors(copy(held_out), held_out.post)
+    ours, theirs = (slice_scores(held_out, **one.final, names=ERRORS.values()) for one in (other, reference))
+    copy_mse = _copy_mse(held_out)
     gains = {}
-    for name, truth in (("post", held_out.post), ("drift", held_out.drift)):
-        comparison = compare(
-            f"{other.run.label}, {name}",
-            f"{reference.run.label}, {name}",
-            squared_errors(other.final[name], truth),
-            squared_errors(reference.final[name], truth),
-            copy_errors,
-            held_out.patient,
-        )
+    for name, error in ERRORS.items():
+        labels = f"{other.run.label}, {name}", f"{reference.run.label}, {name}"
+        comparison = compare(*labels, ours[error], theirs[error], copy_mse, held_out.patient)
         gains[name] = {
             **comparison.difference._asdict(),
             "better_for": comparison.better_for,
             "p_value": comparison.p_value,
-            "sentence": sentence(comparison),
+            "sentence": comparison.sentence,
         }
     return gains
 
 
 def _score(held_out: Samples, post: np.ndarray, drift: np.ndarray) -> dict[str, dict[str, Any]]:
-    copy_errors = squared_errors(copy(held_out), held_out.post)
-    scores = {}
-    for name, predicted, truth, data_range in (
-        ("post", post, held_out.post, IMAGE_RANGE),
-        ("drift", drift, held_out.drift, DRIFT_RANGE),
-    ):
-        errors = squared_errors(predicted, truth)
-        scores[name] = {
-            "mse": float(errors.mean()),
-            "ssim": float(ssim(predicted, truth, data_range=data_range).mean()),
-            "skill": skill_interval(errors, copy_errors, held_out.patient)._asdict(),
+    columns = slice_scores(held_out, post, drift, names=[*ERRORS.values(), *SIMILARITIES.values()])
+    copy_mse = _copy_mse(held_out)
+    return {
+        name: {
+            "mse": float(columns[error].mean()),
+            "ssim": float(columns[SIMILARITIES[name]].mean()),
+            "skill": skill_interval(columns[error], copy_mse, held_out.patient)._asdict(),
         }
-    return scores
+        for name, error in ERRORS.items()
+    }
+
+
+def _copy_mse(held_out: Samples) -> np.ndarray:
+    return slice_scores(held_out, copy(held_out), np.zeros_like(held_out.drift), names=["mse"])["mse"]

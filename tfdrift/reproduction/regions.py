@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from tfdrift.axes import spatial_axes
 from tfdrift.errors import DataError
 
 CORE_DEPTH = 0.5
@@ -57,20 +58,24 @@ def lesion_means(images: np.ndarray, masks: np.ndarray, lesion: np.ndarray) -> d
     """Return the mean of each lesion's core and rim over all pixels of its slices.
 
     Args:
-        images: float [n, S, S, 1], such as drift.
-        masks: bool [n, S, S, 1], the GTV whose core and rim are meant.
+        images: float [n, ..., S, S, 1], such as drift.
+        masks: bool [n, ..., S, S, 1], the GTV whose core and rim are meant.
         lesion: str [n].
 
     Returns:
         `core` and `rim`, float64 [m], lesions in the order of `np.unique`; NaN where a lesion has no such pixel.
     """
     names, place = np.unique(lesion, return_inverse=True)
-    regions = [core_and_rim(mask[..., 0]) for mask in masks]
+    rows, columns = spatial_axes(masks)[-2:]
+    values, gtv = (array.reshape(-1, masks.shape[rows], masks.shape[columns]) for array in (images, masks))
+    place = np.repeat(place, len(gtv) // len(masks))  # a lesion for each slice of its image
+    regions = [core_and_rim(mask) for mask in gtv]
     means = {}
     for number, region in enumerate(("core", "rim")):
         inside = np.stack([pair[number] for pair in regions])
-        total = np.bincount(place, np.where(inside, images[..., 0], 0).sum(axis=(1, 2), dtype=np.float64), len(names))
-        pixels = np.bincount(place, inside.sum(axis=(1, 2)), len(names))
+        axes = tuple(range(1, inside.ndim))
+        total = np.bincount(place, np.where(inside, values, 0).sum(axis=axes, dtype=np.float64), len(names))
+        pixels = np.bincount(place, inside.sum(axis=axes), len(names))
         means[region] = np.divide(total, pixels, out=np.full(len(names), np.nan), where=pixels > 0)
     return means
 

@@ -1,1 +1,16 @@
-"""A trained run as a versioned SavedModel for TF Serving."""
+"""TF Serving's protocol for any SavedModel: it imports nothing of tfdrift but `errors`. Needs the extra `serve`.
+
+loading        one version in memory, run as TF Serving runs it
+versions       the versions of a model on disk
+configuration  which models a server is to serve
+inference      what a server says of its models
+grpc_api       the gRPC services
+rest_api       the REST interface
+json_tensors   tensors in REST's JSON
+refusal        why a request gets no answer
+monitoring     counts and times under TF Serving's names
+server         the embedded server
+engine         TF Serving's own program, or the embedded server
+client         a client for either, over gRPC
+extra          whether the extra `serve` is installed
+"""

@@ -34,7 +34,12 @@ class Inference:
         self._monitoring = monitoring
 
     def counted(self, name: str, entrypoint: str) -> AbstractContextManager:
-        """Return the context that counts and times a request by GRPC or REST, if there is a model of that name."""
+        """Return the context that counts and times a request, if there is a model of that name.
+
+        Args:
+            name: of the model.
+            entrypoint: GRPC or REST.
+        """
         # Names that clients make up would fill the memory with counters.
         return self._monitoring.request(name, entrypoint) if name in self._models else nullcontext()
 
@@ -54,6 +59,13 @@ class Inference:
         self, name: str, serving: Serving, signature: SignatureDef, inputs: Mapping[str, np.ndarray], *wanted: str
     ) -> dict[str, np.ndarray]:
         """Return the outputs of a signature, the wanted ones or all.
+
+        Args:
+            name: of the model.
+            serving: its version.
+            signature: one of the version's.
+            inputs: each input by name; strings are object arrays of bytes.
+            *wanted: names of outputs.
 
         Raises:
             Refusal: names, dtypes or shapes are not the signature's, or an op of the graph fails.

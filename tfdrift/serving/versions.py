@@ -129,7 +129,12 @@ class VersionedModel:
 
 
 def not_found(name: str, version: int | None) -> Refusal:
-    """Return what TF Serving answers when no such version of a model is loaded."""
+    """Return what TF Serving answers when no such version of a model is loaded.
+
+    Args:
+        name: of the model.
+        version: that was asked for; None for any.
+    """
     wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
     return Refusal(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
 

@@ -46,7 +46,14 @@ class Waves:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, waves: int, shortest: float, longest: float) -> "Waves":
-        """Draw a function whose wave vectors have lengths between `shortest` and `longest`."""
+        """Draw a function.
+
+        Args:
+            rng: what is drawn from.
+            waves: number of waves K.
+            shortest: length of the shortest wave vector, in radians per unit of the points.
+            longest: length of the longest.
+        """
         directions = rng.standard_normal((waves, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         return cls(
@@ -117,7 +124,12 @@ class Lesion:
         return 1.05 * float(self.surface_mm(_sphere(), session).max())
 
     def surface_mm(self, directions: np.ndarray, session: str) -> np.ndarray:
-        """Return R(u), float64 [...], for unit vectors float64 [..., 3]."""
+        """Return R(u), float64 [...], in mm.
+
+        Args:
+            directions: float64 [..., 3], unit vectors u from the centre.
+            session: one of `SESSIONS`.
+        """
         surface = self.radius_mm * (1 + 0.12 * self.shape(directions))
         if session == "pre":
             return surface
@@ -139,12 +151,22 @@ class Lesion:
         return (self.core - CORE_MEAN) / CORE_STD
 
     def depth(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return s = distance / R(u), below 1 inside the GTV, float64 [...], at points float64 [..., 3]."""
+        """Return s = distance / R(u), below 1 inside the GTV, float64 [...].
+
+        Args:
+            points_mm: float64 [..., 3], places in the head's axes.
+            session: one of `SESSIONS`.
+        """
         directions, distance = self._polar(points_mm)
         return distance / self.surface_mm(directions, session)
 
     def signal(self, points_mm: np.ndarray, session: str) -> np.ndarray:
-        """Return the tissue's signal, without gain and noise, float64 [...], at points float64 [..., 3]."""
+        """Return the tissue's signal, without gain and noise, float64 [...], in scanner units.
+
+        Args:
+            points_mm: float64 [..., 3], places in the head's axes.
+            session: one of `SESSIONS`.
+        """
         directions, distance = self._polar(points_mm)
         depth = distance / self.surface_mm(directions, session)
         brightness = self.rim_brightness(directions)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box
+from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, assign_folds, join_samples
 from tfdrift.errors import UsageError
@@ -108,7 +108,12 @@ def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.n
 
 
 def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
-    """Return which points, float64 [..., 3], lie inside the lesion, bool [...].
+    """Return which points lie inside the lesion, bool [...].
+
+    Args:
+        lesion: one of a patient's.
+        session: `pre`, `post` or `follow_up`.
+        points_mm: float64 [..., 3], places in the head's axes.
 
     Example:
         >>> lesion = make_cohort(2)[0].lesions[0]
@@ -123,6 +128,10 @@ def gtv(lesion: Lesion, session: str, points_mm: np.ndarray) -> np.ndarray:
 
 def rician(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a signal with the noise of a magnitude image: normal noise in both channels.
+
+    Args:
+        signal: float64 [...], scanner units.
+        rng: what the noise is drawn from, with a standard deviation of `NOISE_STD`.
 
     Source: Gudbjartsson and Patz (1995), eq. 1.
 
@@ -145,10 +154,10 @@ def phantom_samples(
         folds: number of folds, balanced by response group.
         seed: of everything.
         box: see `tfdrift.cohort.crop.crop_lesion`.
-        slices: see `tfdrift.cohort.crop.crop_lesion`.
+        slices: `three` for `tfdrift.cohort.crop.representative_slices`, else see `choose_slices` there.
 
     Raises:
-        UsageError: fewer than 2 patients.
+        UsageError: fewer than 2 patients, or another choice of slices.
         DataError: more folds than patients.
 
     Example:
@@ -260,7 +269,8 @@ class _Patch:
         pre_mask = gtv(lesion, "pre", points)
         whole = pre_mask | gtv(lesion, "post", points) if box == "union" else pre_mask
         self.box: Box = make_box(whole, SPACING_MM)
-        chosen = choose_slices(pre_mask, slices)
+        # Two of its 69 lesions have two representative slices, as when the demo models were trained.
+        chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
 
     def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
@@ -299,10 +309,9 @@ def _make_patient(number: int, seed: int) -> Patient:
     several = number % 3 == 2
     count = (4 if number // 3 % 13 in (0, 3, 6, 9) else 3) if several else 1
     pinned = {0: VOLUME_RANGE_MM3[1], 1: VOLUME_RANGE_MM3[0]}
-    volumes = [pinned.get(number, volume) for volume in _draw_volumes(rng, count)]
-    lesions: list[Lesion] = []
-    for volume in volumes:
-        lesions.append(_make_lesion(rng, volume, lesions))
+    lesions = None
+    while lesions is None:  # some draws are of lesions too large for one brain
+        lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)])
     return Patient(
         number=number,
         lesions=tuple(lesions),
@@ -321,7 +330,19 @@ def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
     return np.clip(np.exp(rng.normal(np.log(700.0), 1.4, count)), low * 1.2, high / 1.2).tolist()
 
 
-def _make_lesion(rng: np.random.Generator, volume_mm3: float, others: list[Lesion]) -> Lesion:
+def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float]) -> list[Lesion] | None:
+    """Return lesions of these volumes, apart from one another; None where the brain has no room for them."""
+    lesions: list[Lesion] = []
+    for volume_mm3 in volumes_mm3:
+        lesion = _draw_lesion(rng, volume_mm3)
+        center_mm = _place(rng, lesion.radius_mm, lesions)
+        if center_mm is None:
+            return None
+        lesions.append(dataclasses.replace(lesion, center_mm=center_mm))
+    return lesions
+
+
+def _draw_lesion(rng: np.random.Generator, volume_mm3: float) -> Lesion:
     lesion = Lesion(
         center_mm=np.zeros(3),
         radius_mm=1.0,
@@ -331,12 +352,11 @@ def _make_lesion(rng: np.random.Generator, volume_mm3: float, others: list[Lesio
         texture=Waves.draw(rng, waves=12, shortest=3.0, longest=7.0),
         chance=Chance.draw(rng),
     )
-    radius_mm = (volume_mm3 / lesion.volume_mm3("pre")) ** (1 / 3)
-    return dataclasses.replace(lesion, radius_mm=radius_mm, center_mm=_place(rng, radius_mm, others))
+    return dataclasses.replace(lesion, radius_mm=(volume_mm3 / lesion.volume_mm3("pre")) ** (1 / 3))
 
 
-def _place(rng: np.random.Generator, radius_mm: float, others: list[Lesion]) -> np.ndarray:
-    """Return a centre inside the brain, away from its surface and from the other lesions."""
+def _place(rng: np.random.Generator, radius_mm: float, others: list[Lesion]) -> np.ndarray | None:
+    """Return a centre inside the brain, away from its surface and from the other lesions; None without room."""
     reach = 0.82 * HEAD_SEMI_AXES_MM - 1.6 * radius_mm
     for _ in range(10_000):
         center = rng.uniform(-1, 1, 3) * reach
@@ -345,7 +365,7 @@ def _place(rng: np.random.Generator, radius_mm: float, others: list[Lesion]) -> 
         )
         if np.linalg.norm(center / reach) < 1 and apart:
             return center
-    raise RuntimeError("no room for another lesion in the phantom's brain")
+    return None
 
 
 def _within(lesion: Lesion, points_mm: np.ndarray, radius_mm: float) -> np.ndarray:

@@ -99,7 +99,12 @@ def make_uid(name: str) -> UID:
 
 
 def to_mm(grid: Grid, indices: np.ndarray) -> np.ndarray:
-    """Return patient coordinates, float64 [..., 3], of continuous indices (column, row, slice) [..., 3]."""
+    """Return patient coordinates, float64 [..., 3], LPS mm, of places on a grid.
+
+    Args:
+        grid: which grid.
+        indices: float [..., 3], continuous indices (column, row, slice).
+    """
     matrix = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing_mm)
     return np.array(grid.origin_mm) + indices @ matrix.T
 
@@ -150,7 +155,13 @@ def mr_slice(visit: Visit, grid: Grid, k: int, signal: np.ndarray, storage: Stor
 
 
 def structure_set(visit: Visit, grid: Grid, structures: Sequence[Structure]) -> Dataset:
-    """Return an RTSTRUCT of structures drawn on the visit's MR series."""
+    """Return an RTSTRUCT of structures drawn on the visit's MR series.
+
+    Args:
+        visit: of which the structure set is.
+        grid: of the visit's series.
+        structures: in the order of their ROI Numbers, from 1.
+    """
     dataset = _object(visit, RTStructureSetStorage, "RTSTRUCT", "structures")
     dataset.SeriesInstanceUID = visit.uid("structure series")
     dataset.SeriesNumber = 101

@@ -102,6 +102,10 @@ def make_acquisitions(patient: Patient, seed: int, spacing_mm: tuple[float, floa
 def roi_names(patient: Patient, session: str) -> list[str]:
     """Return what a visit's planner calls the GTV of each lesion.
 
+    Args:
+        patient: whose lesions.
+        session: one of `SESSIONS`.
+
     Example:
         >>> from tfdrift.synthetic.phantom import make_cohort
         >>> cohort = make_cohort(6)

@@ -5,10 +5,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.model.conditions import NO_CONDITIONS, Conditions
 from tfdrift.training.augmentation import rotate
 
 
-def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def make_batches(
+    samples: Samples, *, batch_size: int, seed: int, conditions: Conditions = NO_CONDITIONS
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
 
     An epoch is every slice in each of the four right-angle rotations, in an order that depends on (seed, epoch) alone.
@@ -17,13 +20,16 @@ def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[t
         samples: what to train on.
         batch_size: B; it need not divide the epoch.
         seed: of the order.
+        conditions: what the network is given beside the images.
 
     Returns:
-        A function of an int64 scalar step, giving `pre` and `post` float32 [B, S, S, 1].
+        A function of an int64 scalar step, giving `pre` float32 [B, ..., C], `post` float32 [B, ..., 1] and, where
+        there are conditions, `condition` float32 [B, K].
 
     Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
     """
     pre, post = tf.constant(samples.pre), tf.constant(samples.post)
+    context = conditions.encode(conditions.values(samples.conditions, len(samples))) if conditions.names else None
     epoch_size = 4 * len(samples)
     epochs_touched = (batch_size - 1) // epoch_size + 2
 
@@ -43,6 +49,7 @@ def make_batches(samples: Samples, *, batch_size: int, seed: int) -> Callable[[t
             max_index=tf.constant(epoch_size - 1, tf.int64),
         )
         row, turns = index // 4, index % 4
-        return {name: rotate(tf.gather(images, row), turns) for name, images in (("pre", pre), ("post", post))}
+        images = {name: rotate(tf.gather(side, row), turns) for name, side in (("pre", pre), ("post", post))}
+        return images if context is None else {**images, "condition": tf.gather(context, row)}
 
     return batch

@@ -56,7 +56,13 @@ def compile_steps(
 
 
 def run_steps(steps: tf.types.experimental.PolymorphicFunction, first_step: int, count: int) -> Chunk:
-    """Run `count` steps from `first_step` on and wait for them."""
+    """Run some steps and wait for them.
+
+    Args:
+        steps: of `compile_steps`.
+        first_step: number of the first one.
+        count: how many.
+    """
     done, finite, sums, last = steps(tf.constant(first_step, tf.int64), tf.constant(count, tf.int64))
     steps_done = int(done)
     return Chunk(

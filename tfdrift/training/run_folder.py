@@ -8,8 +8,10 @@ runs/<name>/history.jsonl          the same numbers, a line each
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import keras
@@ -17,8 +19,10 @@ import keras
 from tfdrift.cohort.samples import Samples, split
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
-from tfdrift.methods import make_method
+from tfdrift.methods import METHODS, make_method
 from tfdrift.methods.method import Predictor
+from tfdrift.model.conditions import fit_conditions
+from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
 from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.data import load_samples
@@ -28,12 +32,17 @@ from tfdrift.training.step import Loss, make_loss
 def is_trained(config: TrainConfig, folder: Path, samples: Samples) -> bool:
     """Return whether a folder holds a run of these settings and data with all of its steps.
 
+    Args:
+        config: the settings.
+        folder: the run folder.
+        samples: the data.
+
     Raises:
         UsageError: it holds a run with other settings or data (the message names them).
         DataError: the data cannot be split, or the run's files cannot be read.
     """
     training, _ = split(samples, config.fold)
-    refuse_other_run(folder, config, data_facts(samples, training))
+    refuse_other_run(folder, config, data_facts(config, samples, training))
     return newest_step(folder / "checkpoints") >= config.steps
 
 
@@ -44,18 +53,43 @@ def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
         DataError: the folder is no run folder or holds no checkpoint.
     """
     config, facts = read_config(folder / "config.json")
-    network = build_network(config)
-    averaged = build_network(config) if config.ema > 0 else None
+    inputs = read_inputs(facts["data"].get("inputs", {}))
+    network = build_network(config, inputs)
+    averaged = build_network(config, inputs) if config.ema > 0 else None
     step = Checkpoints(folder / "checkpoints", network=network, averaged=averaged).restore()
     if step == 0:
         raise DataError(f"{folder} holds no checkpoint yet; train it first")
-    return config.resolved_from(folder), {**facts, "step": step}, make_predictor(config, averaged or network)
+    return config.resolved_from(folder), {**facts, "step": step}, make_predictor(config, averaged or network, inputs)
 
 
-def build_network(config: TrainConfig) -> keras.Model:
-    """Return the untrained network of a configuration."""
+def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
+    """Return what the network of a run is given.
+
+    Args:
+        config: the settings.
+        training: the training samples, which set the scale of the conditions.
+
+    Raises:
+        DataError: the samples lack a condition that the settings ask for.
+    """
+    depth = training.pre.shape[1] if training.pre.ndim > 4 else None
+    conditions = fit_conditions(config.conditions, training.conditions)
+    return Inputs(channels=len(training.channels), slices=depth, conditions=conditions)
+
+
+def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Model:
+    """Return the untrained network of a configuration.
+
+    Args:
+        config: the settings.
+        inputs: what it is given.
+    """
     return build_unet(
         config.image_size,
+        channels=inputs.channels,
+        slices=inputs.slices,
+        conditions=inputs.conditions.inputs,
+        outputs=METHODS[config.method].output_channels(inputs.channels),
         base_filters=config.base_filters,
         depth=config.depth,
         heads=config.heads,
@@ -64,14 +98,15 @@ def build_network(config: TrainConfig) -> keras.Model:
     )
 
 
-def make_predictor(config: TrainConfig, network: keras.Model) -> Predictor:
+def make_predictor(config: TrainConfig, network: keras.Model, inputs: Inputs = ONE_IMAGE) -> Predictor:
     """Return the predictor of a configuration.
 
     Args:
         config: the settings.
         network: of `build_network`, trained or not.
+        inputs: what it is given.
     """
-    return Predictor(network=network, method=make_method(config.method, dataclasses.asdict(config)))
+    return Predictor(network=network, method=make_method(config.method, dataclasses.asdict(config)), inputs=inputs)
 
 
 def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:
@@ -92,6 +127,11 @@ def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:
 
 def load_run_samples(config: TrainConfig, facts: dict, samples: Samples | None = None) -> Samples:
     """Return the data of a run again, or check that `samples` are.
+
+    Args:
+        config: the settings of the run.
+        facts: what its `config.json` says beside them.
+        samples: the data, if they are at hand.
 
     Raises:
         DataError: they are not the data the run was made with, or its cohort is no longer where it was.
@@ -114,14 +154,27 @@ def load_config_samples(config: TrainConfig) -> Samples:
     )
 
 
-def data_facts(samples: Samples, training: Samples) -> dict:
-    """Return what a run's `config.json` says of its data."""
-    return {
+def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict[str, Any]:
+    """Return what a run's `config.json` says of its data.
+
+    Args:
+        config: the settings.
+        samples: all of them.
+        training: those that are not held out.
+    """
+    facts = {
         "fingerprint": samples.fingerprint(),
         "slices": len(training),
         "patients": len(set(training.patient)),
         "ranges": training.ranges(),
     }
+    optional = {
+        "orientations": training.orientations(),
+        "inputs": inputs_of(config, training).as_document(),
+        "conditions": samples.conditions_fingerprint(config.conditions) if config.conditions else None,
+    }
+    told = {**facts, **{name: value for name, value in optional.items() if value}}
+    return json.loads(json.dumps(told))  # as it is read back, where tuples are lists
 
 
 def refuse_other_run(folder: Path, config: TrainConfig, data: dict | None = None) -> None:
@@ -141,7 +194,9 @@ def refuse_other_run(folder: Path, config: TrainConfig, data: dict | None = None
             return
         theirs, facts = read_config(file)
     found = differences(config, theirs)
-    if data is not None and facts.get("data") != data:
+    theirs_of = facts.get("data", {})
+    # A version that told less of its data is asked for no more.
+    if data is not None and theirs_of != {name: data.get(name) for name in theirs_of}:
         found.append("the data have changed")
     if found:
         raise UsageError(f"{folder} holds another run ({'; '.join(found)}); choose another --out or the same settings")

@@ -16,7 +16,9 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from tfdrift.drawing.panels import Panel, draw_panels, png_bytes
+from tfdrift.axes import picture
+from tfdrift.drawing.figure import png_bytes
+from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import ResourceError
 from tfdrift.training.checkpoint import writing
 
@@ -62,14 +64,25 @@ class Summaries:
         self._write("train", Event(summary=hparams.hparams_pb(known)))
 
     def scalars(self, part: str, step: int, values: dict[str, float]) -> None:
-        """Write numbers to `train` or `validation` and a line of history; `recon_mse` becomes `recon/mse`."""
+        """Write numbers and a line of history.
+
+        Args:
+            part: `train` or `validation`.
+            step: of the optimiser.
+            values: by name; `recon_mse` becomes `recon/mse` in TensorBoard.
+        """
         summary = Summary(value=[scalar_pb(_tag(name), value).value[0] for name, value in values.items()])
         self._write(part, Event(step=step, summary=summary))
         with writing(self._folder), self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "part": part, **values}) + "\n")
 
     def picture(self, step: int, png: bytes) -> None:
-        """Write a PNG picture to `validation`."""
+        """Write a picture to `validation`.
+
+        Args:
+            step: of the optimiser.
+            png: the picture's file.
+        """
         width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG begins with its size
         strips = Summary.Value(
             tag="strips",
@@ -107,11 +120,11 @@ def draw_strips(
     for level_post, level_drift in zip(predicted_post, predicted_drift, strict=True):
         rows.append(
             [
-                Panel(image=pre[..., 0], title="pre", kind="image"),
-                Panel(image=post[..., 0], title="post", kind="image"),
-                Panel(image=level_post[..., 0], title="predicted post", kind="image"),
-                Panel(image=(post - pre)[..., 0], title="drift", kind="drift"),
-                Panel(image=level_drift[..., 0], title="predicted drift", kind="drift"),
+                Panel(image=picture(pre), title="pre", kind="image"),
+                Panel(image=picture(post), title="post", kind="image"),
+                Panel(image=picture(level_post), title="predicted post", kind="image"),
+                Panel(image=picture(post) - picture(pre), title="drift", kind="drift"),
+                Panel(image=picture(level_drift), title="predicted drift", kind="drift"),
             ]
         )
     row_titles = ["no noise" if level is None else f"level {level}" for level in levels]

@@ -24,6 +24,7 @@ from tfdrift.training.progress import Progress
 from tfdrift.training.run_folder import (
     build_network,
     data_facts,
+    inputs_of,
     load_config_samples,
     locked,
     make_predictor,
@@ -59,7 +60,7 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     if samples is None:
         samples = load_config_samples(config)
     training, held_out = split(samples, config.fold)
-    data = data_facts(samples, training)
+    data = data_facts(config, samples, training)
     with locked(folder):
         refuse_other_run(folder, config, data)
         _train(config, folder, data, training, held_out, echo)
@@ -73,16 +74,17 @@ def _train(
     held_out: Samples,
     echo: Callable[[str], None],
 ) -> None:
-    network = build_network(config)
-    averaged = build_network(config) if config.ema > 0 else None
+    inputs = inputs_of(config, training)
+    network = build_network(config, inputs)
+    averaged = build_network(config, inputs) if config.ema > 0 else None
     optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
-    predictor = make_predictor(config, averaged or network)
+    predictor = make_predictor(config, averaged or network, inputs)
 
     train_step = make_train_step(
         network,
         optimizer,
         make_run_loss(config, network),
-        make_batches(training, batch_size=config.batch_size, seed=config.seed),
+        make_batches(training, batch_size=config.batch_size, seed=config.seed, conditions=inputs.conditions),
         seed=config.seed,
         clip_norm=config.clip_norm,
         averaged=averaged,

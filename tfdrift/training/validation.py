@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
@@ -32,20 +32,29 @@ def make_validation(
     """
     chosen = held_out.take(np.unique(np.linspace(0, len(held_out) - 1, VALIDATION_SLICES).astype(int)))
     pre, post, seeds = tf.constant(chosen.pre), tf.constant(chosen.post), example_seeds(len(chosen), seed)
+    first = first_channel(pre)
+    conditions = predictor.inputs.conditions
+    condition = tf.constant(conditions.values(chosen.conditions, len(chosen))) if conditions.names else None
+    batch = {"pre": pre, "post": post}
+    if condition is not None:
+        batch["condition"] = conditions.encode(condition)
     shown = int(np.argmax(np.mean(chosen.drift**2, axis=image_axes(chosen.drift))))
+    one = slice(shown, shown + 1)
 
     @tf.function
     def scores() -> Metrics:
-        predicted = predictor(pre, seeds)
+        predicted = predictor(pre, seeds, condition)
         return {
-            "loss": loss({"pre": pre, "post": post}, tf.constant([seed, -1], tf.int64))["loss"],
-            "skill": 1 - mse(predicted["post"], post) / mse(pre, post),
+            "loss": loss(batch, tf.constant([seed, -1], tf.int64))["loss"],
+            "skill": 1 - mse(predicted["post"], post) / mse(first, post),
             "ssim": tf.reduce_mean(ssim(predicted["post"], post, IMAGE_RANGE)),
-            "drift_skill": 1 - mse(predicted["drift"], post - pre) / mse(pre, post),
-            "drift_ssim": tf.reduce_mean(ssim(predicted["drift"], post - pre, DRIFT_RANGE)),
+            "drift_skill": 1 - mse(predicted["drift"], post - first) / mse(first, post),
+            "drift_ssim": tf.reduce_mean(ssim(predicted["drift"], post - first, DRIFT_RANGE)),
         }
 
-    snapshots = tf.function(lambda: predictor.at_levels(pre[shown : shown + 1], seeds[shown : shown + 1]))
+    snapshots = tf.function(
+        lambda: predictor.at_levels(pre[one], seeds[one], None if condition is None else condition[one])
+    )
 
     def validate() -> tuple[dict[str, float], bytes]:
         numbers = {name: float(value) for name, value in scores().items()}

@@ -1,0 +1,60 @@
+import numpy as np
+import tensorflow as tf
+
+from tests.evaluation.conftest import TINY
+from tests.random_samples import make_samples
+from tfdrift.cohort.samples import join_samples
+from tfdrift.config import train_config
+from tfdrift.diffusion.noise import example_seeds
+from tfdrift.evaluation.outcomes import BATCH, draw_levels, draw_outcomes
+from tfdrift.training.run_folder import build_network, inputs_of, load_predictor, make_predictor
+
+
+def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny_run, phantom):
+    _, _, trained = load_predictor(tiny_run("method1"))
+    outcomes = draw_outcomes(trained, phantom, count=3, seed=4)  # several batches
+    single, levels = draw_outcomes(trained, phantom, count=1, seed=4), draw_levels(trained, phantom, seed=4)
+    np.testing.assert_allclose(outcomes["post"][0], single["post"][0], atol=1e-6)
+    np.testing.assert_allclose(levels["drift"][1], outcomes["drift"][0], atol=1e-6)  # the middle level of three
+    assert len({outcome.tobytes() for outcome in outcomes["drift"]}) == 3
+
+
+def test_outcome_k_of_slice_i_comes_from_its_own_seed(tiny_run, phantom):
+    _, _, trained = load_predictor(tiny_run("method1"))
+    few = phantom.take(np.arange(2))
+    outcomes = draw_outcomes(trained, few, count=2, seed=4)
+    longer = draw_outcomes(trained, join_samples([few, few]), count=1, seed=4)  # slices 2 and 3 are 0 and 1 again
+    np.testing.assert_allclose(outcomes["post"].reshape(longer["post"].shape[1:]), longer["post"][0], atol=1e-6)
+
+
+def test_levels_come_noisiest_first(tiny_run, phantom):
+    _, _, trained = load_predictor(tiny_run("method2"))
+    assert draw_levels(trained, phantom.take(np.arange(1)), seed=0)["post"].shape == (len(trained.levels()), 1, 8, 8, 1)
+
+
+def test_batches_do_not_show_in_the_predictions(tiny_run, phantom):
+    for method in ("method1", "method2", "direct"):
+        _, _, trained = load_predictor(tiny_run(method))
+        many = join_samples([phantom, phantom])
+        assert len(many) > BATCH
+        post, levels = draw_outcomes(trained, many, count=1, seed=3)["post"], draw_levels(trained, many, seed=3)
+        few, few_levels = (
+            draw(trained, many.take(np.arange(4)), seed=3, **count)
+            for draw, count in ((draw_outcomes, {"count": 1}), (draw_levels, {}))
+        )
+        np.testing.assert_allclose(post[0, :4], few["post"][0], atol=1e-6)
+        np.testing.assert_allclose(levels["drift"][:, :4], few_levels["drift"], atol=1e-6)
+
+
+def test_a_network_is_told_the_conditions_of_each_image_and_what_is_unknown():
+    samples = make_samples(count=BATCH + 6, conditions=True)  # the days of each fourth are not known
+    config = train_config("direct", **TINY, condition="interval_days")
+    inputs = inputs_of(config, samples)
+    trained = make_predictor(config, build_network(config, inputs), inputs)
+    outcomes, levels = draw_outcomes(trained, samples, count=1, seed=0), draw_levels(trained, samples, seed=0)
+    known = inputs.conditions.values({"interval_days": samples.conditions["interval_days"]}, len(samples))
+    expected = trained(tf.constant(samples.pre), example_seeds(len(samples), 0), tf.constant(known))
+    np.testing.assert_allclose(outcomes["post"][0], expected["post"], atol=1e-6)
+    np.testing.assert_allclose(levels["post"][0], expected["post"], atol=1e-6)
+    unlike = trained(tf.constant(samples.pre), example_seeds(len(samples), 0))
+    assert np.abs(unlike["post"] - expected["post"]).max() > 1e-4

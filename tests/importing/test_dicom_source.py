@@ -1,0 +1,106 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import DeformableSpatialRegistrationStorage
+
+from tfdrift.cohort.tables import Exclusion
+from tfdrift.imaging.structures import Roi
+from tfdrift.importing.catalogue import scan
+from tfdrift.importing.dicom_source import find_patients, registration_files
+from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import target_rule
+from tfdrift.synthetic.phantom import make_cohort
+from tfdrift.synthetic.phantom_objects import spatial_registration
+from tfdrift.synthetic.phantom_visits import make_acquisitions
+
+
+def read(visit):
+    return visit.read([structure for structure in visit.structures if target_rule()(structure)])
+
+
+@pytest.fixture(scope="module")
+def visits(heads):
+    patients, _ = find_patients(heads, ImportSettings())
+    found, _ = patients[0].visits(target_rule())
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(visits):
+    return read(visits[0])[0]
+
+
+def drawn_on(visit, *rois):
+    """The visit with these structures instead of its own."""
+    return dataclasses.replace(visit, chosen=dataclasses.replace(visit.chosen, rois=rois))
+
+
+def test_a_volume_is_that_of_the_mask_on_the_images_own_grid(first):
+    assert len(first.masks) == 4
+    for number, mask in first.masks.items():
+        assert mask.IsSameImageGeometryAs(first.image)
+        assert first.volumes_mm3[number] == sitk.GetArrayViewFromImage(mask).sum() * 6.0**3
+
+
+def test_a_structure_between_the_voxels_is_empty(visits):
+    points = visits[0].structures[0].contours_mm[0]
+    tiny = Roi(
+        number=9, name="GTV", contours_mm=(points[:1] + np.array([[2.5, 2.5, 0], [2.6, 2.5, 0], [2.5, 2.6, 0]]),)
+    )
+    session, exclusions = drawn_on(visits[0], tiny).read([tiny])
+    assert session.masks == {}
+    assert exclusions == [Exclusion(visit="pre", structure=9, reason="empty")]
+
+
+def test_a_structure_without_contours_is_empty(visits):
+    bare = Roi(number=9, name="GTV", contours_mm=())
+    _, exclusions = drawn_on(visits[0], bare).read([bare])
+    assert exclusions == [Exclusion(visit="pre", structure=9, reason="empty")]
+
+
+def test_a_structure_outside_the_image_is_broken(visits):
+    far = Roi(number=9, name="GTV", contours_mm=(visits[0].structures[0].contours_mm[0] + np.array([1000.0, 0, 0]),))
+    _, (exclusion,) = drawn_on(visits[0], far).read([far])
+    assert (exclusion.structure, exclusion.broken) == (9, True)
+    assert exclusion.reason.startswith("structure 9 reaches outside the volume")
+
+
+def test_only_what_is_wanted_is_read(visits):
+    session, _ = visits[0].read(visits[0].structures[2:3])
+    assert list(session.masks) == [visits[0].structures[2].number]
+
+
+def test_two_series_without_a_frame_of_reference_do_not_share_one(visits):
+    frames = set()
+    for visit in visits[:2]:
+        series = dataclasses.replace(visit.chosen.series, frame_of_reference_uid="")
+        unframed = dataclasses.replace(visit, chosen=dataclasses.replace(visit.chosen, series=series))
+        frames.add(unframed.read([])[0].frame)
+    assert len(frames) == 2
+
+
+def test_days_are_those_between_the_dates(visits):
+    assert [visit.day - visits[0].day for visit in visits] == [
+        (visit.chosen.date - visits[0].chosen.date).days for visit in visits
+    ]
+
+
+def test_files_that_are_no_patients_are_counted_by_reason(heads):
+    _, refused = find_patients(heads, ImportSettings())  # truth.json
+    assert refused == [Exclusion(visit="", structure=None, reason="1 file: the file is not a DICOM file")]
+
+
+def test_registrations_are_found_newest_first_and_deformable_ones_passed_over(tmp_path):
+    patient = make_cohort(2)[1]
+    for acquisition in make_acquisitions(patient, 0, (6.0, 6.0, 6.0)):
+        visit = acquisition.visit
+        for kind in ("rigid", "deformable"):
+            dataset = spatial_registration(visit, "1.2.3", np.eye(4))
+            if kind == "deformable":
+                dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = DeformableSpatialRegistrationStorage
+            dataset.save_as(tmp_path / f"{acquisition.session}-{kind}.dcm", enforce_file_format=True)
+    (found,) = scan(tmp_path).patients
+    files = [file.name for file in registration_files(found)]
+    assert files == ["follow_up-rigid.dcm", "post-rigid.dcm", "pre-rigid.dcm"]

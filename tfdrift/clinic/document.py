@@ -1,0 +1,122 @@
+"""The numbers of a prediction, `prediction.json`, which names no patient and no UID."""
+
+from typing import Any
+
+from tfdrift import __version__
+from tfdrift.clinic.models import About
+from tfdrift.clinic.output import Lesion
+from tfdrift.cohort.response import response_group
+from tfdrift.evaluation.calibration import Calibration
+from tfdrift.imaging.series import Series
+
+DISCLAIMER = "research use, not a medical device"
+
+
+def describe(
+    lesions: list[Lesion],
+    skipped: list[str],
+    series: Series,
+    about: About,
+    calibration: Calibration | None,
+    *,
+    outcomes: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the content of `prediction.json`, which names no patient and no UID.
+
+    Args:
+        lesions: those that were predicted.
+        skipped: a sentence for each that was not.
+        series: the MRI.
+        about: the model.
+        calibration: of its intervals; None where it has none.
+        outcomes: K, number of outcomes of each lesion.
+        seed: of the run.
+    """
+    trained = about.facts.get("train", {})
+    return {
+        "for": DISCLAIMER,
+        "tfdrift": __version__,
+        "model": {
+            "name": about.name,
+            "version": about.version,
+            "sha256": about.sha256,
+            "image_size": about.image_size,
+            "method": trained.get("method"),
+            "data": trained.get("data"),
+            "step": about.facts.get("step"),
+        },
+        "series": {
+            "modality": series.modality,
+            "orientation": series.grid.orientation,
+            "columns_rows_slices": list(series.grid.size),
+            "spacing_mm": list(series.grid.spacing_mm),
+        },
+        "samples": outcomes,
+        "seed": seed,
+        "seeds": "numpy.random.SeedSequence([seed, structure, outcome]).generate_state(2), on every slice",
+        "raw_interval": "5% and 95% quantile of the outcomes, which is far too narrow",
+        "interval": _RAW if calibration is None else _CALIBRATED,
+        "calibration": None if calibration is None else {name: getattr(calibration, name) for name in _TOLD},
+        "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
+        "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
+        "skipped": skipped,
+        "lesions": [_describe_lesion(lesion, calibration) for lesion in lesions],
+    }
+
+
+_RAW = "as raw_interval: the model came without calibration"
+_CALIBRATED = "raw_interval, moved out at both ends by the margin of the calibration, and not below 0"
+_TOLD = ("coverage", "volume_margin", "drift_margin", "patients", "outcomes")
+
+
+def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[str, Any]:
+    prediction = lesion.prediction
+    raw = low, high = prediction.interval_mm3
+    half_width = raw_half_width = prediction.drift_half_width()
+    below = None
+    if calibration is not None:
+        low, high = calibration.volume_interval(raw, prediction.volume_mm3)
+        half_width = prediction.drift_half_width(calibration.drift_margin)
+        below = decide_below(prediction.volume_mm3, low, high)
+    return {
+        "structure": lesion.roi.number,
+        "name": lesion.label,
+        "slices": [k + 1 for k in prediction.crops.slices],
+        "volume_now_mm3": prediction.volume_mm3,
+        "volume_predicted_mm3": {
+            "mean": float(prediction.outcome_volumes_mm3.mean()),
+            "low": low,
+            "high": high,
+            "raw_low": raw[0],
+            "raw_high": raw[1],
+            "samples": prediction.outcome_volumes_mm3.tolist(),
+        },
+        "share_of_samples_below_80_percent": prediction.good_response_share,
+        "below_80_percent": below,
+        "drift_in_gtv_scanner_units": {
+            **prediction.drift_statistics(),
+            "interval_half_width": half_width,
+            "raw_interval_half_width": raw_half_width,
+        },
+        "crop_mm": prediction.crops.box.side_mm,
+        "warnings": lesion.warnings,
+    }
+
+
+def decide_below(now_mm3: float, low_mm3: float, high_mm3: float) -> str:
+    """Return whether an interval of volumes is below 80% of the volume now: yes, no, or undecided where it holds 80%.
+
+    Args:
+        now_mm3: volume now.
+        low_mm3: lower end of the interval.
+        high_mm3: upper end of it.
+
+    Example:
+        >>> [decide_below(1000.0, *interval) for interval in ((100.0, 790.0), (800.0, 900.0), (790.0, 810.0))]
+        ['yes', 'no', 'undecided']
+    """
+    groups = {response_group(now_mm3, volume) for volume in (low_mm3, high_mm3)}
+    if len(groups) > 1:
+        return "undecided"
+    return "yes" if groups == {"B"} else "no"

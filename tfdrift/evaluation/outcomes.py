@@ -1,0 +1,72 @@
+"""Outcomes of a trained method: what it answers to many seeds, and at each of its levels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfdrift.cohort.samples import Samples
+from tfdrift.diffusion.noise import example_seeds
+from tfdrift.methods.method import Predictor
+
+BATCH = 64
+
+
+def draw_outcomes(trained: Predictor, samples: Samples, *, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Return `count` outcomes of each image, as many as one seed each, in batches over images and seeds.
+
+    Args:
+        trained: a method with its network.
+        samples: n images, with the conditions that the network asks for.
+        count: N.
+        seed: of the noise; outcome k of image i is noised by (seed, k n + i), so the first ones are those of N = 1.
+
+    Returns:
+        `post` and `drift`, float32 [N, n, ..., S, S, 1].
+    """
+    pre, known = samples.pre, _conditions(trained, samples)
+    ask = _compile(trained.__call__, trained, pre.shape[1:])
+    seeds = example_seeds(count * len(pre), seed)
+    parts = []
+    for start in range(0, len(seeds), BATCH):
+        row = np.arange(start, min(start + BATCH, len(seeds)))
+        here = row % len(pre)
+        parts.append(ask(tf.constant(pre[here]), seeds[row[0] : row[-1] + 1], tf.constant(known[here])))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
+    return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
+
+
+def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str, np.ndarray]:
+    """Return the answer at each level, with the noise of the first outcome.
+
+    Args:
+        trained: a method with its network.
+        samples: n images, see `draw_outcomes`.
+        seed: of the noise.
+
+    Returns:
+        `post` and `drift`, float32 [L, n, ..., S, S, 1].
+    """
+    pre, known = samples.pre, _conditions(trained, samples)
+    ask = _compile(trained.at_levels, trained, pre.shape[1:])
+    seeds = example_seeds(len(pre), seed)
+    rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
+    parts = [ask(tf.constant(pre[row]), seeds[row], tf.constant(known[row])) for row in rows]
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}
+
+
+def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:
+    """Return what is known beside each image, float32 [n, numbers]."""
+    conditions = trained.inputs.conditions
+    if not conditions.names:
+        return np.empty((len(samples), 0), np.float32)
+    return conditions.values(samples.conditions, len(samples))
+
+
+def _compile(
+    ask: Callable[..., dict[str, tf.Tensor]], trained: Predictor, image_shape: tuple[int, ...]
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Return a graph for any number of images; unlike a `tf.function` it does not warn when many runs make one each."""
+    image = tf.TensorSpec([None, *image_shape], tf.float32)
+    known = tf.TensorSpec([None, trained.inputs.conditions.numbers], tf.float32)
+    return tf.function(ask).get_concrete_function(image, tf.TensorSpec([None, 2], tf.int64), known)

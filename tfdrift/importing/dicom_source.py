@@ -1,0 +1,148 @@
+"""DICOM MR series and RTSTRUCT files as a source of patients."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom.uid import SpatialRegistrationStorage
+
+from tfdrift.cohort.tables import Exclusion
+from tfdrift.errors import DataError
+from tfdrift.imaging.dicom import parsing, read_header, value_of
+from tfdrift.imaging.geometry import Grid
+from tfdrift.imaging.series import read_series
+from tfdrift.imaging.structures import Roi, mask_figures, misfit, rasterise
+from tfdrift.importing.catalogue import FoundPatient, Progress, scan
+from tfdrift.importing.pairing import Reason
+from tfdrift.importing.sessions import Session, VisitName
+from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import IsWanted, Structure
+from tfdrift.importing.visits import ChosenVisit, choose_visits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class DicomVisit:
+    """A study with an MR series and the structure set drawn on it, see `tfdrift.importing.sessions.Visit`.
+
+    Args:
+        chosen: which study, series and structures.
+        patient: whose registration objects may be needed.
+    """
+
+    chosen: ChosenVisit
+    patient: FoundPatient
+
+    @property
+    def name(self) -> VisitName:
+        """Which visit."""
+        return self.chosen.name
+
+    @property
+    def day(self) -> int:
+        """Days since the first of January of the year 1."""
+        return self.chosen.date.toordinal()
+
+    @property
+    def structures(self) -> Sequence[Roi]:
+        """The ROIs of its structure set."""
+        return self.chosen.rois
+
+    def read(self, wanted: Sequence[Structure]) -> tuple[Session, list[Exclusion]]:
+        """Read the image, and the wanted structures' masks on the image's own grid.
+
+        Raises:
+            DataError: the series, or a registration object, cannot be read.
+        """
+        image, _ = read_series(self.chosen.files)
+        numbers = {structure.number for structure in wanted}
+        masks, volumes_mm3, warnings, exclusions = {}, {}, {}, []
+        for roi in self.chosen.rois:
+            if roi.number not in numbers:
+                continue
+            fault = misfit(roi, Grid.of(image)) if roi.contours_mm else roi.fault
+            if fault:
+                reason = f"structure {roi.number} {fault}"
+                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=True))
+                continue
+            try:
+                mask, said = rasterise(roi, image)
+            except DataError:  # it fits, so what is left is that no voxel is inside
+                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=str(Reason.EMPTY)))
+                continue
+            masks[roi.number], warnings[roi.number] = mask, said
+            volumes_mm3[roi.number] = mask_figures(mask).volume_mm3
+        session = Session(
+            name=self.name,
+            day=self.day,
+            image=image,
+            masks=masks,
+            volumes_mm3=volumes_mm3,
+            warnings=warnings,
+            # Two series that name no frame of reference do not share one.
+            frame=self.chosen.series.frame_of_reference_uid or self.name,
+            registration_files=() if self.name == "pre" else registration_files(self.patient),
+            acquisition=self.chosen.series.acquisition,
+        )
+        return session, exclusions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class DicomPatient:
+    """A patient of a catalogue, see `tfdrift.importing.sessions.Patient`.
+
+    Args:
+        found: what the scan found.
+    """
+
+    found: FoundPatient
+
+    @property
+    def patient_id(self) -> str:
+        """See `FoundPatient`."""
+        return self.found.patient_id
+
+    def visits(self, is_wanted: IsWanted) -> tuple[Sequence[DicomVisit], list[Exclusion]]:
+        """Return the first three visits, see `tfdrift.importing.visits.choose_visits`."""
+        chosen, exclusions = choose_visits(self.found, is_wanted)
+        return [DicomVisit(chosen=one, patient=self.found) for one in chosen], exclusions
+
+
+def find_patients(
+    folder: Path,
+    settings: ImportSettings,  # noqa: ARG001 - the interface of a source
+    progress: Progress | None = None,
+) -> tuple[list[DicomPatient], list[Exclusion]]:
+    """Return the patients below a folder, by ID, and the files that cannot be read, counted by reason.
+
+    Args:
+        folder: any layout.
+        settings: none of them counts.
+        progress: wraps the iteration over the files.
+
+    Raises:
+        DataError: the folder does not exist or cannot be listed.
+    """
+    catalogue = scan(folder, progress)
+    refused = []
+    for reason, count in sorted(Counter(reason for _, reason in catalogue.refused).items()):
+        broken = not reason.endswith("is not a DICOM file")
+        reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
+        refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
+    return [DicomPatient(found=patient) for patient in catalogue.patients], refused
+
+
+def registration_files(patient: FoundPatient) -> list[Path]:
+    """Return a patient's rigid Spatial Registration objects, newest study first; deformable ones are passed over.
+
+    Raises:
+        DataError: one has been changed since the scan.
+    """
+    found = []
+    for study in reversed(patient.studies):
+        for file in study.others.get("REG", ()):
+            header = read_header(file, "a registration object")
+            with parsing("a registration object"):
+                if value_of(header, "SOPClassUID") == SpatialRegistrationStorage:
+                    found.append(file)
+    return found

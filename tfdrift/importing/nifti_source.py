@@ -1,0 +1,332 @@
+"""NIfTI images with masks as sources of patients: a BIDS folder, or a table of files.
+
+    FOLDER/sub-*/ses-*/anat/*_T1w.nii.gz        one image a session
+    FOLDER/sub-*/ses-*/anat/*_mask.nii.gz       its lesions, here or below FOLDER/derivatives/*; *_dseg.nii.gz too
+    FOLDER/sub-*/sub-*_sessions.tsv             session_id, and days or acq_time
+
+or a CSV file with the columns patient, days, image, mask: a row for each mask, paths from the table's own folder.
+
+A mask file of one label is a lesion, one of several labels a lesion each; with `components` each connected part of a
+label is one. Messages call sessions by their place, since file and folder names can hold a person's name.
+"""
+
+import csv
+import dataclasses
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from tfdrift.cohort.tables import Exclusion
+from tfdrift.errors import DataError
+from tfdrift.imaging.structures import mask_figures
+from tfdrift.importing.catalogue import Progress
+from tfdrift.importing.sessions import VISITS, Session, VisitName
+from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import IsWanted, Structure
+
+TABLE_COLUMNS = ("patient", "days", "image", "mask")
+
+_MASKS = ("_mask", "_dseg")
+_SUFFIXES = (".nii.gz", ".nii")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lesion:
+    """A lesion of a mask file, see `tfdrift.importing.target_names.Structure`.
+
+    Args:
+        number: the label's value; where there are several files or components, its place among all, from 1.
+    """
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        """One that the default pattern takes for a lesion's: masks of these sources are of nothing else."""
+        return f"lesion {self.number}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scan:
+    """The files of a session.
+
+    Args:
+        day: None where nothing tells it.
+        image: NIfTI.
+        masks: NIfTI, on the image's grid.
+        components: whether each connected part of a label is a lesion.
+    """
+
+    day: int | None
+    image: Path
+    masks: tuple[Path, ...]
+    components: bool = False
+
+    def read_masks(self) -> dict[int, sitk.Image]:
+        """Return the mask of each lesion, uint8, by number.
+
+        Raises:
+            DataError: a file cannot be read, or holds anything but whole numbers.
+        """
+        parts = []
+        for path in self.masks:
+            labels = as_dicom_axes(_read(path, "a mask"))
+            values = sitk.GetArrayViewFromImage(labels)
+            if not np.array_equal(values, np.round(values)) or values.min() < 0:
+                raise DataError("a mask holds values that are no labels; save whole numbers, 0 outside")
+            for value in np.unique(values[values > 0]).tolist():
+                mask = sitk.Cast(labels == value, sitk.sitkUInt8)
+                if not self.components:
+                    parts.append((int(value), mask))
+                    continue
+                connected = sitk.ConnectedComponent(mask, True)
+                for part in range(1, int(sitk.GetArrayViewFromImage(connected).max()) + 1):
+                    parts.append((int(value), sitk.Cast(connected == part, sitk.sitkUInt8)))
+        alone = len(self.masks) == 1 and not self.components
+        return {value if alone else place: mask for place, (value, mask) in enumerate(parts, start=1)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NiftiVisit:
+    """A session with an image and masks, see `tfdrift.importing.sessions.Visit`.
+
+    Args:
+        name: which visit.
+        day: when.
+        structures: the lesions in its masks.
+        scan: its files.
+    """
+
+    name: VisitName
+    day: int
+    structures: tuple[Lesion, ...]
+    scan: Scan
+
+    def read(self, wanted: Sequence[Structure]) -> tuple[Session, list[Exclusion]]:
+        """Read the image and the wanted lesions' masks; ITK reads what is no number as 0, nothing measured.
+
+        Raises:
+            DataError: a file cannot be read, or a mask is on another grid.
+        """
+        image = as_dicom_axes(_read(self.scan.image, "the image"))
+        numbers = {structure.number for structure in wanted}
+        masks = {number: mask for number, mask in self.scan.read_masks().items() if number in numbers}
+        for number, mask in masks.items():
+            if not mask.IsSameImageGeometryAs(image, 1e-3, 1e-4):
+                raise DataError(f"the mask of lesion {number} is not on the image's grid; resample it to the image")
+            mask.CopyInformation(image)
+        session = Session(
+            name=self.name,
+            day=self.day,
+            image=image,
+            masks=masks,
+            volumes_mm3={number: mask_figures(mask).volume_mm3 for number, mask in masks.items()},
+            warnings=dict.fromkeys(masks, ()),
+            frame=self.name,  # a NIfTI file does not say whose frame it is in
+        )
+        return session, []
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NiftiPatient:
+    """A patient's sessions, see `tfdrift.importing.sessions.Patient`.
+
+    Args:
+        patient_id: as written.
+        scans: its sessions in the order of their names.
+        faults: sessions without an image or a mask, with the reason.
+    """
+
+    patient_id: str
+    scans: tuple[Scan, ...]
+    faults: tuple[Exclusion, ...] = ()
+
+    def visits(self, is_wanted: IsWanted) -> tuple[Sequence[NiftiVisit], list[Exclusion]]:  # noqa: ARG002 - interface
+        """Return the first three sessions by day, up to the first whose masks cannot be read.
+
+        Args:
+            is_wanted: not asked; every mask is of a lesion.
+        """
+        exclusions, visits = list(self.faults), []
+        undated = [place for place, scan in enumerate(self.scans, start=1) if scan.day is None]
+        exclusions += [_left_out(f"session {place}", "it has no day, so its place is not known") for place in undated]
+        dated = sorted(
+            ((scan.day, place, scan) for place, scan in enumerate(self.scans, start=1) if scan.day is not None),
+            key=lambda one: one[:2],
+        )
+        days = [day for day, _, _ in dated]
+        for day, place, scan in dated:
+            label = f"session {place}"
+            if days.count(day) > 1:
+                exclusions.append(_left_out(label, "one of several on one day; leave one of them and import again"))
+                break  # a later one must not take its place
+            if len(visits) == len(VISITS):
+                exclusions.append(_left_out(label, "a later visit; the first three are used"))
+                continue
+            try:
+                lesions = tuple(Lesion(number=number) for number in scan.read_masks())
+            except DataError as error:
+                exclusions.append(_left_out(label, str(error), broken=True))
+                break
+            visits.append(NiftiVisit(name=VISITS[len(visits)], day=day, structures=lesions, scan=scan))
+        if len(visits) < 2:
+            reason = f"too few visits ({len(visits)}): two are needed, each an image, a mask and a day"
+            exclusions.append(_left_out("", reason))
+        return visits, exclusions
+
+
+def is_bids(path: Path) -> bool:
+    """Return whether a folder looks like BIDS."""
+    return path.is_dir() and any(path.glob("sub-*/ses-*/anat"))
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a path is a table of files."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
+def find_bids(
+    folder: Path, settings: ImportSettings, progress: Progress | None = None
+) -> tuple[list[NiftiPatient], list[Exclusion]]:
+    """Return the patients of a BIDS folder, by name.
+
+    Args:
+        folder: the root of the data set.
+        settings: `components` counts.
+        progress: wraps the iteration over the patients' folders.
+
+    Raises:
+        DataError: the folder cannot be read, or a table of sessions is no such table.
+    """
+    subjects = sorted(path for path in folder.glob("sub-*") if path.is_dir())
+    patients = []
+    for subject in progress(subjects) if progress else subjects:
+        days = _session_days(subject)
+        scans, faults = [], []
+        for place, session in enumerate(sorted(subject.glob("ses-*")), start=1):
+            images = _nifti_files([session / "anat"], "_T1w")
+            enhanced = [path for path in images if "_ce-" in path.name]
+            images = enhanced if len(enhanced) == 1 else images
+            folders = [session / "anat", *sorted(folder.glob(f"derivatives/*/{subject.name}/{session.name}/anat"))]
+            masks = [path for suffix in _MASKS for path in _nifti_files(folders, suffix)]
+            if len(images) != 1 or not masks:
+                faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and {len(masks)} masks"))
+                continue
+            day = days.get(session.name)
+            scans.append(Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components))
+        patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
+    return patients, []
+
+
+def find_table(
+    file: Path,
+    settings: ImportSettings,
+    progress: Progress | None = None,  # noqa: ARG001 - nothing takes long
+) -> tuple[list[NiftiPatient], list[Exclusion]]:
+    """Return the patients of a table with the columns of `TABLE_COLUMNS`, by name.
+
+    Args:
+        file: CSV in UTF-8; paths are relative to its folder.
+        settings: `components` counts.
+        progress: not used.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days.
+    """
+    masks: dict[tuple[str, int, Path], list[Path]] = defaultdict(list)
+    for line, row in enumerate(_rows(file, TABLE_COLUMNS, ","), start=2):
+        cells = [row[column].strip() for column in TABLE_COLUMNS]
+        if not all(cells) or not cells[1].lstrip("-").isdecimal():
+            raise DataError(f"line {line} of the table must name patient, days (a whole number), image and mask")
+        masks[cells[0], int(cells[1]), file.parent / cells[2]].append(file.parent / cells[3])
+    scans: dict[str, list[Scan]] = defaultdict(list)
+    for (patient, day, image), paths in masks.items():
+        scans[patient].append(Scan(day=day, image=image, masks=tuple(paths), components=settings.components))
+    return [NiftiPatient(patient_id=patient, scans=tuple(scans[patient])) for patient in sorted(scans)], []
+
+
+def as_dicom_axes(image: sitk.Image) -> sitk.Image:
+    """Return an image with its slices as DICOM has them: each voxel stays where it is in the patient.
+
+    Rows run to the left or to the back, columns to the back or to the feet, and the stack along their cross product, so
+    that the same head gives the same crops from both kinds of files. The slices stay the slices.
+
+    Args:
+        image: 3-D.
+    """
+    axis_of = [int(np.argmax(np.abs(column))) for column in np.reshape(image.GetDirection(), (3, 3)).T]
+    if axis_of[0] > axis_of[1]:
+        image = sitk.PermuteAxes(image, (1, 0, 2))
+    columns = np.reshape(image.GetDirection(), (3, 3)).T
+    flips = [bool(_largest(column) * (-1 if np.argmax(np.abs(column)) == 2 else 1) < 0) for column in columns[:2]]
+    image = sitk.Flip(image, [*flips, False])
+    return sitk.Flip(image, [False, False, bool(np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) < 0)])
+
+
+def _largest(column: np.ndarray) -> float:
+    return float(column[np.argmax(np.abs(column))])
+
+
+def _read(path: Path, what: str) -> sitk.Image:
+    if not path.is_file():
+        raise DataError(f"{what} is not there; check the table or the folder")
+    try:
+        image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
+    except RuntimeError:
+        raise DataError(f"{what} cannot be read as NIfTI; convert it again") from None
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        size = " x ".join(str(length) for length in image.GetSize())
+        raise DataError(f"{what} has {size} points of {image.GetNumberOfComponentsPerPixel()}; one volume is needed")
+    return sitk.Cast(image, sitk.sitkFloat32)
+
+
+def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
+    return Exclusion(visit=visit, structure=None, reason=reason, broken=broken)
+
+
+def _nifti_files(folders: Iterable[Path], ending: str) -> list[Path]:
+    patterns = [f"*{ending}{suffix}" for suffix in _SUFFIXES]
+    return sorted(path for folder in folders for pattern in patterns for path in folder.glob(pattern))
+
+
+def _session_days(subject: Path) -> dict[str, int]:
+    """Return the day of each session by its folder's name, from the subject's table of sessions."""
+    file = next((path for path in sorted(subject.glob("*sessions.tsv"))), None)
+    if file is None:
+        return {}
+    days = {}
+    for row in _rows(file, ("session_id",), "\t"):
+        name = row["session_id"].strip()
+        name = name if name.startswith("ses-") else f"ses-{name}"
+        day = _day(row)
+        if day is not None:
+            days[name] = day
+    return days
+
+
+def _day(row: Mapping[str, str]) -> int | None:
+    try:
+        if row.get("days"):
+            return int(row["days"])
+        return datetime.datetime.fromisoformat(row.get("acq_time") or "").toordinal()
+    except ValueError:
+        return None
+
+
+def _rows(file: Path, columns: Sequence[str], delimiter: str) -> list[dict[str, str]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True, delimiter=delimiter, restval="")
+            rows = list(reader)
+            missing = sorted(set(columns) - set(reader.fieldnames or ()))
+    except OSError as error:
+        raise DataError(f"a table cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError("a table is no text table in UTF-8; save it as one") from None
+    if missing:
+        raise DataError(f"a table has no column {missing[0]}; it needs {', '.join(columns)}")
+    return rows

@@ -1,0 +1,58 @@
+"""What a network is given: images of some channels and slices, a time, and conditions."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tfdrift.model.conditions import Conditions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The inputs of a network beside the time, as the data of its run decide them.
+
+    Args:
+        channels: C of an image.
+        slices: D of an image; None for images of one slice.
+        conditions: numbers of context.
+    """
+
+    channels: int = 1
+    slices: int | None = None
+    conditions: Conditions = dataclasses.field(default_factory=Conditions)
+
+    def image_shape(self, image_size: int) -> tuple[int, ...]:
+        """Return the shape of an image.
+
+        Args:
+            image_size: side S in pixels.
+
+        Example:
+            >>> Inputs().image_shape(32), Inputs(slices=8, channels=2).image_shape(32)
+            ((32, 32, 1), (8, 32, 32, 2))
+        """
+        side = (image_size, image_size, self.channels)
+        return side if self.slices is None else (self.slices, *side)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return what `config.json` holds of it, JSON values: what differs from one plain image."""
+        plain = dataclasses.asdict(Inputs())
+        return {name: value for name, value in dataclasses.asdict(self).items() if value != plain[name]}
+
+
+ONE_IMAGE = Inputs()
+
+
+def read_inputs(document: Mapping[str, Any]) -> Inputs:
+    """Return the inverse of `Inputs.as_document`.
+
+    Args:
+        document: JSON values; empty for runs of versions that knew of nothing but one plain image.
+
+    Example:
+        >>> read_inputs(Inputs(channels=2).as_document())
+        Inputs(channels=2, slices=None, conditions=Conditions(names=(), widths=(), mean=(), std=(), low=(), high=()))
+    """
+    given = dict(document)
+    conditions = {name: tuple(values) for name, values in given.pop("conditions", {}).items()}
+    return Inputs(**given, conditions=Conditions(**conditions))
