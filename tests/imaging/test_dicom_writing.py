@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR
 
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, make_grid, random_grid, write_series
 from tfdrift.errors import DataError
@@ -181,3 +182,52 @@ def test_a_series_that_nothing_can_refer_to_is_refused(tmp_path, keyword):
     write_mr(tmp_path, make_grid(), lambda dataset, _k: dataset.pop(keyword))
     with pytest.raises(DataError, match="no FrameOfReferenceUID or no StudyInstanceUID"):
         write_both(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of making the broken headers
+@pytest.mark.parametrize(
+    ("keyword", "found", "written"),
+    [
+        ("PatientBirthDate", "ANONYMIZED", ""),
+        ("PatientBirthDate", "00000000", ""),
+        ("PatientBirthDate", "1950", ""),
+        ("PatientBirthDate", "1950-01-02", "19500102"),
+        ("StudyDate", "2024.01.10", "20240110"),
+        ("StudyTime", "10:22:33", "102233"),
+        ("StudyTime", "102233.25", "102233.25"),
+        ("StudyTime", "noon", ""),
+    ],
+)
+def test_a_date_or_time_that_is_none_is_written_valid_or_empty(tmp_path, keyword, found, written):
+    write_mr(tmp_path, make_grid(), lambda dataset, _k: dataset.add_new(keyword, dictionary_VR(keyword), found))
+    write_both(tmp_path)
+    for name in ("map", "masks"):
+        assert str(pydicom.dcmread(tmp_path / f"{name}.dcm").get(keyword)) == written
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_a_name_in_any_character_set_is_written_as_it_is(tmp_path, character_set, name):
+    def rename(dataset, _k):
+        dataset.SpecificCharacterSet, dataset.PatientName = character_set, name
+
+    write_mr(tmp_path, make_grid(), rename)
+    write_both(tmp_path)
+    for kind in ("map", "masks"):
+        assert str(pydicom.dcmread(tmp_path / f"{kind}.dcm").PatientName) == name
+
+
+def test_an_undeclared_utf_8_name_is_written_as_it_is(tmp_path):
+    write_mr(tmp_path, make_grid(), lambda dataset, _k: setattr(dataset, "PatientName", "Xxxxx^Yy"))
+    for file in files_of(tmp_path / "MR"):
+        file.write_bytes(file.read_bytes().replace(b"Xxxxx^Yy", "Zoë^Öq".encode()))
+    write_both(tmp_path)
+    assert str(pydicom.dcmread(tmp_path / "map.dcm").PatientName) == "Zoë^Öq"

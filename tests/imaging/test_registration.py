@@ -10,6 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SpatialRegistrationStorage
 from tests.imaging.synthetic_head import load_heads
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging import registration
+from tfdrift.imaging.intensity import tissue_mask
 from tfdrift.imaging.pixels import NOT_MEASURED
 from tfdrift.imaging.registration import (
     POOR_RESIDUAL_PERCENT,
@@ -185,3 +186,22 @@ def test_a_padded_border_through_the_head_changes_neither_motion_nor_judgement(f
     found = register_rigid(fixed, padded)
     assert heads.target_error_mm(found.transform, motion, fixed) < min(fixed.GetSpacing()) / 2
     assert found.residual_percent == pytest.approx(register_rigid(fixed, moving).residual_percent, abs=3)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_real_pair_ends_at_the_same_place_from_forty_millimetres_and_fifteen_degrees_apart(real_pair, seed):
+    fixed, moving = real_pair
+    expected = register_rigid(fixed, moving).transform
+    axis, direction = np.random.default_rng(seed).normal(size=(2, 3))
+    off = heads.rigid_motion(axis, 15.0, direction, 40.0)
+    moved = sitk.Image(moving)
+    moved.SetOrigin(off.TransformPoint(moving.GetOrigin()))
+    turn = np.reshape(off.GetMatrix(), (3, 3)) @ np.reshape(moving.GetDirection(), (3, 3))
+    moved.SetDirection(turn.ravel().tolist())
+    found = register_rigid(fixed, moved).transform
+    brain = np.argwhere(sitk.GetArrayFromImage(tissue_mask(fixed)) > 0)[::997, ::-1]
+    apart_mm = [
+        np.linalg.norm(np.subtract(found.TransformPoint(p), off.TransformPoint(expected.TransformPoint(p))))
+        for p in (fixed.TransformIndexToPhysicalPoint(index) for index in brain.tolist())
+    ]
+    assert np.mean(apart_mm) < 1

@@ -92,3 +92,35 @@ def test_coverage_ends_where_either_session_is_padding():
     expected = np.ones(values.shape)
     expected[:, 0] = expected[:, :, -1] = 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(seen), expected)
+
+
+@pytest.mark.parametrize("degrees", [0, 8])
+@pytest.mark.parametrize("shift_mm", [0.0, 2.0, 3.2, 5.0])
+def test_a_small_lesion_on_thick_slices_keeps_its_volume_however_it_moves_through_them(shift_mm, degrees):
+    grid = sitk.Image((40, 40, 9), sitk.sitkUInt8)
+    grid.SetSpacing((0.9, 0.9, 6.5))
+    inside = np.zeros((9, 40, 40), np.uint8)
+    inside[4, 17:24, 16:23] = 1  # one slice, 6 mm wide
+    mask = sitk.GetImageFromArray(inside)
+    mask.CopyInformation(grid)
+    motion = sitk.Euler3DTransform((18.0, 18.0, 26.0), np.radians(degrees), 0, 0, (0.3, -0.2, shift_mm))
+    moved = sitk.GetArrayFromImage(resample_mask(mask, grid, motion))
+    # A row of equal shares is taken as a whole.
+    assert abs(int(moved.sum()) - int(inside.sum())) <= 7
+    depth_mm = np.nonzero(moved)[0].mean() * 6.5
+    assert depth_mm == pytest.approx(26.0 - shift_mm, abs=6.5 / 2)
+
+
+def test_a_lesion_half_out_of_the_field_of_view_is_not_made_up_for():
+    mask = sitk.Image((30, 30, 10), sitk.sitkUInt8)
+    mask[2:8, 10:16, 3:6] = 1
+    gone = sitk.GetArrayFromImage(resample_mask(mask, mask, shift(x=5.0)))
+    assert gone.sum() == 3 * 6 * 3
+
+
+def test_a_lesion_smaller_than_a_voxel_of_the_first_session_stays_one_voxel():
+    mask = sitk.Image((40, 40, 40), sitk.sitkUInt8)
+    mask[20, 20, 20] = 1
+    coarse = sitk.Image((8, 8, 8), sitk.sitkUInt8)
+    coarse.SetSpacing((5.0, 5.0, 5.0))
+    assert sitk.GetArrayFromImage(resample_mask(mask, coarse, shift(0.4, 0.4, 0.4))).sum() == 1

@@ -10,7 +10,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 from tests.imaging.hostile import before, deflate_bomb, element
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import MAX_FILE_BYTES, MAX_INFLATED_BYTES, MAX_ITEMS
-from tfdrift.imaging.spatial_registration import read_spatial_registration
+from tfdrift.imaging.spatial_registration import find_spatial_registration, read_spatial_registration
 
 FIXED, MOVING, THIRD = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 POINT = np.array([10.0, -20.0, 30.0])
@@ -61,9 +61,9 @@ def apply(matrix, point):
 
 
 def read(file, from_frame, to_frame):
-    transform = read_spatial_registration(file, from_frame, to_frame)
-    assert transform is not None
-    return transform
+    found = read_spatial_registration(file, from_frame, to_frame)
+    assert found is not None
+    return found.transform
 
 
 def test_the_matrix_maps_the_listed_frame_to_the_registered_one(tmp_path):
@@ -176,9 +176,9 @@ def test_a_pipe_is_refused_not_waited_for(tmp_path):
 def test_another_kind_of_object_is_refused(tmp_path):
     file = write(tmp_path / "reg.dcm", [(MOVING, [A])])
     dataset = pydicom.dcmread(file)
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.66.3"
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.66.5"
     dataset.save_as(file)
-    with pytest.raises(DataError, match="is not a rigid one; deformable"):
+    with pytest.raises(DataError, match="is another kind of object"):
         read_spatial_registration(file, FIXED, MOVING)
 
 
@@ -199,11 +199,11 @@ def test_a_file_cut_anywhere_is_refused_or_read_right(tmp_path):
     for length in range(0, len(whole), 37):
         cut.write_bytes(whole[:length])
         try:
-            transform = read_spatial_registration(cut, MOVING, FIXED)
+            found = read_spatial_registration(cut, MOVING, FIXED)
         except DataError:
             refused += 1
         else:
-            assert transform is None or np.allclose(transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
+            assert found is None or np.allclose(found.transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
     assert refused > 10
 
 
@@ -213,3 +213,72 @@ def test_no_uid_or_path_gets_into_an_error(tmp_path):
         read_spatial_registration(file, FIXED, MOVING)
     assert MOVING not in str(caught.value)
     assert file.name not in str(caught.value)
+
+
+POINTS = np.array([[0.0, 0, 0], [200, 0, 0], [0, 200, 90]])
+
+
+def dated(path, matrix, date="20240501", time="120000", **options):
+    """An object that registers MOVING to FIXED by a matrix, made then."""
+    write(path, [(MOVING, [matrix])], **options)
+    dataset = pydicom.dcmread(path)
+    dataset.ContentDate, dataset.ContentTime = date, time
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (("20240430", "235959"), ("20240501", "000000")),
+        (("20240501", "090000"), ("20240501", "100000.5")),
+        (("20240501", "100000.25"), ("20240501", "100000.5")),
+    ],
+)
+def test_the_newest_by_its_own_date_and_time_counts_in_any_order(tmp_path, older, newer):
+    files = [dated(tmp_path / "b.dcm", A, *newer), dated(tmp_path / "a.dcm", B, *older)]
+    for order in (files, files[::-1]):
+        found = find_spatial_registration(order, MOVING, FIXED, POINTS)
+        assert found is not None
+        np.testing.assert_allclose(found.transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)
+
+
+def test_what_is_wrong_with_an_older_object_does_not_matter(tmp_path):
+    older = dated(tmp_path / "a.dcm", A, "20240101", kind="AFFINE")
+    found = find_spatial_registration([older, dated(tmp_path / "b.dcm", A)], MOVING, FIXED, POINTS)
+    assert found is not None
+
+
+@pytest.mark.parametrize("moments", [("120000", "120000"), ("120000", ""), ("", "")])
+def test_two_objects_that_disagree_and_of_which_neither_is_newer_are_refused(tmp_path, moments):
+    files = [
+        dated(tmp_path / f"{k}.dcm", one, time=time) for k, (one, time) in enumerate(zip((A, B), moments, strict=True))
+    ]
+    with pytest.raises(DataError, match=r"register the two MRIs \d+\.\d mm apart, and neither is newer"):
+        find_spatial_registration(files, MOVING, FIXED, POINTS)
+
+
+def test_two_objects_that_agree_to_a_tenth_of_a_millimetre_are_one(tmp_path):
+    almost = motion(2, 8, [5.02, -3, 12])
+    files = [dated(tmp_path / "a.dcm", A), dated(tmp_path / "b.dcm", almost)]
+    assert find_spatial_registration(files, MOVING, FIXED, POINTS) is not None
+
+
+def without(path, *keywords):
+    dataset = pydicom.dcmread(path)
+    for keyword in keywords:
+        delattr(dataset, keyword)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_objects_about_other_frames_or_none_are_passed_over(tmp_path):
+    unrelated = [
+        write(tmp_path / "other.dcm", [(THIRD, [B])]),
+        without(write(tmp_path / "none.dcm", [(THIRD, [B])]), "FrameOfReferenceUID", "RegistrationSequence"),
+        without(write(tmp_path / "half.dcm", [(MOVING, [B])]), "FrameOfReferenceUID"),
+    ]
+    assert find_spatial_registration(unrelated, MOVING, FIXED, POINTS) is None
+    found = find_spatial_registration([*unrelated, dated(tmp_path / "z.dcm", A)], MOVING, FIXED, POINTS)
+    assert found is not None
+    np.testing.assert_allclose(found.transform.TransformPoint(POINT), apply(A, POINT), atol=1e-6)

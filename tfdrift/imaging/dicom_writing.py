@@ -6,6 +6,7 @@ slices. Nothing of that is logged: messages of the library that writes them are 
 
 import contextlib
 import copy
+import datetime
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import highdicom as hd
 import numpy as np
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.codedict import codes
@@ -22,7 +24,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from tfdrift import __version__
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing
+from tfdrift.imaging.dicom import needless, parsing
 from tfdrift.imaging.geometry import Plane
 from tfdrift.imaging.series import Series
 
@@ -31,6 +33,9 @@ _MAY_BE_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
+_UTF_8 = "ISO_IR 192"
+_DATE_AND_TIME = {"DA": ("%Y%m%d",), "TM": ("%H%M%S.%f", "%H%M%S", "%H%M", "%H")}
+_SEPARATORS = str.maketrans("", "", "-/:")
 _LONGEST_LABEL = 64  # characters of DICOM's long string
 
 
@@ -189,7 +194,7 @@ def write_segmentation(path: Path, source: Source, masks: np.ndarray, labels: Se
 
 def _completed(header: Dataset, plane: Plane, slice_mm: float) -> Dataset:
     """Return a copy of a header that holds all that is copied from it into a new object."""
-    image = copy.deepcopy(header)
+    image = _readable(header)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in image:
             setattr(image, keyword, "")
@@ -207,6 +212,52 @@ def _completed(header: Dataset, plane: Plane, slice_mm: float) -> Dataset:
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = Items([orientation]), Items([measures])
     image.SharedFunctionalGroupsSequence = Items([shared])
     return image
+
+
+def _readable(header: Dataset) -> Dataset:
+    """Return a copy of a header whose text is UTF-8, and without values that are none of their type.
+
+    highdicom knows neither an empty first character set nor the Korean one (PS3.3, C.12.1.1.2), and a date or time that
+    is none has no place in a new object.
+    """
+    image = copy.deepcopy(header)
+    if not any(np.atleast_1d(needless(image, "SpecificCharacterSet") or "")) and _is_utf_8(image):
+        image.SpecificCharacterSet = _UTF_8
+    for tag in list(image.keys()):
+        keyword = keyword_for_tag(tag)
+        if keyword and needless(image, keyword) is None:
+            image.pop(tag)  # empty or unusable; `_MAY_BE_EMPTY` must be there, and comes back empty
+    image.decode()
+    image.SpecificCharacterSet = _UTF_8
+    for element in image:
+        if element.VR == "PN":  # keeps the bytes it was read from, which are in another character set
+            element.value = str(element.value) if element.VM <= 1 else [str(name) for name in element.value]
+        elif element.VR in _DATE_AND_TIME:
+            element.value = _valid(str(element.value), _DATE_AND_TIME[element.VR])
+    return image
+
+
+def _is_utf_8(image: Dataset) -> bool:
+    raw = [getattr(image.get_item(tag), "value", None) for tag in image.keys()]  # noqa: SIM118 - would convert values
+    try:
+        for value in raw:
+            if isinstance(value, bytes):
+                value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _valid(text: str, formats: Sequence[str]) -> str:
+    """Return a date or time without separators, as older systems write them; empty where it is none."""
+    plain = text.strip().translate(_SEPARATORS)
+    if formats[0] == "%Y%m%d":
+        plain = plain.replace(".", "")
+    for one in formats:
+        with contextlib.suppress(ValueError):
+            datetime.datetime.strptime(plain, one)
+            return plain
+    return ""
 
 
 def _placed(source: Source) -> dict:

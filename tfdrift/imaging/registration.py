@@ -21,7 +21,7 @@ from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import coarser, resample_image
 from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT, RIM_MM, residual_percent
 from tfdrift.imaging.smoothing import FILTERED_VOXELS, smooth
-from tfdrift.imaging.spatial_registration import read_spatial_registration
+from tfdrift.imaging.spatial_registration import find_spatial_registration
 
 REGISTER_MODES = ("auto", "rigid", "identity")
 MAX_ANGLE_DEGREES = 45.0
@@ -65,6 +65,7 @@ class Registration:
             `tfdrift.imaging.residual`.
         iterations: of the optimiser over all levels, 0 where none ran.
         converged: False where the optimiser stopped at its bound on iterations; True where none ran.
+        warnings: of a registration object, such as a deformation that folds.
     """
 
     kind: str
@@ -72,11 +73,12 @@ class Registration:
     residual_percent: float
     iterations: int = 0
     converged: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def suspect(self) -> bool:
-        """Whether a person should look at it: it did not converge, or its residual is above `POOR_RESIDUAL_PERCENT`."""
-        return not self.converged or self.residual_percent > POOR_RESIDUAL_PERCENT
+        """Whether a person should look: warnings, no convergence, or a residual above `POOR_RESIDUAL_PERCENT`."""
+        return bool(self.warnings) or not self.converged or self.residual_percent > POOR_RESIDUAL_PERCENT
 
 
 def register(
@@ -91,15 +93,15 @@ def register(
 ) -> Registration:
     """Register two sessions the best way the data allow.
 
-    `auto` takes the identity when the frames of reference are the same, else the first Spatial Registration object
-    that relates the two frames, else the images themselves.
+    `auto` takes the identity when the frames of reference are the same, else the newest registration object that
+    relates the two frames, else the images themselves.
 
     Args:
         fixed: the first session.
         moving: the second session.
         fixed_frame: Frame of Reference UID of `fixed`.
         moving_frame: Frame of Reference UID of `moving`.
-        registration_files: the patient's Spatial Registration objects, newest first.
+        registration_files: the patient's registration objects, rigid or deformable, in any order.
         mode: `auto`, or `rigid` or `identity` to force one.
         seed: of the metric's samples in `register_rigid`.
 
@@ -113,10 +115,9 @@ def register(
     if mode == "identity" or (mode == "auto" and fixed_frame == moving_frame):
         return _known("identity", fixed, moving, sitk.Euler3DTransform())
     if mode == "auto":
-        for file in registration_files:
-            transform = read_spatial_registration(file, from_frame=fixed_frame, to_frame=moving_frame)
-            if transform is not None:
-                return _known("dicom", fixed, moving, transform)
+        stored = find_spatial_registration(registration_files, fixed_frame, moving_frame, _corners_mm(fixed))
+        if stored is not None:
+            return _known("dicom", fixed, moving, stored.transform, stored.warnings)
     return register_rigid(fixed, moving, seed=seed)
 
 
@@ -201,9 +202,11 @@ def check_plausible(
         )
 
 
-def _known(kind: str, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> Registration:
+def _known(
+    kind: str, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform, warnings: tuple[str, ...] = ()
+) -> Registration:
     residual = residual_percent(fixed, moving, transform)
-    return Registration(kind=kind, transform=transform, residual_percent=residual)
+    return Registration(kind=kind, transform=transform, residual_percent=residual, warnings=warnings)
 
 
 def _search(
@@ -306,6 +309,12 @@ def _best_start(
     if not poses:
         raise RuntimeError(_NO_OVERLAP)
     return max(poses, key=lambda scored: scored[0])[1]
+
+
+def _corners_mm(image: sitk.Image) -> np.ndarray:
+    """Return float64 [8, 3], the centres of the corner voxels."""
+    corners = itertools.product(*[(0, n - 1) for n in image.GetSize()])
+    return np.array([image.TransformIndexToPhysicalPoint(corner) for corner in corners])
 
 
 def _middle_mm(image: sitk.Image) -> np.ndarray:

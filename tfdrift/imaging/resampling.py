@@ -4,6 +4,7 @@ Transforms map a point of the fixed session to the point of the moving one that 
 voxel of the result SimpleITK looks up where to read.
 """
 
+import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
@@ -42,11 +43,12 @@ def resample_image(
 
 
 def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut at one half.
+    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut where it keeps its volume.
 
-    The cut puts the surface between voxels, so that the place survives a shift by a fraction of a voxel, where the
-    nearest neighbour steps by whole ones. Convex corners are rounded off: small lesions lose some per cent of their
-    volume (measured in docs/registration.md), so take volumes from the session's own grid.
+    The interpolated mask holds as much as the mask itself, spread over voxels that it covers in part. Its largest
+    shares are taken until that volume is reached, so neither small lesions nor thin ones on thick slices fade away as
+    they do when everything below one half is cut off (docs/registration.md measures both). What the field of view of
+    `fixed` cuts off is not made up for.
 
     Args:
         mask: any number type, 0 outside, on the grid of the moving session.
@@ -57,7 +59,12 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
         uint8; the mask itself, bit by bit, where the grids agree and the transform is the identity.
     """
     share = sitk.Resample(sitk.Cast(mask > 0, sitk.sitkFloat32), fixed, transform, sitk.sitkLinear, 0.0)
-    return share >= 0.5
+    shares = sitk.GetArrayViewFromImage(share)
+    partly = shares[shares > 0]
+    if not partly.size:
+        return share > 0
+    kept = min(max(round(float(partly.sum(dtype=np.float64))), 1), partly.size)
+    return share >= float(np.partition(partly, partly.size - kept)[partly.size - kept])
 
 
 def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
