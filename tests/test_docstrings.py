@@ -35,9 +35,10 @@ def undescribed(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     names, text = arguments_of(function), ast.get_docstring(function) or ""
     if len(names) < 2 or text.startswith("As `"):
         return []
-    _, found, section = text.partition("Args:\n")
-    described = {line.strip().split(":")[0] for line in section.splitlines() if ":" in line} if found else set()
-    return [name for name in names if name not in described]
+    _, _, section = text.partition("Args:\n")
+    lines = [line.strip() for line in section.splitlines() if ":" in line]
+    described = {line.split(":")[0].lstrip("*") for line in lines}
+    return [name for name in names if name.lstrip("*") not in described]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)

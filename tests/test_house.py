@@ -24,6 +24,8 @@ OTHER_TEST_FILES = {
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
     "tests/test_golden.py",
+    "tests/test_architecture.py",
+    "tests/conformance/test_tables.py",
     "tests/test_docstrings.py",
     "tests/test_old_runs.py",
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1

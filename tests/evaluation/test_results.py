@@ -6,14 +6,14 @@ import pytest
 from tfdrift.errors import DataError
 from tfdrift.evaluation.comparison import compare
 from tfdrift.evaluation.document import as_json
-from tfdrift.evaluation.results import LESIONS, SLICES, as_csv, compare_results, read_csv, read_results
+from tfdrift.evaluation.results import LESIONS, as_csv, compare_results, read_csv, read_results, slice_columns
 
 
 def write(folder, results, *, slices=None):
     """Write the files that an evaluation is read back from."""
     folder.mkdir()
     (folder / "metrics.json").write_text(as_json(results.metrics))
-    (folder / "metrics.csv").write_text(as_csv(results.slices if slices is None else slices, SLICES))
+    (folder / "metrics.csv").write_text(as_csv(results.slices if slices is None else slices, slice_columns()))
     (folder / "lesions.csv").write_text(as_csv(results.lesions, LESIONS))
     return folder
 
@@ -79,9 +79,9 @@ def test_a_damaged_table_is_refused(assessed, tmp_path, old, new):
 
 
 def test_a_table_of_a_version_with_fewer_scores_is_read(assessed, tmp_path):
-    columns = {name: kind for name, kind in SLICES.items() if name != "drift_ssim"}
+    columns = {name: kind for name, kind in slice_columns().items() if name != "drift_ssim"}
     rows = [{name: row[name] for name in columns} for row in assessed.slices]
     (tmp_path / "metrics.csv").write_text(as_csv(rows, columns))
-    found = read_csv(tmp_path / "metrics.csv", SLICES)
+    found = read_csv(tmp_path / "metrics.csv", slice_columns())
     assert np.isnan([row["drift_ssim"] for row in found]).all()
     assert [row["mse"] for row in found] == [row["mse"] for row in assessed.slices]

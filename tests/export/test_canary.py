@@ -115,6 +115,12 @@ def test_a_difference_is_told(answer, said):
     assert differences(answer, {"drift": np.ones(2)}).startswith(said)
 
 
+def test_another_text_is_told_whether_it_comes_as_bytes_or_as_text():
+    expected = {"about": np.array([b"a", "\u00e4".encode()], object)}
+    assert differences({"about": np.array(["a", "\u00e4"])}, expected) == ""
+    assert differences({"about": np.array([b"a", b"b"], object)}, expected) == "about is another text"
+
+
 def test_a_small_spread_is_compared_with_the_images_it_is_of():
     expected = {"drift_mean": np.array([100.0]), "drift_std": np.array([1.0])}
     assert differences({"drift_mean": np.array([100.0]), "drift_std": np.array([1.0005])}, expected) == ""
@@ -142,7 +148,7 @@ folder = Path(sys.argv[1])
 config = train_config("method1", steps=2, image_size=8, base_filters=2, depth=1, levels=5, batch_size=4)
 train(config, folder / "run", echo=lambda _line: None, samples=make_samples(size=8))
 (folder / "run/metrics.json").write_text(json.dumps({METRICS}))
-arguments = ["export", str(folder / "run"), "--to", str(folder / "models")], [
+arguments = ["export", str(folder / "run"), "--to", str(folder / "models"), "--ensemble", "1"], [
     "predict", "--model", str(folder / "models"), "--series", str(folder / "patient/MR"), "--rtstruct",
     str(folder / "patient/RS.dcm"), "--samples", "2", "--out", str(folder / "prediction")]
 for one in arguments:

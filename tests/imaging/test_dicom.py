@@ -9,14 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from tests.imaging import hostile
 from tests.imaging.mock_dicom import make_grid, slice_dataset, write
 from tfdrift.errors import DataError
 from tfdrift.imaging import dicom
-from tfdrift.imaging.dicom import parsing, read_header, read_whole, value_of
+from tfdrift.imaging.dicom import (
+    UnusableAttributeError,
+    needless,
+    parsing,
+    read_header,
+    read_whole,
+    text_of,
+    value_of,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")  # of making the broken files
 ADDRESS_SPACE_BYTES = 6 << 30
@@ -141,10 +151,42 @@ def test_more_elements_than_the_limit_are_refused(tmp_path, monkeypatch):
 def test_a_value_of_another_type_than_the_dictionarys_is_refused():
     dataset = Dataset()
     dataset.add_new("RescaleSlope", "UL", 892481074)
-    with pytest.raises(ValueError, match="RescaleSlope has another VR"):
+    with pytest.raises(UnusableAttributeError, match="RescaleSlope"):
         value_of(dataset, "RescaleSlope")
 
 
 def test_a_refusal_inside_parsing_passes_unchanged():
     with pytest.raises(DataError, match=r"^mine$"), parsing("it"):
         raise DataError("mine")
+
+
+def raw(tag: tuple[int, int], vr: str, value: bytes) -> Dataset:
+    """An element as it stands in a file, not yet converted."""
+    dataset = Dataset()
+    dataset[tag] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True)
+    return dataset
+
+
+def test_a_refusal_names_the_attribute_that_cannot_be_used_and_not_its_value():
+    dataset = raw((0x0028, 0x0030), "DS", b"DOE^JANE")
+    with pytest.raises(DataError, match=r"^it has no usable PixelSpacing; export it again$"), parsing("it"):
+        value_of(dataset, "PixelSpacing")
+
+
+def test_an_attribute_that_is_not_needed_is_left_out_where_it_cannot_be_used():
+    assert needless(raw((0x0020, 0x0013), "IS", b"first "), "InstanceNumber") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "coding", "declared", "read"),
+    [
+        ("GTV_左额", "utf-8", False, "GTV_左额"),
+        ("Lésion 2", "utf-8", False, "Lésion 2"),
+        ("Lésion 2", "latin-1", False, "Lésion 2"),  # no valid UTF-8
+        ("GTV 1", "ascii", False, "GTV 1"),
+        ("é", "utf-8", True, "Ã©"),  # declared as something else: the file knows best
+    ],
+)
+def test_text_without_a_declared_character_set_is_utf_8_where_it_can_be(name, coding, declared, read):
+    dataset = raw((0x3006, 0x0026), "LO", name.encode(coding))
+    assert text_of(dataset, "ROIName", declared=declared) == read

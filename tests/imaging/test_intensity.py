@@ -13,6 +13,7 @@ from tfdrift.imaging.intensity import (
     tissue_mask,
     within_reach,
 )
+from tfdrift.imaging.pixels import NOT_MEASURED
 
 SHAPE, SPACING = (24, 60, 64), (1.5, 1.6, 3.0)
 
@@ -217,3 +218,12 @@ def test_within_reach_and_beyond_it_share_the_region():
 def test_the_neighbourhood_of_nothing_is_refused():
     with pytest.raises(DataError, match="a lesion mask is empty"):
         within_reach(everywhere(), everywhere(0))
+
+
+def test_padding_is_no_drift():
+    pre, post = session(1), session(2)
+    padded = sitk.GetArrayFromImage(post)
+    padded[:, :20] = NOT_MEASURED
+    rest = np.ones(SHAPE, np.uint8)
+    rest[:, :20] = 0
+    assert background_drift(pre, image(padded), everywhere()) == background_drift(pre, post, image(rest))

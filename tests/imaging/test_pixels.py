@@ -16,7 +16,7 @@ from pydicom.uid import (
 
 from tests.imaging.mock_dicom import make_grid, write_series
 from tfdrift.errors import DataError
-from tfdrift.imaging.pixels import frame_shape
+from tfdrift.imaging.pixels import frame_shape, measured
 from tfdrift.imaging.series import read_series
 
 GRID = make_grid(size=(45, 36, 4))
@@ -159,3 +159,77 @@ def test_a_size_without_its_header_is_refused():
 
 def test_run_length_code_states_no_size():
     assert frame_shape(b"\x01\0\0\0" * 16) is None
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+@pytest.mark.parametrize("above", [0x0000, 0x1000, 0xA000])
+def test_bits_above_those_stored_are_no_value(tmp_path, syntax, dtype, above):
+    volume = whole_numbers(dtype, bits=12)
+
+    def twelve_bits(dataset: Dataset, k: int) -> None:
+        words = (volume[k].astype(np.int64) & 0xFFF) | above
+        dataset.PixelRepresentation, dataset.PixelData = 0, words.astype("<u2").tobytes()
+        if syntax.is_encapsulated:
+            dataset.compress(syntax)  # as 16 bits without a sign, which is all that the code stream then knows
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, int(dtype == np.int16)
+
+    np.testing.assert_array_equal(read_back(tmp_path, volume, twelve_bits), volume)
+
+
+def padding(value: int, limit: int | None = None, vr="SS"):
+    """A change that says which values are padding."""
+
+    def change(dataset: Dataset, _k: int) -> None:
+        dataset.add_new("PixelPaddingValue", vr, value)
+        if limit is not None:
+            dataset.add_new("PixelPaddingRangeLimit", vr, limit)
+        dataset.RescaleSlope, dataset.RescaleIntercept = "2", "0"
+
+    return change
+
+
+def small_numbers(dtype: type = np.int16) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 9, GRID.size[::-1]).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_padding"),
+    [
+        (padding(7), lambda v: v == 7),
+        (padding(0), lambda v: v == 0),
+        (padding(2, 5), lambda v: (v >= 2) & (v <= 5)),
+        (padding(5, 2), lambda v: (v >= 2) & (v <= 5)),
+        (padding(-2000), lambda v: v < 0),  # none of them
+    ],
+)
+def test_padding_is_zero_and_not_measured_and_everything_else_is(tmp_path, change, is_padding):
+    volume = small_numbers()
+    write_series(tmp_path, GRID, volume, change)
+    image, _ = read_series(tmp_path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(measured(image)), ~is_padding(volume))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), np.where(is_padding(volume), 0, 2 * volume))
+
+
+def test_a_padding_beyond_the_bits_stored_is_found_in_all_bits_of_a_pixel(tmp_path):
+    volume = small_numbers(np.uint16)
+    volume[:, 0] = 63536
+
+    def twelve_bits(dataset: Dataset, _k: int) -> None:
+        dataset.add_new("PixelPaddingValue", "US", 63536)
+        dataset.BitsStored, dataset.HighBit = 12, 11
+
+    write_series(tmp_path, GRID, volume, twelve_bits)
+    image, _ = read_series(tmp_path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(measured(image)), volume != 63536)
+
+
+def test_a_padding_value_whose_type_only_the_pixels_tell_is_read(tmp_path):
+    volume = small_numbers()
+
+    def implicit(dataset: Dataset, k: int) -> None:
+        padding(7)(dataset, k)
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+    write_series(tmp_path, GRID, volume, implicit)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(measured(read_series(tmp_path)[0])), volume != 7)

@@ -10,6 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SpatialRegistrationStorage
 from tests.imaging.synthetic_head import load_heads
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging import registration
+from tfdrift.imaging.pixels import NOT_MEASURED
 from tfdrift.imaging.registration import (
     POOR_RESIDUAL_PERCENT,
     Registration,
@@ -172,3 +173,15 @@ def test_a_mode_can_be_forced_and_images_are_the_last_resort(fixed, still, monke
 def test_an_unknown_mode_is_a_usage_error(fixed, still):
     with pytest.raises(UsageError, match="--register affine: choose from auto, rigid, identity"):
         register(fixed, still, fixed_frame="1", moving_frame="1", mode="affine")
+
+
+def test_a_padded_border_through_the_head_changes_neither_motion_nor_judgement(fixed):
+    motion = heads.random_motion(3)
+    moving = heads.head_session(motion, second_visit=True, seed=3, gain=1.7)
+    values = sitk.GetArrayFromImage(moving)
+    values[:, :12] = values[:, -12:] = values[:3] = NOT_MEASURED
+    padded = sitk.GetImageFromArray(values)
+    padded.CopyInformation(moving)
+    found = register_rigid(fixed, padded)
+    assert heads.target_error_mm(found.transform, motion, fixed) < min(fixed.GetSpacing()) / 2
+    assert found.residual_percent == pytest.approx(register_rigid(fixed, moving).residual_percent, abs=3)

@@ -3,6 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.pixels import NOT_MEASURED
 from tfdrift.imaging.resampling import coverage, resample_image, resample_mask
 
 IDENTITY = sitk.Euler3DTransform()
@@ -80,3 +81,14 @@ def test_coverage_is_the_field_of_view_of_the_moving_image():
     seen = sitk.GetArrayFromImage(coverage(moving, fixed, shift(z=6.0)))
     assert seen[:-2].all()
     assert not seen[-2:].any()
+
+
+def test_coverage_ends_where_either_session_is_padding():
+    values = np.full((4, 5, 6), 3, np.float32)
+    first, second = values.copy(), values.copy()
+    first[:, 0], second[:, :, -1] = NOT_MEASURED, NOT_MEASURED
+    second[1, 2, 3] = 0.0  # a measured nothing
+    seen = coverage(sitk.GetImageFromArray(second), sitk.GetImageFromArray(first), sitk.Transform())
+    expected = np.ones(values.shape)
+    expected[:, 0] = expected[:, :, -1] = 0
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(seen), expected)

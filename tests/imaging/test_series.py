@@ -2,10 +2,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import RLELossless, generate_uid
 
 from tests.imaging.mock_dicom import enhanced_dataset, make_grid, random_grid, to_mm, write, write_series
 from tfdrift.errors import DataError
@@ -167,3 +168,53 @@ def test_real_series_that_are_no_volume_are_refused(folder, reason):
         pytest.skip("no real data: set TFDRIFT_TEST_DATA")
     with pytest.raises(DataError, match=reason):
         read_series(data / "malformed/geometry" / folder)
+
+
+def copied(folder: Path, change=lambda _dataset: None) -> tuple:
+    """A series whose second file lies there twice, the copy changed."""
+    grid = make_grid()
+    volume = whole_numbers(grid)
+    write_series(folder, grid, volume)
+    file = sorted(folder.iterdir())[1]
+    dataset = pydicom.dcmread(file)
+    change(dataset)
+    write(dataset, folder / f"{file.stem} (1).dcm")
+    return volume, *read_series(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _dataset: None,
+        lambda dataset: setattr(dataset, "StudyDate", "20240201"),
+        lambda dataset: dataset.compress(RLELossless, generate_instance_uid=False),
+    ],
+    ids=["to the byte", "with another date", "compressed"],
+)
+def test_the_same_instance_twice_is_one(tmp_path, change):
+    volume, image, series = copied(tmp_path, change)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), volume)
+    assert (len(series.slices), len(series.copies)) == (len(volume), 1)
+
+
+def other_pixels(dataset):
+    dataset.PixelData = dataset.PixelData[:-2] + bytes([dataset.PixelData[-2] ^ 1, dataset.PixelData[-1]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_pixels,
+        lambda dataset: setattr(dataset, "ImagePositionPatient", ["0", "0", "77"]),
+        lambda dataset: setattr(dataset, "FrameOfReferenceUID", generate_uid()),
+    ],
+    ids=["pixels", "place", "frame of reference"],
+)
+def test_one_instance_with_two_contents_is_refused(tmp_path, change):
+    with pytest.raises(DataError, match=r"file \d of 6 .* and file \d of 6 .* have one SOPInstanceUID and different"):
+        copied(tmp_path, change)
+
+
+def test_slices_that_all_bear_one_instance_are_refused(tmp_path):
+    with pytest.raises(DataError, match="have one SOPInstanceUID and different content"):
+        read_changed(tmp_path, lambda dataset, _k: setattr(dataset, "SOPInstanceUID", "1.2.3"))

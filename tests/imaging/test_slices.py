@@ -2,12 +2,14 @@ import datetime
 
 import numpy as np
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.tag import Tag
 
 from tests.imaging.mock_dicom import enhanced_dataset, make_grid, slice_dataset, structures_dataset
 from tfdrift.errors import DataError
-from tfdrift.imaging.slices import Slice, date_of, slices_of
+from tfdrift.imaging.slices import Slice, date_of, passed_over, slices_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")  # of making the broken files
 GRID = make_grid()
@@ -95,3 +97,38 @@ def test_a_study_date_that_is_no_date_is_none(text):
     dataset = Dataset()
     dataset.StudyDate = text
     assert date_of(dataset) is None
+
+
+def test_a_number_in_words_and_a_date_in_words_stop_nothing():
+    dataset = header(StudyDate="yesterday")
+    dataset[0x00200013] = RawDataElement(Tag(0x00200013), "IS", 6, b"first ", 0, False, True)
+    (one,) = slices_of(dataset, "file 4 of 9", 3)
+    assert one.plane.name == "file 4 of 9"
+    assert one.study_date is None
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.5.1.4.1.1.66",  # raw data
+        "1.2.840.10008.5.1.4.1.1.11.1",  # a presentation state
+        "1.2.840.10008.5.1.4.1.1.4.2",  # spectroscopy
+    ],
+)
+def test_an_object_of_the_series_that_is_no_image_is_passed_over_though_it_says_mr(sop_class):
+    assert slices_of(header(SOPClassUID=sop_class, Rows=None, Columns=None), "it", 0) == []
+
+
+def test_an_image_that_has_lost_its_size_is_not_passed_over():
+    with pytest.raises(DataError, match="has no Rows or Columns"):
+        slices_of(header(Rows=None, Columns=None), "it", 0)
+
+
+def test_a_localizer_is_passed_over():
+    assert slices_of(header(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "it", 0) == []
+
+
+def test_a_dicomdir_is_passed_over():
+    directory = Dataset()
+    directory.DirectoryRecordSequence = Items([])
+    assert passed_over(directory)

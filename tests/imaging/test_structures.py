@@ -214,10 +214,28 @@ def test_contour_data_that_are_no_numbers_are_a_fault(tmp_path, text):
     assert "not numbers" in read_structures(file).rois[0].fault
 
 
-def test_a_contour_drawn_twice_is_a_fault_and_not_a_hole(tmp_path):
+def test_a_contour_drawn_twice_counts_once_with_a_warning(tmp_path):
     square = to_mm(make_grid(), SQUARE)
-    file = write(structures_dataset({"GTV": [square, square]}), tmp_path / "rs.dcm")
-    assert read_structures(file).rois[0].fault == "has a contour twice (contour 2)"
+    file = write(structures_dataset({"GTV": [square, np.roll(square, 1, axis=0)[::-1]]}), tmp_path / "rs.dcm")
+    roi = read_structures(file).rois[0]
+    mask, warnings = rasterise(roi, image_on(make_grid()))
+    assert sitk.GetArrayFromImage(mask).sum() == 9
+    assert warnings == ("1 contours are drawn twice; each counts once",)
+
+
+def test_contours_that_cross_are_refused_with_their_slice_and_their_numbers_in_the_file(tmp_path):
+    grid = make_grid()
+    contours = [
+        to_mm(grid, SQUARE),
+        to_mm(grid, SQUARE + np.array([0, 0, 1])),
+        to_mm(grid, SQUARE + np.array([1.2, 1.2, 1])),
+    ]
+    dataset = structures_dataset({"GTV": contours})
+    point = contour_dataset(contours[0][:1], "POINT")
+    dataset.ROIContourSequence[0].ContourSequence.insert(0, point)  # skipped, and counted all the same
+    roi = read_structures(write(dataset, tmp_path / "rs.dcm")).rois[0]
+    with pytest.raises(DataError, match=r"structure 1 has contours that cross in slice 3 \(contours 3 and 4\)"):
+        rasterise(roi, image_on(grid))
 
 
 def test_one_faulty_structure_does_not_cost_the_others(tmp_path):

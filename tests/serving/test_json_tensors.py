@@ -124,8 +124,6 @@ def test_the_default_signature_may_be_named_or_not(name):
         ({"instances": [1, {"x": 1}]}, "Expecting value/list but got object at item 1"),
         ({"instances": [{"y": 1}]}, "keys must be equal to: x"),
         ({"inputs": {"y": [1]}}, "Missing named input: x in 'inputs' object."),
-        ({"instances": [1e39]}, "Cannot convert JSON value to float32 without loss of precision"),
-        ({"instances": [2**24 + 1]}, "Cannot convert JSON value to float32 without loss of precision"),
         ({"instances": [10**400]}, "out of the range of float32"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -143,7 +141,8 @@ def test_what_does_not_fit_a_float_input_is_refused(document, message):
         ({"instances": [1]}, "bool", "JSON Value of type int is not of expected type: bool"),
         ({"instances": [1]}, "string", "JSON Value of type int is not of expected type: string"),
         ({"instances": [{"b64": "?"}]}, "string", "Unable to base64 decode"),
-        ({"instances": [{"b64": "AP8"}]}, "string", "Unable to base64 decode"),
+        ({"instances": [{"b64": "AP8=="}]}, "string", "Unable to base64 decode"),
+        ({"instances": [{"b64": "A"}]}, "string", "Unable to base64 decode"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -226,3 +225,54 @@ def test_bytes_that_are_no_text_are_refused():
 def test_an_output_that_json_cannot_hold_is_refused():
     with pytest.raises(Refusal, match="Failed to write JSON value for tensor type: complex64"):
         written(rows=False, y=np.array([1j], np.complex64))
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("16777216", 2.0**24),
+        ("16777217", 2.0**24),  # half-way, to even
+        ("16777219", 2.0**24 + 4),
+        ("1435774380", 1435774336.0),  # the float32 next to it: a multiple of 128
+        ("1435774380.0", 1435774336.0),
+        ("1e39", np.inf),
+        ("-1e39", -np.inf),
+        ("1e-50", 0.0),
+        ("Inf", np.inf),
+        ("-Inf", -np.inf),
+        ("Infinity", np.inf),
+    ],
+)
+def test_a_number_becomes_the_float32_next_to_it(number, value):
+    assert read(b'{"instances": [' + number.encode() + b"]}", x="float32")[0]["x"].tolist() == [value]
+
+
+def test_inf_inside_a_string_is_a_word():
+    body = b'{"instances": [{"s": "say \\"Inf\\" and Inf", "x": -Inf}]}'
+    inputs = read_predict(body, signatures(s="string", x="float32")).inputs
+    assert (inputs["s"][0], inputs["x"][0]) == (b'say "Inf" and Inf', -np.inf)
+
+
+@pytest.mark.parametrize("text", ["AP8", "AP8=", "A\\nP\\r\\n8=", " AP8\\n"])
+def test_base64_may_lack_its_padding_and_have_ends_of_lines(text):
+    body = b'{"instances": [{"b64": "' + text.encode() + b'"}]}'
+    assert read_predict(body, signatures(x="string")).inputs["x"].tolist() == [b"\x00\xff"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"instances": ["cut \ud83d"]}',
+        rb'{"instances": ["\udc00"]}',
+        rb'{"instances": [{"\ud83d": "a"}]}',
+        rb'{"signature_name": "\ud83d", "instances": ["a"]}',
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_it_stands(body):
+    with pytest.raises(Refusal, match=r"^JSON Parse error: The surrogate pair in string is invalid\.$"):
+        read_predict(body, signatures(x="string"))
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    body = rb'{"instances": ["\ud83d\ude00"]}'
+    assert read_predict(body, signatures(x="string")).inputs["x"].tolist() == ["\U0001f600".encode()]

@@ -8,6 +8,7 @@ from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tests.serving.tiny_models import floats, save_half_plus, save_half_plus_tf1, save_many
+from tfdrift.serving import loading
 from tfdrift.serving.loading import LoadedModel, array_of
 from tfdrift.serving.refusal import Refusal
 
@@ -74,11 +75,23 @@ def test_another_dtype_is_refused_not_cast(many):
     assert refused.message == "input x: expects float32 but float64 is provided"
 
 
-def test_another_shape_is_refused(many):
-    inputs = {"tag": np.array([b""], object), "signal": np.ones((1, 4), "f4")}
-    assert refusal(many, "serving_default", inputs).message == (
-        "input signal: expects shape (None, 3) but [1, 4] is provided"
-    )
+@pytest.mark.parametrize(("shape", "total"), [((1, 4), [4]), ((2, 3, 5), [[3] * 5] * 2), ((1, 0), [0])])
+def test_another_shape_than_the_signatures_is_computed_with(many, shape, total):
+    outputs = run(many, "serving_default", {"tag": np.array([b""], object), "signal": np.ones(shape, "f4")})
+    assert outputs["total"].tolist() == total
+
+
+def test_a_shape_that_an_op_cannot_compute_with_is_refused_in_its_words(many):
+    refused = refusal(many, "serving_default", {"tag": np.array([b""], object), "signal": np.ones(4, "f4")})
+    assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.message == "Invalid reduction dimension (1 for input with 1 dimension(s)"
+
+
+def test_any_number_of_choices_of_outputs_does_not_fill_the_memory(many, monkeypatch):
+    monkeypatch.setattr(loading, "MOST_CALLABLES", 1)
+    for wanted in (["a"], ["b"], ["a", "b"], ["a"]):
+        assert run(many, "ragged", {"x": floats(1)}, wanted).keys() == set(wanted)
+    assert len(many._callables) == 1
 
 
 def test_missing_and_extra_inputs_are_named(many):

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving.tiny_models import save_half_plus, save_half_plus_tf1, save_many
+from tfdrift.serving import rest_api
 from tfdrift.serving.rest_api import LARGEST_BODY_BYTES
 from tfdrift.serving.server import embedded_server
 
@@ -234,3 +235,26 @@ def test_every_one_of_many_concurrent_requests_gets_its_own_answer(port):
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(ask_many, range(0, 1000, 50)))
+
+
+def test_a_fault_of_the_server_is_an_error_in_json(connection, monkeypatch, caplog):
+    def broken(*_arguments):
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(rest_api, "read_predict", broken)
+    assert ask(connection, f"{HALF}:predict", ROW) == (500, {"error": "Internal error: KeyError"})
+    assert "a request met a fault of the server" in caplog.text
+
+
+def test_half_a_surrogate_pair_is_a_bad_request(connection):
+    asked = {"signature_name": "text", "instances": ["\ud83d"]}
+    error = "JSON Parse error: The surrogate pair in string is invalid."
+    assert ask(connection, f"{MANY}:predict", asked) == (400, {"error": error})
+
+
+@pytest.mark.parametrize(
+    ("number", "half"), [("16777216", "8388610.0"), ("1e39", "Infinity"), ("Inf", "Infinity"), ("-Inf", "-Infinity")]
+)
+def test_numbers_beyond_float32_are_rounded_as_tf_serving_does(connection, number, half):
+    connection.request("POST", f"{HALF}:predict", b'{"instances": [' + number.encode() + b"]}")
+    assert connection.getresponse().read() == b'{"predictions": [' + half.encode() + b"]}"

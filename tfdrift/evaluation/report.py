@@ -24,7 +24,7 @@ from tfdrift.evaluation.document import FILE, Metrics, as_json
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
 from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
-from tfdrift.evaluation.results import LESIONS, SLICES, Results, as_csv
+from tfdrift.evaluation.results import LESIONS, Results, as_csv, slice_columns
 from tfdrift.files import write_whole, writing
 
 
@@ -119,7 +119,7 @@ def write_report(folder: Path, results: Results, answers: Answers) -> None:
     page = compose(metrics, pictures)
     files = {
         **{f"{name}.png": data for name, data in pictures.items()},
-        "metrics.csv": as_csv(results.slices, SLICES).encode(),
+        "metrics.csv": as_csv(results.slices, slice_columns()).encode(),
         "lesions.csv": as_csv(results.lesions, LESIONS).encode(),
         "report.md": page.encode(),
         "report.html": as_html(page, title_of(metrics), pictures).encode(),

@@ -18,14 +18,17 @@ from tfdrift.evaluation.scores import COPY
 Row = dict[str, Any]
 
 _WHOSE = {"method": str, "patient": str, "lesion": str, "fold": int}
-SLICES: dict[str, type] = {**_WHOSE, "row": int, **dict.fromkeys(METRICS, float)}
-"""Columns of `metrics.csv`, a row for each slice and method: `row` counts the slices of a method."""
 LESIONS: dict[str, type] = {
     **_WHOSE,
     **dict.fromkeys(("pre_mm3", "post_ratio", "predicted_ratio", "predicted_low", "predicted_high"), float),
     "poor_response": bool,
 }
 """Columns of `lesions.csv`, a row for each lesion and method; the response is empty without a follow-up."""
+
+
+def slice_columns() -> dict[str, type]:
+    """Return the columns of `metrics.csv`, a row for each slice and method: `row` counts the slices of a method."""
+    return {**_WHOSE, "row": int, **dict.fromkeys(METRICS, float)}
 
 
 class Results(NamedTuple):
@@ -48,7 +51,7 @@ class Results(NamedTuple):
 
         Args:
             method: such as `copy`.
-            name: of `SLICES`.
+            name: of `slice_columns`.
         """
         return np.array([row[name] for row in self.slices if row["method"] == method])
 
@@ -58,7 +61,7 @@ def as_csv(rows: Sequence[Row], columns: Mapping[str, type]) -> str:
 
     Args:
         rows: with every column; None is written as nothing.
-        columns: `SLICES` or `LESIONS`.
+        columns: those of `slice_columns` or `LESIONS`.
     """
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, fieldnames=list(columns), lineterminator="\n")
@@ -72,7 +75,7 @@ def read_csv(path: Path, columns: Mapping[str, type]) -> list[Row]:
 
     Args:
         path: of the table.
-        columns: `SLICES` or `LESIONS`.
+        columns: those of `slice_columns` or `LESIONS`.
 
     Raises:
         DataError: it is missing or damaged, or has other columns.
@@ -97,7 +100,7 @@ def read_results(folder: Path) -> Results:
         DataError: they are missing, damaged, or not of one evaluation.
     """
     metrics = read_metrics(folder)
-    slices, lesions = read_csv(folder / "metrics.csv", SLICES), read_csv(folder / "lesions.csv", LESIONS)
+    slices, lesions = read_csv(folder / "metrics.csv", slice_columns()), read_csv(folder / "lesions.csv", LESIONS)
     results = Results(metrics, slices, lesions, metrics.label)
     if any(len(results.column(name, "row")) != metrics.slices for name in (metrics.label, COPY)):
         raise DataError(f"{folder}: metrics.csv and metrics.json are not of one evaluation; evaluate it again")

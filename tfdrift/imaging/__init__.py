@@ -7,6 +7,7 @@ pixels                one slice's pixels, decoded
 geometry              planes of a series, and its regular grid
 series                a series to one volume, or a refusal
 structures            an RTSTRUCT's contours and masks
+contours              which contours are one, nested, or cross
 polygons              polygons to pixels
 matching              which series a structure set was drawn on
 intensity             two sessions on one scale, by healthy tissue

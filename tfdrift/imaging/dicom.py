@@ -19,6 +19,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from tfdrift.errors import DataError
@@ -43,6 +44,10 @@ _PARSE_ERRORS = (
     InvalidDicomError, BytesLengthException, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError,
     MemoryError, NameError, RuntimeError, TypeError, UserWarning, ValueError, struct.error, zlib.error,
 )  # fmt: skip
+
+
+class UnusableAttributeError(ValueError):
+    """An attribute holds what its type does not allow; the text is its keyword, never its value."""
 
 
 @contextlib.contextmanager
@@ -70,6 +75,8 @@ def parsing(name: str) -> Iterator[None]:
         except OSError as error:
             # pydicom raises OSErrors of its own, without a reason, where a sequence breaks off.
             raise DataError(f"{name} cannot be read: {error.strerror or 'it is damaged'}; export it again") from None
+        except UnusableAttributeError as error:
+            raise DataError(f"{name} has no usable {error}; export it again") from None
         except _PARSE_ERRORS as error:
             kind = type(error).__name__
             raise DataError(f"{name} is damaged or not what it says ({kind}); export it again") from None
@@ -133,7 +140,8 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
         keyword: of the attribute, as in the DICOM dictionary.
 
     Raises:
-        ValueError: the file states another type than the DICOM dictionary has for it.
+        UnusableAttributeError: the file states another type than the DICOM dictionary has for it, or the value is none
+            of its type.
 
     Example:
         >>> dataset = Dataset()
@@ -145,9 +153,60 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     if tag is None or tag not in dataset:
         return None
     if dataset.get_item(tag).VR not in (None, "UN", *dictionary_VR(tag).split(" or ")):
-        raise ValueError(f"{keyword} has another VR than the dictionary's")
-    value = dataset[tag].value
-    return None if value == "" else value
+        raise UnusableAttributeError(keyword)
+    try:
+        value = dataset[tag].value
+    except _PARSE_ERRORS:
+        raise UnusableAttributeError(keyword) from None
+    if value == "":
+        return None
+    # pydicom leaves a number that is none as the text it found.
+    if dictionary_VR(tag) in ("DS", "IS") and any(isinstance(one, str) for one in _each(value)):
+        raise UnusableAttributeError(keyword)
+    return value
+
+
+def _each(value: Any) -> Iterator[Any]:
+    return iter(value if isinstance(value, MultiValue) else [value])
+
+
+def needless(dataset: Dataset, keyword: str) -> Any:
+    """Return an attribute that no result depends on: as `value_of`, but None where its value cannot be used.
+
+    Args:
+        dataset: from `read_header` and its like, or an item of a sequence in it.
+        keyword: of the attribute, as in the DICOM dictionary.
+
+    Example:
+        >>> dataset = Dataset()
+        >>> dataset.add_new("InstanceNumber", "UL", 3)
+        >>> needless(dataset, "InstanceNumber") is None
+        True
+    """
+    try:
+        return value_of(dataset, keyword)
+    except UnusableAttributeError:
+        return None
+
+
+def text_of(dataset: Dataset, keyword: str, *, declared: bool) -> str:
+    """Return an attribute's text; use inside `parsing`.
+
+    Args:
+        dataset: from `read_header` and its like, or an item of a sequence in it.
+        keyword: of a text attribute, as in the DICOM dictionary.
+        declared: whether the file names a character set. Where it names none, bytes that are UTF-8 are read as that:
+            they are rarely anything else.
+
+    Returns:
+        Empty where the attribute is absent or empty.
+    """
+    element = dataset.get_item(keyword) if keyword in dataset else None
+    raw = getattr(element, "value", None)
+    if not declared and isinstance(raw, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode("utf-8").rstrip(" \0")
+    return str(value_of(dataset, keyword) or "")
 
 
 @contextlib.contextmanager

@@ -11,15 +11,20 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.smoothing import smooth
 
 TISSUE_DEPTH_MM = 5.0
 LESION_MARGIN_MM = 10.0
+BRAIN_SIGNAL = (0.6, 1.4)
+"""Times the brain's median signal: from grey matter in the shade to white matter near the coil; fat is brighter."""
 MIN_TISSUE_VOXELS = 1000
 DRIFT_LIMIT_PERCENT = 5.0
 SPREAD_LIMIT_PERCENT = 20.0
 
 _SMOOTHING_MM = 2.0
+_CORE_DEPTH_MM = 10.0
+_CORE_REACH_MM = 8.0
 _NORMAL_SIGMA_PER_MAD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 _MEDIAN_ERROR_PER_MEAN_ERROR = float(np.sqrt(np.pi / 2))  # of a normal sample
 
@@ -61,11 +66,13 @@ class BackgroundDrift:
 
 
 def tissue_mask(image: sitk.Image) -> sitk.Image:
-    """Return the inner brain: bright voxels at least `TISSUE_DEPTH_MM` away from anything dark, in one piece.
+    """Return the inner brain: voxels of the brain's own signal, at least `TISSUE_DEPTH_MM` away from any other signal.
 
-    Otsu's threshold on the slightly smoothed image parts tissue from air, bone and fluid. Asking for depth removes the
-    scalp, which is thin, the cortex with its partial volume and the rim of the ventricles; the largest piece left is
-    the brain. The brightest 2% are clipped first, so that no lesion or vessel pulls the threshold up.
+    Otsu's threshold on the slightly smoothed image parts bright from dark, and the median of what lies deepest in the
+    bright is the brain's signal: nothing else in a head is as thick. Signals within `BRAIN_SIGNAL` times it are kept,
+    which leaves out air, bone and fluid, and the fat of scalp and orbits. The largest piece that is `_CORE_DEPTH_MM`
+    deep is the brain's core; what lies near it is its rest, and muscles, further away, are not. The brightest 2% are
+    clipped first, so that no lesion or vessel pulls the threshold up.
 
     Args:
         image: 3-D, any signal unit, at least 0 in air.
@@ -82,10 +89,17 @@ def tissue_mask(image: sitk.Image) -> sitk.Image:
     low, high = float(values.min()), float(np.quantile(values, 0.98))
     if low >= high:
         raise DataError("an MR image shows the same signal almost everywhere; no tissue can be told from air")
-    bright = sitk.OtsuThreshold(sitk.Clamp(smooth(image, [_SMOOTHING_MM] * 3), sitk.sitkFloat32, low, high), 0, 1)
-    deep = distance_mm(bright == 0) > TISSUE_DEPTH_MM
-    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(deep), sortByObjectSize=True)
-    return pieces == 1
+    smoothed = sitk.Clamp(smooth(image, [_SMOOTHING_MM] * 3), sitk.sitkFloat32, low, high)
+    bright = sitk.OtsuThreshold(smoothed, 0, 1)
+    depth = sitk.GetArrayFromImage(distance_mm(bright == 0))
+    brain_signal = float(np.median(sitk.GetArrayViewFromImage(smoothed)[depth >= depth.max() / 2]))
+    dimmest, brightest = (share * brain_signal for share in BRAIN_SIGNAL)
+    alike = sitk.And(bright, sitk.And(smoothed >= dimmest, smoothed <= brightest))
+    away_mm = distance_mm(alike == 0)
+    core = sitk.RelabelComponent(sitk.ConnectedComponent(away_mm > _CORE_DEPTH_MM), sortByObjectSize=True) == 1
+    if not sitk.GetArrayViewFromImage(core).any():
+        return core
+    return sitk.And(away_mm > TISSUE_DEPTH_MM, distance_mm(core) <= _CORE_REACH_MM)
 
 
 def healthy_tissue(
@@ -189,7 +203,7 @@ def distance_mm(mask: sitk.Image) -> sitk.Image:
 def _signals(pre: sitk.Image, post: sitk.Image, region: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
     _check_same_grid(pre, post)
     _check_same_grid(pre, region)
-    inside = sitk.GetArrayViewFromImage(region) > 0
+    inside = sitk.GetArrayFromImage(sitk.And(region > 0, sitk.And(measured(pre), measured(post)))) > 0
     first, second = sitk.GetArrayViewFromImage(pre)[inside], sitk.GetArrayViewFromImage(post)[inside]
     return first.astype(np.float64), second.astype(np.float64)
 

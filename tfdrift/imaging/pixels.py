@@ -4,6 +4,7 @@ import struct
 import warnings
 
 import numpy as np
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array
@@ -11,6 +12,9 @@ from pydicom.uid import RLELossless
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, value_of
+
+NOT_MEASURED = np.float32(-0.0)
+"""What padding is read as: no signal to whoever calculates with it, and told from a measured 0 by its sign."""
 
 _J2K_START = b"\xff\x4f\xff\x51"
 _JPEG_START = b"\xff\xd8"
@@ -55,7 +59,7 @@ def read_frame(
         name: what the slice is called in error messages.
 
     Returns:
-        float32 [rows, columns], value * slope + intercept.
+        float32 [rows, columns], value * slope + intercept; `NOT_MEASURED` where the file says padding.
 
     Raises:
         DataError: there are not exactly as many pixels as the header asks for, no installed decoder knows the
@@ -73,11 +77,29 @@ def read_frame(
         stored = pixel_array(dataset, index=frame, raw=True)
     if stored.shape != shape or stored.dtype.kind not in "iu":
         raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
+    with parsing(name):
+        padded = _is_padding(stored, dataset)
     with np.errstate(over="ignore"):
-        values = (stored * np.float64(slope) + intercept).astype(np.float32)
+        values = (_stored_values(stored, dataset) * np.float64(slope) + intercept).astype(np.float32)
     if not np.all(np.isfinite(values)):
         raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
+    values[values == 0] = 0  # a product may be -0 as well
+    values[padded] = NOT_MEASURED
     return values
+
+
+def measured(image: sitk.Image) -> sitk.Image:
+    """Return uint8, 1 where a voxel is not `NOT_MEASURED`.
+
+    Example:
+        >>> image = sitk.GetImageFromArray(np.array([[[0.0, -0.0, 5.0]]], np.float32))
+        >>> sitk.GetArrayFromImage(measured(image))
+        array([[[1, 0, 1]]], dtype=uint8)
+    """
+    values = sitk.GetArrayViewFromImage(image)
+    result = sitk.GetImageFromArray((~((values == 0) & np.signbit(values))).astype(np.uint8))
+    result.CopyInformation(image)
+    return result
 
 
 def frame_shape(encoded: bytes) -> tuple[int, int, int] | None:
@@ -117,6 +139,43 @@ def frame_shape(encoded: bytes) -> tuple[int, int, int] | None:
         else:
             at += 2 + struct.unpack_from(">H", encoded, at + 2)[0]
     raise ValueError("a JPEG frame without a size")
+
+
+def _is_padding(decoded: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return bool, where values are PixelPaddingValue or between it and PixelPaddingRangeLimit.
+
+    Source: DICOM PS3.3, C.7.5.1.1.2.
+    """
+    first = _padding_limit(dataset, "PixelPaddingValue")
+    if first is None:
+        return np.zeros(decoded.shape, bool)
+    last = _padding_limit(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
+    values = _stored_values(decoded, dataset)
+    return (values >= low) & (values <= high)
+
+
+def _padding_limit(dataset: Dataset, keyword: str) -> int | None:
+    value = value_of(dataset, keyword)
+    if value is None:
+        return None
+    # Where VRs are implicit, this one may be US or SS, and pydicom leaves the bytes as they are.
+    number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(np.ravel(value)[0])
+    # Some write it into all the bits of a pixel, of which the decoders keep those stored.
+    return int(_stored_values(np.array(number), dataset))
+
+
+def _stored_values(decoded: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return int64: the lowest BitsStored bits of each value, with its sign.
+
+    The bits above may hold an overlay or anything else, and not every decoder knows of BitsStored or of the sign.
+    Source: DICOM PS3.5, 8.1.1.
+    """
+    span = 1 << int(dataset.BitsStored)
+    values = decoded.astype(np.int64) & (span - 1)
+    if dataset.PixelRepresentation == 1:
+        values -= span * (values >= span >> 1)
+    return values
 
 
 def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:

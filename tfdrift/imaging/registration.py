@@ -17,6 +17,7 @@ import SimpleITK as sitk
 
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import coarser, resample_image
 from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT, RIM_MM, residual_percent
 from tfdrift.imaging.smoothing import FILTERED_VOXELS, smooth
@@ -155,7 +156,7 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
     try:
         start, transform, iterations, converged = _search(fixed, moving, tissue, centre_mm, shifts_mm, seed)
         finest = coarser(fixed, _LEVELS_MM[-1]), coarser(moving, _LEVELS_MM[-1])
-        judge = _optimiser(distance_mm(tissue) <= RIM_MM, _LEVELS_MM[-1], seed, *finest)
+        judge = _optimiser(sitk.And(distance_mm(tissue) <= RIM_MM, measured(fixed)), _LEVELS_MM[-1], seed, *finest)
         before, after = (_information(judge, *finest, pose) for pose in (start, transform))
     except RuntimeError as error:
         if _NO_OVERLAP not in str(error):
@@ -214,7 +215,7 @@ def _search(
     seed: int,
 ) -> tuple[sitk.Euler3DTransform, sitk.Euler3DTransform, int, bool]:
     """Return (start, end, iterations, whether no level stopped at its bound)."""
-    region = distance_mm(tissue) <= RIM_MM
+    region = sitk.And(distance_mm(tissue) <= RIM_MM, measured(fixed))
     start: sitk.Euler3DTransform | None = None
     pose, iterations, converged = sitk.Euler3DTransform(), 0, True
     for level_mm in _LEVELS_MM:

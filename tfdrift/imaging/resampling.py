@@ -7,6 +7,7 @@ voxel of the result SimpleITK looks up where to read.
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.smoothing import smooth
 
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
@@ -60,10 +61,20 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
 
 
 def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return uint8 on the grid of `fixed`, 1 where `moving` was measured. Drift outside it is not drift."""
-    ones = sitk.Image(moving.GetSize(), sitk.sitkUInt8) + 1
-    ones.CopyInformation(moving)
-    return sitk.Resample(ones, fixed, transform, sitk.sitkNearestNeighbor, 0)
+    """Return where both sessions were measured: inside the moving one's field of view, and padding in neither.
+
+    Drift outside it is not drift.
+
+    Args:
+        moving: the second session.
+        fixed: the first session.
+        transform: maps points of `fixed` to points of `moving`, LPS mm.
+
+    Returns:
+        uint8 on the grid of `fixed`, 1 where both were measured.
+    """
+    seen = sitk.Resample(measured(moving), fixed, transform, sitk.sitkNearestNeighbor, 0)
+    return sitk.And(seen, measured(fixed))
 
 
 def coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:

@@ -10,7 +10,7 @@ from tfdrift.imaging.smoothing import smooth
 POOR_RESIDUAL_PERCENT = 40.0
 """A residual above it is suspect; docs/registration.md has the hits and the false alarms it was set from."""
 
-RIM_MM = 15.0
+RIM_MM = 25.0
 """Around the inner brain lie cortex, skull and scalp, whose edges tell a motion; jaw and neck lie further away."""
 
 _VOXEL_MM = 2.0

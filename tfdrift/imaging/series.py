@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
@@ -34,6 +35,7 @@ class Series:
         study_date: StudyDate; None where there is none.
         modality: one of `IMAGE_MODALITIES`.
         acquisition: allowed attributes of the first slice.
+        copies: slices of further files that are the same instance as one of `slices`.
     """
 
     grid: Grid
@@ -44,6 +46,7 @@ class Series:
     study_date: datetime.date | None
     modality: str
     acquisition: dict[str, float | str]
+    copies: tuple[Slice, ...] = ()
 
     def __str__(self) -> str:
         """Describe the series without identity, to tell candidates apart."""
@@ -58,7 +61,8 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
     What must be true of the input, or it is refused:
 
     - every file in the folder (not in its sub-folders, and but for DICOMDIR and hidden files) is readable DICOM;
-      structure sets and other objects without pixels are passed over
+      what `tfdrift.imaging.slices.passed_over` names is passed over
+    - files of one SOPInstanceUID hold the same header and pixels, and count once
     - Modality is MR, CT or PT; all slices have one SeriesInstanceUID and one FrameOfReferenceUID (or none)
     - SamplesPerPixel is 1 and PhotometricInterpretation is MONOCHROME2; BitsAllocated is 8, 16 or 32, BitsStored is at
       most that, HighBit is BitsStored - 1; there is no Modality LUT; all slices are stored alike
@@ -87,18 +91,23 @@ def read_series(source: Path | Sequence[Path]) -> tuple[sitk.Image, Series]:
     image = sitk.Image(list(series.grid.size), sitk.sitkFloat32)
     series.grid.place(image)
     columns, rows, _ = series.grid.size
-    places_in = defaultdict(list)
-    for k, one in enumerate(series.slices):
-        places_in[one.file].append(k)
-    for file, places in places_in.items():
+    place_of = {_instance(one): k for k, one in enumerate(series.slices)}
+    slices_in = defaultdict(list)
+    for one in (*series.slices, *series.copies):
+        slices_in[one.file].append(one)
+    filled: dict[int, Slice] = {}
+    for file, inside in slices_in.items():
         dataset = read_whole(files[file], _name(file, files))
-        for k in places:
-            one = series.slices[k]
+        for one in inside:
             pixels = read_frame(
                 dataset, one.frame, shape=(rows, columns), slope=one.slope, intercept=one.intercept, name=one.plane.name
             )
+            k = place_of[_instance(one)]
+            if k in filled and not np.array_equal(sitk.GetArrayFromImage(image[:, :, k]), pixels):
+                raise DataError(_TWO_CONTENTS.format(one.plane.name, filled[k].plane.name))
             # Slice by slice into the image, so that a large volume is in memory once.
             image[:, :, k] = sitk.GetImageFromArray(pixels)
+            filled[k] = one
     return image, series
 
 
@@ -118,10 +127,13 @@ def read_slices(files: Sequence[Path]) -> list[Slice]:
 def assemble_series(slices: Sequence[Slice]) -> Series:
     """Check that slices are one regular volume and put them in order.
 
+    Slices of one SOPInstanceUID and frame are one; whether their pixels agree, `read_series` sees.
+
     Raises:
-        DataError: they are of several series or frames of reference, or `stack_planes` refuses them. Several series are
-            listed with what tells them apart.
+        DataError: they are of several series or frames of reference, one SOPInstanceUID stands in two headers that
+            differ, or `stack_planes` refuses them. Several series are listed with what tells them apart.
     """
+    slices, copies = _without_copies(slices)
     counts = Counter((one.series_uid, one.modality, one.plane.columns, one.plane.rows) for one in slices)
     if len({one.series_uid for one in slices}) > 1:
         found = "; ".join(
@@ -144,6 +156,7 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
         study_date=first.study_date,
         modality=first.modality,
         acquisition=first.acquisition,
+        copies=tuple(copies),
     )
 
 
@@ -164,8 +177,31 @@ def files_of(source: Path | Sequence[Path]) -> list[Path]:
     return sorted(path for path in inside if not path.is_dir())
 
 
+def _without_copies(slices: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """Return of each instance its first slice, and the others."""
+    first: dict[tuple[object, ...], Slice] = {}
+    copies = []
+    for one in slices:
+        known = first.setdefault(_instance(one), one)
+        if known is one:
+            continue
+        # Dates and acquisition may be told otherwise by a copy; where it lies and what its values mean may not.
+        same_plane = dataclasses.replace(one.plane, name=known.plane.name) == known.plane
+        if not same_plane or any(getattr(one, name) != getattr(known, name) for name in _OF_ONE_INSTANCE):
+            raise DataError(_TWO_CONTENTS.format(one.plane.name, known.plane.name))
+        copies.append(one)
+    return list(first.values()), copies
+
+
+def _instance(one: Slice) -> tuple[object, ...]:
+    """Return what tells a slice from every other: its instance and frame, or its file where it names none."""
+    return (one.sop_instance_uid or one.file, one.frame)
+
+
 def _name(number: int, files: Sequence[Path]) -> str:
     return f"file {number + 1} of {len(files)}"
 
 
+_OF_ONE_INSTANCE = ("slope", "intercept", "pixel_format", "series_uid", "frame_of_reference_uid")
+_TWO_CONTENTS = "{} and {} have one SOPInstanceUID and different content; export the series again"
 _ONE_SERIES = "give the files of one series only"

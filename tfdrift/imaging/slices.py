@@ -11,14 +11,32 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing, value_of
+from tfdrift.imaging.dicom import needless, parsing, value_of
 from tfdrift.imaging.geometry import Plane
 from tfdrift.imaging.pixels import check_pixel_format
 
 IMAGE_MODALITIES = ("MR", "CT", "PT")
 """Modalities whose slices can be a volume."""
+
+IMAGE_CLASSES = (
+    MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage,
+    CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage,
+    PositronEmissionTomographyImageStorage, EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage,
+)  # fmt: skip
+"""SOP classes whose objects must have pixels."""
 
 ACQUISITION_NUMBERS = (
     "MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
@@ -52,6 +70,7 @@ class Slice:
         study_date: StudyDate; None where there is none.
         modality: one of `IMAGE_MODALITIES`.
         acquisition: the allowed attributes that are present.
+        sop_instance_uid: SOPInstanceUID; empty where there is none.
     """
 
     plane: Plane
@@ -66,6 +85,7 @@ class Slice:
     study_date: datetime.date | None
     modality: str
     acquisition: dict[str, float | str]
+    sop_instance_uid: str = ""
 
 
 def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
@@ -82,9 +102,9 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
     with parsing(name):
         modality, series_uid = value_of(dataset, "Modality"), value_of(dataset, "SeriesInstanceUID")
         rows, columns = value_of(dataset, "Rows"), value_of(dataset, "Columns")
-        if rows is None and columns is None and modality not in IMAGE_MODALITIES:
+        if passed_over(dataset):
             return []
-        number = value_of(dataset, "InstanceNumber")
+        number = needless(dataset, "InstanceNumber")
         name = name if number is None else f"{name} (instance {int(number)})"
         if modality not in IMAGE_MODALITIES:
             raise DataError(f"{name} is not {', '.join(IMAGE_MODALITIES[:-1])} or {IMAGE_MODALITIES[-1]}")
@@ -124,15 +144,32 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
                     study_date=date_of(dataset),
                     modality=modality,
                     acquisition=_acquisition(dataset),
+                    sop_instance_uid=str(value_of(dataset, "SOPInstanceUID") or ""),
                 )
             )
         return slices
 
 
+def passed_over(dataset: Dataset) -> bool:
+    """Return whether an object is no slice of any volume, so that nothing in it is looked at; use inside `parsing`.
+
+    These are objects without pixels that do not claim to be an image (DICOMDIR, raw data, presentation states,
+    registrations, structure sets), and localizers.
+    """
+    if "DirectoryRecordSequence" in dataset:
+        return True
+    sop_class = needless(dataset, "SOPClassUID")
+    if value_of(dataset, "Rows") is None and value_of(dataset, "Columns") is None:
+        if sop_class is None:
+            return value_of(dataset, "Modality") not in IMAGE_MODALITIES
+        return str(sop_class) not in IMAGE_CLASSES
+    return "LOCALIZER" in np.atleast_1d(needless(dataset, "ImageType") or "")
+
+
 def date_of(dataset: Dataset) -> datetime.date | None:
     """Return the StudyDate, or None where it is missing or no date."""
     try:
-        return datetime.datetime.strptime(str(value_of(dataset, "StudyDate") or ""), "%Y%m%d").date()
+        return datetime.datetime.strptime(str(needless(dataset, "StudyDate") or ""), "%Y%m%d").date()
     except ValueError:
         return None
 
@@ -175,11 +212,11 @@ def _acquisition(dataset: Dataset) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for keyword in ACQUISITION_NUMBERS:
         try:
-            found[keyword] = float(value_of(dataset, keyword))
+            found[keyword] = float(needless(dataset, keyword))
         except (TypeError, ValueError):
-            continue  # absent, empty or not a number: there is nothing to pass on
+            continue  # absent, or several numbers: there is nothing to pass on
     for keyword, terms in ACQUISITION_CODES.items():
-        value = value_of(dataset, keyword)
+        value = needless(dataset, keyword)
         codes = [value] if isinstance(value, str) else list(value or [])
         if codes and set(codes) <= terms:
             found[keyword] = "\\".join(codes)

@@ -1,6 +1,7 @@
 """An RTSTRUCT's contours, and the mask they make on a series' own grid."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.dicom import parsing, read_nested, value_of
+from tfdrift.imaging.contours import first_crossing, unique_contours
+from tfdrift.imaging.dicom import needless, parsing, read_nested, text_of, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
 
@@ -43,6 +45,7 @@ class Roi:
         contours_mm: closed contours, float64 [n, 3] each, patient coordinates.
         warnings: what was skipped and why.
         fault: why the contours cannot be used; empty where they can.
+        places: of each contour in the file, from 1; empty where there is no file.
     """
 
     number: int
@@ -50,6 +53,16 @@ class Roi:
     contours_mm: tuple[np.ndarray, ...]
     warnings: tuple[str, ...] = ()
     fault: str = ""
+    places: tuple[int, ...] = ()
+
+    def place(self, index: int) -> int:
+        """Return what a message calls a contour: its place in the file, or among the contours."""
+        return self.places[index] if self.places else index + 1
+
+    @functools.cached_property
+    def crossing(self) -> tuple[int, int] | None:
+        """The first two contours that cross, see `first_crossing`; looked for once, whatever the grid."""
+        return first_crossing(self.contours_mm)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,12 +116,13 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
             contours.setdefault(int(value_of(item, "ReferencedROINumber")), []).extend(
                 value_of(item, "ContourSequence") or []
             )
+        declared = any(np.atleast_1d(needless(dataset, "SpecificCharacterSet") or ""))
         rois, points_left = [], MAX_POINTS
         for item in described:
             number = int(value_of(item, "ROINumber"))
             if number in {roi.number for roi in rois}:
                 raise DataError(f"{name} gives two structures the number {number}; export it again")
-            roi = _roi(number, str(value_of(item, "ROIName") or ""), contours.get(number, []), points_left)
+            roi = _roi(number, text_of(item, "ROIName", declared=declared), contours.get(number, []), points_left)
             points_left -= sum(len(points) for points in roi.contours_mm)
             rois.append(roi)
         return StructureSet(
@@ -142,10 +156,10 @@ def find_roi(structures: StructureSet, name: str) -> Roi:
 def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
     """Return the voxels whose centres are inside a structure's contours.
 
-    A contour belongs to the nearest slice. Contours in one plane are combined by the even-odd rule, so a contour inside
-    another is a hole and one inside the hole an island. Where contours of several planes are nearest to one slice, the
-    plane nearest to it counts and the others are named in a warning. Slices without a contour stay empty: nothing is
-    interpolated.
+    A contour belongs to the nearest slice. Contours in one plane are nested or apart, and combined by the even-odd
+    rule, so a contour inside another is a hole and one inside the hole an island. Where contours of several planes are
+    nearest to one slice, the plane nearest to it counts and the others are named in a warning. Slices without a contour
+    stay empty: nothing is interpolated.
 
     Args:
         roi: from `read_structures`.
@@ -155,8 +169,8 @@ def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]
         The mask, uint8, 1 inside; and warnings, those of the structure first.
 
     Raises:
-        DataError: the contours are faulty, there are none, they are not parallel to the slices, or they reach outside
-            the volume by more than `OUTSIDE_TOLERANCE`; or no voxel centre is inside any.
+        DataError: the contours are faulty, there are none, they are not parallel to the slices, two of them cross, or
+            they reach outside the volume by more than `OUTSIDE_TOLERANCE`; or no voxel centre is inside any.
     """
     grid = Grid.of(image)
     reason = misfit(roi, grid)
@@ -222,7 +236,8 @@ def mask_figures(mask: sitk.Image) -> MaskFigures:
 def misfit(roi: Roi, grid: Grid) -> str:
     """Say why a structure's contours do not fit a grid; empty where they do.
 
-    They fit when every contour is parallel to the slices and inside the volume.
+    They fit when every contour is parallel to the slices and inside the volume, and no two cross: which part of two
+    that do is meant, nobody can tell.
 
     Args:
         roi: from `read_structures`.
@@ -236,8 +251,8 @@ def misfit(roi: Roi, grid: Grid) -> str:
     if not roi.contours_mm:
         return "has no closed contours"
     limits = np.array(grid.size) - 0.5
-    for number, points in enumerate(roi.contours_mm, start=1):
-        index = grid.to_index(points)
+    for k, points in enumerate(roi.contours_mm):
+        number, index = roi.place(k), grid.to_index(points)
         depth = index[:, 2].mean()
         if np.abs(index[:, 2] - depth).max() * grid.spacing_mm[2] > PLANE_TOLERANCE_MM:
             return f"has contours that are not parallel to the slices (contour {number}); draw it on this series"
@@ -247,6 +262,15 @@ def misfit(roi: Roi, grid: Grid) -> str:
             or not -0.5 <= depth + HALF_SLICE_TOLERANCE <= limits[2] + 2 * HALF_SLICE_TOLERANCE
         ):
             return f"reaches outside the volume (contour {number}); give the series it was drawn on"
+    try:
+        crossing = roi.crossing
+    except DataError as error:
+        return str(error)
+    if crossing:
+        one, other = (roi.place(k) for k in crossing)
+        depth = grid.to_index(roi.contours_mm[crossing[0]])[:, 2].mean(keepdims=True)
+        slice_number = int(_nearest_slices(depth, grid.size[2])[0]) + 1
+        return f"has contours that cross in slice {slice_number} (contours {one} and {other}); draw them as one"
     return ""
 
 
@@ -256,7 +280,7 @@ def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
 
 
 def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> Roi:
-    contours, skipped_types, short, seen = [], 0, 0, set()
+    contours, places, skipped_types, short = [], [], 0, 0
     for place, item in enumerate(items, start=1):
         kind = str(value_of(item, "ContourGeometricType") or "").strip()
         if kind in _SKIPPED_TYPES:
@@ -274,17 +298,27 @@ def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> 
         if len(points) < 3:
             short += 1
             continue
-        if points.tobytes() in seen:
-            # By the even-odd rule the two would cancel and the slice be empty.
-            return Roi(number=number, name=name, contours_mm=(), fault=f"has a contour twice (contour {place})")
-        seen.add(points.tobytes())
         contours.append(points)
+        places.append(place)
+    try:
+        kept = unique_contours(contours)
+    except DataError as error:
+        return Roi(number=number, name=name, contours_mm=(), fault=str(error))
     warnings = []
+    if len(kept) < len(contours):
+        # By the even-odd rule the two would cancel and the slice be empty.
+        warnings.append(f"{len(contours) - len(kept)} contours are drawn twice; each counts once")
     if skipped_types:
         warnings.append(f"{skipped_types} contours are points or open lines and enclose nothing; they are skipped")
     if short:
         warnings.append(f"{short} contours have fewer than 3 points; they are skipped")
-    return Roi(number=number, name=name, contours_mm=tuple(contours), warnings=tuple(warnings))
+    return Roi(
+        number=number,
+        name=name,
+        contours_mm=tuple(contours[k] for k in kept),
+        warnings=tuple(warnings),
+        places=tuple(places[k] for k in kept),
+    )
 
 
 def _points(item: Dataset, points_left: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """TF Serving's gRPC services around an `Inference`."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -21,6 +22,7 @@ from tfdrift.serving.inference import Inference
 from tfdrift.serving.loading import DEFAULT_SIGNATURE, array_of
 from tfdrift.serving.refusal import Refusal
 
+_LOG = logging.getLogger(__name__)
 LARGEST_REQUEST_BYTES = 64 * 2**20
 SERVER_OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_REQUEST_BYTES),
@@ -85,6 +87,9 @@ class _Answers:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
         except Refusal as refusal:
             return await context.abort(refusal.code, refusal.message)
+        except Exception as error:  # noqa: BLE001 - see the REST interface
+            _LOG.exception("a request met a fault of the server")
+            return await context.abort(grpc.StatusCode.INTERNAL, f"Internal error: {type(error).__name__}")
 
 
 class _PredictionService(_Answers, PredictionServiceServicer):

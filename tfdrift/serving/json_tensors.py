@@ -6,6 +6,7 @@ Source: TensorFlow Serving, "RESTful API", https://www.tensorflow.org/tfx/servin
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,8 +19,8 @@ from tfdrift.serving.loading import DEFAULT_SIGNATURE
 from tfdrift.serving.refusal import invalid, unimplemented
 
 BYTES_SUFFIX = "_bytes"
-FLOAT_DIGITS = {tf.float16: 11, tf.float32: 24, tf.float64: 53}
-"""Binary digits of the floats that JSON can hold: an integer of more digits would not come through as it is."""
+FLOATS = (tf.float16, tf.float32, tf.float64)
+_STRING_OR_INF = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![A-Za-z])Inf(?!inity)', re.DOTALL)
 
 
 class PredictBody(NamedTuple):
@@ -34,7 +35,7 @@ def read_predict(body: bytes, signatures: Mapping[str, SignatureDef]) -> Predict
     """Read the body of a `:predict` request.
 
     Args:
-        body: JSON; NaN, Infinity and -Infinity are numbers.
+        body: JSON; NaN, Infinity, -Infinity, Inf and -Inf are numbers.
         signatures: of the model, by name.
 
     Returns:
@@ -43,10 +44,7 @@ def read_predict(body: bytes, signatures: Mapping[str, SignatureDef]) -> Predict
     Raises:
         Refusal: the body is not what the signature takes.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"JSON Parse error: {error}") from None
+    document = _parsed(body)
     if not isinstance(document, dict):
         raise invalid("JSON Value: Is not object")
     name = document.get("signature_name", DEFAULT_SIGNATURE)
@@ -87,6 +85,24 @@ def write_predict(outputs: Mapping[str, np.ndarray], *, rows: bool) -> bytes:
     else:
         listed = values
     return json.dumps({"predictions" if rows else "outputs": listed}).encode()
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        try:
+            document = json.loads(body)
+        except ValueError:
+            # TF Serving's parser knows Inf, Python's does not; in a string it is a word.
+            document = json.loads(
+                _STRING_OR_INF.sub(lambda found: b"Infinity" if found[0] == b"Inf" else found[0], body)
+            )
+        if b"\\u" in body:
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {error}") from None
+    return document
 
 
 def _rows(instances: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
@@ -165,7 +181,7 @@ def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
         accepted = {bool}
     elif dtype.is_integer and not dtype.is_quantized:
         accepted = {int}
-    elif dtype in FLOAT_DIGITS:
+    elif dtype in FLOATS:
         accepted = {int, float}
     else:
         raise unimplemented(f"input {name}: JSON cannot hold {dtype.name}; use gRPC")
@@ -173,20 +189,13 @@ def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
     if found:
         names = ", ".join(sorted(kind.__name__ for kind in found))
         raise invalid(f"input {name}: JSON Value of type {names} is not of expected type: {dtype.name}")
-    return _exact(name, leaves, dtype)
-
-
-def _exact(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
     try:
+        # A number becomes the float next to it, Infinity where it is too large.
         with np.errstate(over="ignore"):
-            array = np.array(leaves, dtype.as_numpy_dtype)
+            read_as = np.float64 if dtype in FLOATS else dtype.as_numpy_dtype
+            return np.array(leaves, read_as).astype(dtype.as_numpy_dtype)
     except OverflowError:
         raise invalid(f"input {name}: a number is out of the range of {dtype.name}") from None
-    if dtype in FLOAT_DIGITS:
-        lost = any(type(leaf) is int and abs(leaf) >= 2 ** FLOAT_DIGITS[dtype] for leaf in leaves)
-        if lost or not np.array_equal(np.isfinite(array), np.isfinite(np.array(leaves, np.float64))):
-            raise invalid(f"input {name}: Cannot convert JSON value to {dtype.name} without loss of precision.")
-    return array
 
 
 def _bytes_of(name: str, leaf: Any) -> bytes:
@@ -194,8 +203,12 @@ def _bytes_of(name: str, leaf: Any) -> bytes:
         return leaf.encode()
     if not _is_base64(leaf):
         raise invalid(f"input {name}: JSON Value of type {type(leaf).__name__} is not of expected type: string")
+    text = "".join(leaf["b64"].split())
+    digits = text.rstrip("=")
     try:
-        return base64.b64decode(leaf["b64"], validate=True)
+        if len(text) > len(digits) and len(text) % 4:  # no padding is fine, the wrong one is not
+            raise ValueError
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise invalid(f"input {name}: Unable to base64 decode") from None
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 import re
 import zlib
 from concurrent.futures import Executor
@@ -27,6 +28,7 @@ from tfdrift.serving.monitoring import CONTENT_TYPE, Monitoring
 from tfdrift.serving.refusal import Refusal, invalid, unimplemented
 from tfdrift.serving.versions import LARGEST_VERSION
 
+_LOG = logging.getLogger(__name__)
 LARGEST_BODY_BYTES = 64 * 2**20
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ASKING = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
@@ -74,6 +76,9 @@ class _RestApi:
             raise invalid(f"Malformed request: {method} {path}")
         except Refusal as refusal:
             return refusal.http_status, json.dumps({"error": refusal.message}).encode()
+        except Exception as error:  # noqa: BLE001 - a fault of ours is an answer too, and told where the server runs
+            _LOG.exception("a request met a fault of the server")
+            return 500, json.dumps({"error": f"Internal error: {type(error).__name__}"}).encode()
 
     def _ask(self, asked: re.Match, body: bytes) -> bytes:
         method, spec = asked["method"], _spec(asked)

@@ -23,7 +23,13 @@ class Progress:
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
 
     def show(self, step: int, *, loss: float, images_per_second: float) -> None:
-        """Show that `step` steps are done."""
+        """Show how far the run is.
+
+        Args:
+            step: steps that are done.
+            loss: mean over the last ones.
+            images_per_second: of the last ones.
+        """
         numbers = {"loss": f"{loss:.4f}", "images/s": f"{images_per_second:.0f}"}
         if self._skill is not None:
             numbers["skill"] = f"{self._skill:.3f}"
