@@ -255,7 +255,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
 
 
 def _without_copies(headers: list[_Header]) -> tuple[list[_Header], list[Path]]:
-    """Return the headers without those of copies of an earlier file of their instance, byte for byte; and the copies."""
+    """Return the headers without those that copy an earlier file of their instance, byte for byte; and the copies."""
     of_instance: dict[str, list[Path]] = defaultdict(list)
     kept, copies = [], []
     for header in headers:
