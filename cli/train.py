@@ -13,6 +13,8 @@ from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.methods import METHODS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
+from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
+from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS
 
@@ -44,6 +46,14 @@ _SETTINGS = [
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
     _option("condition", "Columns of the cohort that the network is given, separated by commas."),
+    _option(
+        "output",
+        "What the reconstruction is: the second MRI, or what the first lacks of it.",
+        type=click.Choice(list(OUTPUTS)),
+    ),
+    _option("agree", "Post and pre + drift as two answers, or their mean.", type=click.Choice(list(AGREEMENTS))),
+    _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),
+    _option("augment", "How each slice is shown in training.", type=click.Choice(list(AUGMENTATIONS))),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),

@@ -21,6 +21,7 @@ from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
 from tfdrift.methods.method import Predictor
+from tfdrift.methods.outputs import OUTPUTS
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
@@ -94,6 +95,8 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
         depth=config.depth,
         heads=config.heads,
         precision=config.precision,
+        zero_outputs=OUTPUTS[config.output].starts_at_zero,
+        latents=METHODS[config.method].latents,
         seed=config.seed,
     )
 
@@ -106,7 +109,13 @@ def make_predictor(config: TrainConfig, network: keras.Model, inputs: Inputs = O
         network: of `build_network`, trained or not.
         inputs: what it is given.
     """
-    return Predictor(network=network, method=make_method(config.method, dataclasses.asdict(config)), inputs=inputs)
+    return Predictor(
+        network=network,
+        method=make_method(config.method, dataclasses.asdict(config)),
+        inputs=inputs,
+        symmetries=config.symmetries,
+        agree=config.agree,
+    )
 
 
 def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:
