@@ -251,7 +251,7 @@ _PAPER: dict[str, Any] = {
     "noise_level": 0.2, "prediction": "eps", "clip_x0": False, "ema": 0.0, "clip_norm": 0.0,
 }  # fmt: skip
 # The tables themselves, so that an entry added to one of them can be chosen.
-_CHOICES: dict[str, Collection[str]] = {
+_CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
     "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES, "output": OUTPUTS,
     "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
