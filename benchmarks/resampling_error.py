@@ -3,8 +3,8 @@
     python benchmarks/resampling_error.py
 
 Prints three tables for docs/registration.md. The motion is the true one, so that all of the error is the
-interpolation's and the noise's. Images are the synthetic head of registration_error.py, compared with the same head sampled without
-noise on the fixed grid; masks are spheres, compared with the sphere itself.
+interpolation's and the noise's. Images are the synthetic head of registration_error.py, compared with the same head
+sampled without noise on the fixed grid; masks are spheres, compared with the sphere itself.
 """
 
 import argparse

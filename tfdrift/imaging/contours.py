@@ -149,7 +149,8 @@ def _pieces(one: np.ndarray, other: np.ndarray, budget: _Budget) -> list[np.ndar
 
 
 def _cross_product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    (x, y), (other_x, other_y) = np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0)
+    return x * other_y - y * other_x
 
 
 def _to_line(line: np.ndarray, points: np.ndarray, budget: _Budget) -> np.ndarray:
