@@ -63,8 +63,12 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
     partly = shares[shares > 0]
     if not partly.size:
         return share > 0
-    kept = min(max(round(float(partly.sum(dtype=np.float64))), 1), partly.size)
-    return share >= float(np.partition(partly, partly.size - kept)[partly.size - kept])
+    volume = max(float(partly.sum(dtype=np.float64)), 1.0)
+    kept = min(round(volume), partly.size)
+    least = float(np.partition(partly, partly.size - kept)[partly.size - kept])
+    # Equal shares go together: with the last of them or without, whichever is nearer.
+    above, upto = int((partly > least).sum()), int((partly >= least).sum())
+    return share > least if above > 0 and volume - above < upto - volume else share >= least
 
 
 def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
