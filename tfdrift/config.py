@@ -1,7 +1,7 @@
 """Every setting of a training run with its default, its range and what it means.
 
 The names are those of the command line (`--noise-level` is `noise_level`). A `TrainConfig` is saved as `config.json`
-beside every artefact; everything deeper than `training.run` takes plain keyword arguments.
+beside every artefact; everything deeper than `training.train` takes plain keyword arguments.
 """
 
 import dataclasses
