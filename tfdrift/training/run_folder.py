@@ -16,7 +16,8 @@ from typing import Any
 import filelock
 import keras
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method

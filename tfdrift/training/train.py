@@ -14,7 +14,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DivergedError, StoppedError
 from tfdrift.training.batches import make_batches
