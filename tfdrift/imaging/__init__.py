@@ -1,21 +1,21 @@
 """Files of a scanner or planning system to volumes, masks and transforms in mm (DICOM's LPS). No TensorFlow here.
 
-dicom                 opening one DICOM file of unknown origin
-nesting               whether its items fill one another exactly
-slices                headers of image files: place and scanner units
-pixels                one slice's pixels, decoded
-geometry              planes of a series, and its regular grid
-series                a series to one volume, or a refusal
-structures            an RTSTRUCT's contours and masks
-contours              which contours are one, nested, or cross
-polygons              polygons to pixels
-matching              which series a structure set was drawn on
-intensity             two sessions on one scale, by healthy tissue
-smoothing             Gaussian smoothing in mm
-registration          the second session onto the first one's grid
-residual              the figure that tells a wrong registration
-spatial_registration  DICOM Spatial Registration objects
-resampling            images and masks on another grid
-nifti                 volumes and masks as NIfTI
-dicom_writing         Parametric Maps and Segmentations
+dicom                    opening one DICOM file of unknown origin
+nesting                  whether its items fill one another exactly
+slices                   headers of image files: place and scanner units
+pixels                   one slice's pixels, decoded
+geometry                 planes of a series, and its regular grid
+series                   a series to one volume, or a refusal
+structures               an RTSTRUCT's contours and masks
+contours                 whether two contours are the same, or cross
+polygons                 polygons to pixels
+matching                 which series a structure set was drawn on
+intensity                two sessions on one scale, by healthy tissue
+smoothing                Gaussian smoothing in mm
+registration             the second session onto the first one's grid
+residual                 the figure that tells a wrong registration
+spatial_registration     registration objects: motions, and which of several counts
+deformable_registration  the vectors of deformable ones
+resampling               images and masks on another grid
+nifti                    volumes and masks as NIfTI
 """
