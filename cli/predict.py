@@ -34,9 +34,10 @@ def predict(
 ) -> None:
     """Predict the second MRI of every lesion of a patient.
 
-    Writes OUT/report.html, OUT/prediction.json, OUT/nifti (predicted MRI, drift and its spread on the MRI's own grid)
-    and OUT/dicom (Parametric Maps of the drift and a Segmentation of the predicted GTVs, for a DICOM viewer). A server
-    is sent crops and seeds, and nothing that says whose they are.
+    Writes OUT/report.html, OUT/prediction.json, OUT/nifti (predicted MRI, drift, its spread and the share of outcomes
+    with lesion, on the MRI's own grid) and OUT/dicom (the same as Parametric Maps, and the predicted GTVs as a
+    Segmentation for a viewer and as an RTSTRUCT for a planning system). A server is sent crops and seeds, and nothing
+    that says whose they are.
 
     \b
     Example:

@@ -48,3 +48,12 @@ def test_values_stand_in_the_window_and_nowhere_else():
     volume = on_slices("post_mean", [lesion], range(11), (28, 30))
     assert volume.sum() == marked.sum()
     assert (volume[(lesion.prediction.crops.slices, *lesion.prediction.window)] == 5).all()
+
+
+def test_a_voxel_shows_no_lesion_with_the_product_of_the_shares_that_show_none():
+    one, two = make_lesion(1, offset_mm=(-4, 0, 0), radius_mm=4.5), make_lesion(2, offset_mm=(4, 1, 2), radius_mm=4.5)
+    lesions = []
+    for lesion, share in ((one, 0.5), (two, 0.25)):
+        shares = np.full(lesion.prediction.lesion_probability.shape, share)
+        lesions.append(lesion._replace(prediction=dataclasses.replace(lesion.prediction, lesion_probability=shares)))
+    assert set(np.unique(on_slices("lesion_probability", lesions, range(11), (28, 30)))) == {0, 0.25, 0.5, 0.625}

@@ -18,6 +18,7 @@ from tests.clinic.patients import (
     MIDDLE,
     ORIENTATIONS,
     PER_MM,
+    SIZE,
     PythonModel,
     brighter_than_middle,
     centers_mm,
@@ -41,11 +42,13 @@ from tests.imaging.mock_dicom import (
     write,
     write_series,
 )
-from tfdrift.clinic import predict
+from tfdrift.clinic import output, predict
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
 from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
+from tfdrift.imaging.series import read_series
+from tfdrift.imaging.structures import rasterise, read_structures
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -147,6 +150,57 @@ def test_segmentation_lies_on_the_patients_side_it_is_on(written):
     assert len(left_mm) == pytest.approx((patient.masks["GTV 1"] & on_the_left).sum(), rel=0.15)
 
 
+def contoured(out, image, number=1) -> np.ndarray:
+    """Voxels of a structure of the RTSTRUCT of a prediction, by our own reader."""
+    (roi,) = (roi for roi in read_structures(out / "dicom/predicted_gtv_rtstruct.dcm").rois if roi.number == number)
+    return sitk.GetArrayFromImage(rasterise(roi, image)[0]).astype(bool)
+
+
+def test_contours_are_the_segmentation_voxel_for_voxel(written):
+    patient, out = written
+    image, _ = read_series(patient.series)
+    points, inside = read_frames(out / "dicom/predicted_gtv.dcm")
+    segmented = np.zeros(image.GetSize()[::-1], bool)
+    for point in points[inside > 0]:
+        segmented[image.TransformPhysicalPointToIndex(point.tolist())[::-1]] = True
+    assert segmented.any()
+    np.testing.assert_array_equal(contoured(out, image), segmented)
+
+
+def test_contours_say_that_they_are_predicted_and_for_research(written):
+    dataset = pydicom.dcmread(written[1] / "dicom/predicted_gtv_rtstruct.dcm")
+    (roi,) = dataset.StructureSetROISequence
+    for text in (dataset.StructureSetName, dataset.StructureSetDescription, dataset.SeriesDescription, roi.ROIName):
+        assert "predicted, research" in text
+    assert dataset.StructureSetLabel == "pred., research"  # 16 characters are the most a label has
+    assert dataset.ApprovalStatus == "UNAPPROVED"
+
+
+@pytest.mark.usefixtures("without_report")
+def test_probability_is_the_share_of_outcomes_that_show_the_lesion(tmp_path):
+    """Of 4 outcomes 3 keep the left half of the lesion and 1 keeps all."""
+    asked = []
+
+    def model(image, seed):
+        outcome = np.unique(seed, axis=0, return_inverse=True)[1].ravel()
+        asked.append(outcome)
+        keep = np.where((outcome == 2)[:, None], True, np.arange(SIZE) >= SIZE // 2)
+        return {"post": image * keep[:, None, :, None], "drift": np.zeros_like(image)}
+
+    patient = write_patient(tmp_path)
+    run(patient, tmp_path / "out", PythonModel(model), outcomes=4)
+    assert len(asked) == 1
+    for points, share in (
+        read_nifti(tmp_path / "out/nifti/lesion_probability.nii.gz"),
+        read_frames(tmp_path / "out/dicom/lesion_probability.dcm"),
+    ):
+        assert set(np.unique(share)) == {0.0, 0.25, 1.0}
+        left_mm = (points - middle_mm(patient.grid)) @ LEFT
+        inside = np.linalg.norm(points - middle_mm(patient.grid), axis=1) < 4.5
+        assert (share[inside & (left_mm > CROP_PIXEL_MM)] == 1).all()
+        assert (share[inside & (left_mm < -CROP_PIXEL_MM)] == 0.25).all()
+
+
 @pytest.mark.usefixtures("without_report")
 def test_an_enhanced_multi_frame_series_gives_the_same_maps(tmp_path):
     patient = write_patient(tmp_path, direction=turned(5))
@@ -170,7 +224,9 @@ def test_everything_is_written_and_nothing_else(tmp_path):
     assert files == {
         "prediction.json", "report.html",
         "nifti/post_mean.nii.gz", "nifti/drift_mean.nii.gz", "nifti/drift_std.nii.gz",
-        "dicom/drift_mean.dcm", "dicom/drift_std.dcm", "dicom/predicted_gtv.dcm",
+        "nifti/lesion_probability.nii.gz",
+        "dicom/drift_mean.dcm", "dicom/drift_std.dcm", "dicom/lesion_probability.dcm",
+        "dicom/predicted_gtv.dcm", "dicom/predicted_gtv_rtstruct.dcm",
     }  # fmt: skip
     assert json.loads((tmp_path / "out/prediction.json").read_text()) == document
     assert {path.name for path in tmp_path.iterdir()} == {"MR", "RS.dcm", "out"}
@@ -393,13 +449,65 @@ def test_a_series_that_is_no_mr_is_refused(tmp_path):
     refuse(DataError, "the series is CT, not MR", tmp_path, patient)
 
 
-def test_a_series_without_frame_of_reference_is_refused_before_the_model_is_asked(tmp_path):
-    patient = write_patient(tmp_path, change=lambda dataset, _k: dataset.pop("FrameOfReferenceUID"))
+def never(_image, _seed):
+    raise AssertionError
 
-    def never(_image, _seed):
-        raise AssertionError
 
-    refuse(DataError, "no FrameOfReferenceUID", tmp_path, patient, model=PythonModel(never))
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "SOPInstanceUID"])
+def test_a_series_that_nothing_can_refer_to_is_refused_before_the_model_is_asked(tmp_path, keyword):
+    patient = write_patient(tmp_path, change=lambda dataset, _k: dataset.pop(keyword))
+    refuse(DataError, f"no (usable )?{keyword}", tmp_path, patient, model=PythonModel(never))
+
+
+def test_headers_that_no_object_can_be_made_of_are_refused_before_the_model_is_asked(tmp_path, monkeypatch):
+    def broken(*_args, **_named):
+        raise DataError("the series' header has no usable X")
+
+    monkeypatch.setattr(output, "write_structure_set", broken)
+    refuse(DataError, "no usable X", tmp_path, write_patient(tmp_path), model=PythonModel(never))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of making the broken headers
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize(
+    ("keyword", "vr", "found", "written"),
+    [
+        ("PatientBirthDate", "DA", "ANONYMIZED", ""),
+        ("PatientBirthDate", "DA", "1950", ""),
+        ("PatientBirthDate", "DA", "00000000", ""),
+        ("PatientBirthDate", "DA", "1950-01-02", "19500102"),
+        ("StudyTime", "TM", "10:22:33", "102233"),
+        ("StudyDate", "DA", "2024-01-10", "20240110"),
+        ("StudyTime", "TM", "25:99", ""),
+        ("PatientBirthDate", "LO", "19500102", ""),
+        ("PatientSex", "CS", "FEMALE", ""),
+    ],
+)
+def test_an_attribute_that_no_result_needs_is_written_valid_or_empty(tmp_path, keyword, vr, found, written):
+    patient = write_patient(tmp_path, change=lambda dataset, _k: dataset.add_new(keyword, vr, found))
+    run(patient, tmp_path / "out")
+    for file in (tmp_path / "out/dicom").iterdir():
+        assert str(pydicom.dcmread(file).get(keyword)) == written
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 166", "นาม^ชื่อ"),
+    ],
+)
+def test_every_object_names_the_patient_as_the_series_does(tmp_path, character_set, name):
+    def rename(dataset, _k):
+        dataset.SpecificCharacterSet, dataset.PatientName = character_set, name
+
+    run(write_patient(tmp_path, change=rename), tmp_path / "out")
+    for file in (tmp_path / "out/dicom").iterdir():
+        assert str(pydicom.dcmread(file).PatientName) == name
 
 
 @pytest.mark.parametrize("outcomes", [1, 0, 1001])

@@ -118,3 +118,10 @@ def test_a_birth_date_that_is_none_hides_what_holds_its_digits():
     header = Dataset()
     header.add_new("PatientBirthDate", "DA", "1950.02")
     assert public_label(Roi(number=7, name="GTV 195002", contours_mm=()), header) == "structure 7"
+
+
+@pytest.mark.parametrize(("keyword", "vr", "value"), [("PatientName", "LO", "Doe"), ("PatientBirthDate", "OB", b"12")])
+def test_where_the_identity_cannot_be_read_no_name_is_cleared_of_it(keyword, vr, value):
+    header = Dataset()
+    header.add_new(keyword, vr, value)
+    assert public_label(Roi(number=7, name="GTV left", contours_mm=()), header) == "structure 7"

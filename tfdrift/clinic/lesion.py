@@ -65,7 +65,7 @@ class LesionPrediction:
         post_mean: float64 [n, rows, columns], mean of the outcomes on the grid.
         drift_mean: float64 [n, rows, columns].
         drift_variance: float64 [n, rows, columns], of the outcomes, K - 1 in the denominator.
-        predicted_gtv: bool [n, rows, columns], where at least half of the outcomes show the lesion.
+        lesion_probability: float64 [n, rows, columns], share of the outcomes that show the lesion.
         volume_mm3: of the lesion now.
         outcome_volumes_mm3: float64 [K], of the lesion in each outcome.
         outcome_masks: bool [K, n, S, S], the lesion in each outcome, on the crops.
@@ -79,10 +79,15 @@ class LesionPrediction:
     post_mean: np.ndarray
     drift_mean: np.ndarray
     drift_variance: np.ndarray
-    predicted_gtv: np.ndarray
+    lesion_probability: np.ndarray
     volume_mm3: float
     outcome_volumes_mm3: np.ndarray
     outcome_masks: np.ndarray
+
+    @property
+    def predicted_gtv(self) -> np.ndarray:
+        """Where at least half of the outcomes show the lesion, bool [n, rows, columns]."""
+        return self.lesion_probability >= 0.5
 
     @property
     def interval_mm3(self) -> tuple[float, float]:
@@ -226,7 +231,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         post_mean=on_grid(post.mean(axis=0)),
         drift_mean=drift_mean,
         drift_variance=squares / (outcomes - 1),
-        predicted_gtv=masks.mean(axis=0) >= 0.5,
+        lesion_probability=masks.mean(axis=0),
         volume_mm3=float(gtv.sum() * voxel_mm3),
         outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),

@@ -1,5 +1,6 @@
 """The files of a prediction: maps and masks that other programs open."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +9,31 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
+from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, write_segmentation
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
-from tfdrift.imaging.dicom_writing import Object, find_source, write_parametric_map, write_segmentation
+from tfdrift.clinic.source_images import find_source
+from tfdrift.clinic.structure_writing import Structure, write_structure_set
 from tfdrift.imaging.nifti import write_nifti
 from tfdrift.imaging.series import Series
 from tfdrift.imaging.structures import Roi
 
 FIRST_SERIES_NUMBER = 9100  # above the scanner's own series, so that a viewer lists them last
+VOLUMES = ("post_mean", "drift_mean", "drift_std", "lesion_probability")
+"""Maps that are written as NIfTI."""
+
 _MAPS = {
-    "drift_mean": "tfdrift: predicted drift, mean, research use",
-    "drift_std": "tfdrift: predicted drift, std, research use",
+    "drift_mean": ("DRIFT_MEAN", "tfdrift: predicted drift, mean, research use", Scale.SIGNED),
+    "drift_std": ("DRIFT_STD", "tfdrift: predicted drift, std, research use", Scale.POSITIVE),
+    "lesion_probability": ("LESION_SHARE", "tfdrift: share of outcomes with lesion, research use", Scale.SHARE),
 }
+_PREDICTED = "tfdrift: predicted GTV, research use"
+_CONTOURS = "tfdrift: predicted GTV (predicted, research use)"
+_ROI = "predicted, research"
+_ABOUT_ROI = (
+    "Predicted, research use, not a medical device: where at least half of the drawn outcomes of the second MRI show "
+    "the lesion. Not drawn by a person."
+)
 
 
 class Lesion(NamedTuple):
@@ -39,7 +53,7 @@ class Lesion(NamedTuple):
 
 
 def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write mean post, mean drift and standard deviation of the drift as NIfTI on the grid of the MRI, float32.
+    """Write each of `VOLUMES` as NIfTI on the grid of the MRI, float32.
 
     Args:
         folder: is made; takes a file each.
@@ -47,14 +61,14 @@ def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> Non
         lesions: which may overlap.
     """
     folder.mkdir()
-    for name in ("post_mean", "drift_mean", "drift_std"):
+    for name in VOLUMES:
         written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
         written.CopyInformation(image)
         write_nifti(written, folder / f"{name}.nii.gz")
 
 
 def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: list[Lesion], about: About) -> None:
-    """Write the maps of the drift and the predicted GTVs as DICOM objects on the slices that a lesion is on.
+    """Write the maps and the predicted GTVs as DICOM objects: maps and Segmentation on the slices that a lesion is on.
 
     Args:
         folder: is made; takes a file each.
@@ -63,37 +77,81 @@ def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: l
         lesions: which may overlap.
         about: the model, which the objects name.
     """
-    folder.mkdir()
     slices = sorted({k for lesion in lesions for k in lesion.prediction.crops.slices})
-    source = find_source(headers, series, slices)
     columns, rows, _ = series.grid.size
-    made_by = {
-        "model": f"{about.name} version {about.version}",
-        "model_id": (about.sha256 or about.facts.get("weights_sha256") or "served")[:16],
-    }
-    for number, (name, text) in enumerate(_MAPS.items(), start=1):
-        write_parametric_map(
-            folder / f"{name}.dcm",
-            source,
-            on_slices(name, lesions, slices, (rows, columns)),
-            Object(description=text, label=name.upper(), series_number=FIRST_SERIES_NUMBER + number, **made_by),
-            signed=name == "drift_mean",
-        )
     masks = np.zeros((len(slices), rows, columns, len(lesions)), bool)
     for segment, lesion in enumerate(lesions):
         places = [slices.index(k) for k in lesion.prediction.crops.slices]
         masks[(places, *lesion.prediction.window, segment)] = lesion.prediction.predicted_gtv
-    about_gtv = Object(
-        description="tfdrift: predicted GTV, research use",
-        label="PREDICTED_GTV",
-        series_number=FIRST_SERIES_NUMBER,
-        **made_by,
+    maps = {name: on_slices(name, lesions, slices, (rows, columns)) for name in _MAPS}
+    _write_objects(folder, headers, series, slices, [lesion.roi for lesion in lesions], maps, masks, about)
+
+
+def rehearse_dicom(headers: list[Dataset], series: Series, slices: list[int], rois: list[Roi], about: About) -> None:
+    """Make the DICOM objects of a prediction without its values, and leave nothing behind.
+
+    So headers that no object can be made of are refused before the model is asked.
+
+    Args:
+        headers: of the MRI's slices, in the order of its grid.
+        series: the MRI.
+        slices: that a lesion is on, in order.
+        rois: the lesions.
+        about: the model.
+
+    Raises:
+        DataError: the headers hold something that a new object may not.
+    """
+    columns, rows, _ = series.grid.size
+    maps = {name: np.zeros((len(slices), rows, columns), np.float32) for name in _MAPS}
+    masks = np.zeros((len(slices), rows, columns, len(rois)), bool)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_objects(Path(folder) / "dicom", headers, series, slices, rois, maps, masks, about)
+
+
+def _write_objects(
+    folder: Path,
+    headers: list[Dataset],
+    series: Series,
+    slices: list[int],
+    rois: list[Roi],
+    maps: dict[str, np.ndarray],
+    masks: np.ndarray,
+    about: About,
+) -> None:
+    """Write maps [n, rows, columns] and masks [n, rows, columns, L] on n slices."""
+    folder.mkdir()
+    source = find_source(headers, series, slices)
+    made_by = {
+        "model": f"{about.name} version {about.version}",
+        "model_id": (about.sha256 or about.facts.get("weights_sha256") or "served")[:16],
+    }
+    for number, (name, (label, text, scale)) in enumerate(_MAPS.items(), start=1):
+        described = Object(description=text, label=label, series_number=FIRST_SERIES_NUMBER + number, **made_by)
+        write_parametric_map(folder / f"{name}.dcm", source, maps[name], described, scale=scale)
+    about_gtv = Object(description=_PREDICTED, label="PREDICTED_GTV", series_number=FIRST_SERIES_NUMBER, **made_by)
+    write_segmentation(folder / "predicted_gtv.dcm", source, masks, [roi.name for roi in rois], about_gtv)
+    whole = np.zeros((len(series.slices), *masks.shape[1:]), bool)
+    whole[slices] = masks
+    structures = [
+        Structure(roi.number, f"{roi.name.strip()[:40]} ({_ROI})", _ABOUT_ROI, whole[..., place])
+        for place, roi in enumerate(rois)
+    ]
+    number = FIRST_SERIES_NUMBER + len(_MAPS) + 1
+    about_contours = Object(description=_CONTOURS, label="pred., research", series_number=number, **made_by)
+    write_structure_set(
+        folder / "predicted_gtv_rtstruct.dcm",
+        find_source(headers, series, range(len(series.slices))),
+        structures,
+        about_contours,
     )
-    write_segmentation(folder / "predicted_gtv.dcm", source, masks, [lesion.roi.name for lesion in lesions], about_gtv)
 
 
 def on_slices(name: str, lesions: list[Lesion], slices: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-    """Return one of `post_mean`, `drift_mean` and `drift_std` on some slices of the grid, 0 outside all crops.
+    """Return one of `VOLUMES` on some slices of the grid, 0 outside all crops.
+
+    Means add where lesions overlap. Their outcomes are independent: variances add, and a voxel shows no lesion with the
+    product of the shares that show none.
 
     Args:
         name: of the map.
@@ -102,11 +160,16 @@ def on_slices(name: str, lesions: list[Lesion], slices: Sequence[int], shape: tu
         shape: rows and columns of a slice.
 
     Returns:
-        float32 [len(slices), rows, columns], scanner units.
+        float32 [len(slices), rows, columns], scanner units; a share for `lesion_probability`.
     """
     volume = np.zeros((len(slices), *shape), np.float32)
     place = {k: i for i, k in enumerate(slices)}
     for lesion in lesions:
         where = ([place[k] for k in lesion.prediction.crops.slices], *lesion.prediction.window)
-        volume[where] += lesion.prediction.drift_variance if name == "drift_std" else getattr(lesion.prediction, name)
+        if name == "drift_std":
+            volume[where] += lesion.prediction.drift_variance
+        elif name == "lesion_probability":
+            volume[where] = 1 - (1 - volume[where]) * (1 - lesion.prediction.lesion_probability)
+        else:
+            volume[where] += getattr(lesion.prediction, name)
     return np.sqrt(volume) if name == "drift_std" else volume

@@ -2,8 +2,9 @@
 
     OUT/prediction.json                             volumes, drift, doubts, model, seeds
     OUT/report.html                                 the same as one page with pictures
-    OUT/nifti/{post_mean,drift_mean,drift_std}.nii.gz        on the MRI's own grid
-    OUT/dicom/{drift_mean,drift_std,predicted_gtv}.dcm       two Parametric Maps and a Segmentation
+    OUT/nifti/{post_mean,drift_mean,drift_std,lesion_probability}.nii.gz   on the MRI's own grid
+    OUT/dicom/{drift_mean,drift_std,lesion_probability}.dcm                Parametric Maps
+    OUT/dicom/{predicted_gtv,predicted_gtv_rtstruct}.dcm                   a Segmentation, and an RTSTRUCT
 
 Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the outcomes of two
 lesions are independent, so their variances are added too.
@@ -19,7 +20,7 @@ from pydicom.dataset import Dataset
 from tfdrift.clinic.document import describe
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
-from tfdrift.clinic.output import Lesion, write_dicom, write_volumes
+from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.public_label import public_label
 from tfdrift.clinic.report import build_report
@@ -27,7 +28,6 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import read_header
-from tfdrift.imaging.dicom_writing import find_source
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
@@ -80,8 +80,7 @@ def predict_patient(
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
     headers = read_headers(files_of(series_dir), series)
     rois = find_lesions(rtstruct, series, roi)
-    find_source(headers, series, [0])  # refused before the model is asked
-    lesions, skipped = [], []
+    drawn, skipped = [], []
     for one in rois:
         label = public_label(one, headers[0])
         try:
@@ -91,11 +90,16 @@ def predict_patient(
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
+        drawn.append((one, label, gtv, crops, warnings))
+    if not drawn:
+        raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
+    slices = sorted({k for _, _, _, crops, _ in drawn for k in crops.slices})
+    rehearse_dicom(headers, series, slices, [one for one, *_ in drawn], model.about)
+    lesions = []
+    for one, label, gtv, crops, warnings in drawn:
         prediction = predict_lesion(model, gtv, crops, outcome_seeds(seed, one.number, outcomes, len(crops.slices)))
         found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
         lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
-    if not lesions:
-        raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed)
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from tfdrift.imaging.dicom import parsing, value_of
+from tfdrift.imaging.dicom import UnusableAttributeError, parsing, value_of
 from tfdrift.imaging.structures import Roi
 
 NAMES_AND_NUMBERS = (
@@ -27,7 +27,8 @@ def public_label(roi: Roi, header: Dataset) -> str:
 
     A part is a word of any length of the names, the numbers or the birth date in the header as a word of its own, also
     with digits before or behind it, and a word of three letters or more anywhere; in scripts that put no space between
-    words any word anywhere. Case, accents and the order of a date's parts do not count.
+    words any word anywhere. Case, accents and the order of a date's parts do not count. Where a part of the identity
+    cannot be read, no name can be cleared of it.
 
     Args:
         roi: the structure.
@@ -42,8 +43,11 @@ def public_label(roi: Roi, header: Dataset) -> str:
     """
     name = "".join(char for char in roi.name.strip() if char.isprintable())
     with parsing("a slice of the series"):
-        secret = _words_of_the_identity(header)
-        birth = str(value_of(header, BIRTH_DATE) or "")
+        try:
+            secret = _words_of_the_identity(header)
+            birth = str(value_of(header, BIRTH_DATE) or "")
+        except UnusableAttributeError:
+            return f"structure {roi.number}"
     if not name or _tells(name, secret) or _tells_date(name, birth):
         return f"structure {roi.number}"
     return name

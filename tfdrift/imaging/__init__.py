@@ -18,5 +18,4 @@ spatial_registration     registration objects: motions, and which of several cou
 deformable_registration  the vectors of deformable ones
 resampling               images and masks on another grid
 nifti                    volumes and masks as NIfTI
-dicom_writing            Parametric Maps and Segmentations
 """

@@ -8,12 +8,11 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from pydicom.datadict import dictionary_VR
 
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, make_grid, random_grid, write_series
-from tfdrift.errors import DataError
+from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, write_segmentation
+from tfdrift.clinic.source_images import find_source
 from tfdrift.imaging.dicom import read_header
-from tfdrift.imaging.dicom_writing import Object, find_source, write_parametric_map, write_segmentation
 from tfdrift.imaging.series import files_of, read_series
 
 ABOUT = Object(description="a map", label="A_MAP", series_number=9101, model="m version 7", model_id="abc")
@@ -38,7 +37,7 @@ def write_both(folder):
     source = find_source(headers, series, SLICES)
     rng = np.random.default_rng(0)
     values, masks = rng.normal(0, 300, (3, rows, columns)), rng.random((3, rows, columns, 2)) > 0.5
-    write_parametric_map(folder / "map.dcm", source, values, ABOUT, signed=True)
+    write_parametric_map(folder / "map.dcm", source, values, ABOUT, scale=Scale.SIGNED)
     write_segmentation(folder / "masks.dcm", source, masks, ["GTV 1", "GTV 2"], ABOUT._replace(label="GTV"))
     return series, values, masks
 
@@ -140,7 +139,7 @@ def test_slices_that_are_far_apart_are_written(tmp_path):
     write_mr(tmp_path, make_grid(size=(7, 6, 9)))
     headers, series = read(tmp_path / "MR")
     source = find_source(headers, series, [0, 1, 7])
-    write_parametric_map(tmp_path / "map.dcm", source, np.zeros((3, 6, 7)), ABOUT, signed=False)
+    write_parametric_map(tmp_path / "map.dcm", source, np.zeros((3, 6, 7)), ABOUT, scale=Scale.POSITIVE)
     assert sorted(frame_slices(pydicom.dcmread(tmp_path / "map.dcm"), series)) == [0, 1, 7]
 
 
@@ -177,57 +176,24 @@ def test_a_series_without_what_may_be_empty_is_no_obstacle(tmp_path):
     assert pydicom.dcmread(tmp_path / "masks.dcm").PatientName == ""
 
 
-@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID"])
-def test_a_series_that_nothing_can_refer_to_is_refused(tmp_path, keyword):
-    write_mr(tmp_path, make_grid(), lambda dataset, _k: dataset.pop(keyword))
-    with pytest.raises(DataError, match="no FrameOfReferenceUID or no StudyInstanceUID"):
-        write_both(tmp_path)
-
-
-@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of making the broken headers
-@pytest.mark.parametrize(
-    ("keyword", "found", "written"),
-    [
-        ("PatientBirthDate", "ANONYMIZED", ""),
-        ("PatientBirthDate", "00000000", ""),
-        ("PatientBirthDate", "1950", ""),
-        ("PatientBirthDate", "1950-01-02", "19500102"),
-        ("StudyDate", "2024.01.10", "20240110"),
-        ("StudyTime", "10:22:33", "102233"),
-        ("StudyTime", "102233.25", "102233.25"),
-        ("StudyTime", "noon", ""),
-    ],
-)
-def test_a_date_or_time_that_is_none_is_written_valid_or_empty(tmp_path, keyword, found, written):
-    write_mr(tmp_path, make_grid(), lambda dataset, _k: dataset.add_new(keyword, dictionary_VR(keyword), found))
+def test_slices_of_a_makers_own_class_are_referred_to_by_it(tmp_path):
+    own = "1.3.46.670589.11.0.0.12.1"
+    write_mr(tmp_path, make_grid(), lambda dataset, _k: setattr(dataset, "SOPClassUID", own))
     write_both(tmp_path)
     for name in ("map", "masks"):
-        assert str(pydicom.dcmread(tmp_path / f"{name}.dcm").get(keyword)) == written
+        dataset = pydicom.dcmread(tmp_path / f"{name}.dcm")
+        (series,) = dataset.ReferencedSeriesSequence
+        assert {item.ReferencedSOPClassUID for item in series.ReferencedInstanceSequence} == {own}
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPClassUID == own
 
 
-@pytest.mark.parametrize(
-    ("character_set", "name"),
-    [
-        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
-        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
-        ("ISO_IR 100", "Müller^Jürgen"),
-        ("ISO_IR 144", "Люкceмбypг"),
-        ("ISO_IR 192", "Wang^XiaoDong=王^小东"),
-    ],
-)
-def test_a_name_in_any_character_set_is_written_as_it_is(tmp_path, character_set, name):
-    def rename(dataset, _k):
-        dataset.SpecificCharacterSet, dataset.PatientName = character_set, name
-
-    write_mr(tmp_path, make_grid(), rename)
-    write_both(tmp_path)
-    for kind in ("map", "masks"):
-        assert str(pydicom.dcmread(tmp_path / f"{kind}.dcm").PatientName) == name
-
-
-def test_an_undeclared_utf_8_name_is_written_as_it_is(tmp_path):
-    write_mr(tmp_path, make_grid(), lambda dataset, _k: setattr(dataset, "PatientName", "Xxxxx^Yy"))
-    for file in files_of(tmp_path / "MR"):
-        file.write_bytes(file.read_bytes().replace(b"Xxxxx^Yy", "Zoë^Öq".encode()))
-    write_both(tmp_path)
-    assert str(pydicom.dcmread(tmp_path / "map.dcm").PatientName) == "Zoë^Öq"
+def test_a_share_has_no_unit_and_is_shown_from_0_to_1(tmp_path):
+    write_mr(tmp_path, make_grid())
+    headers, series = read(tmp_path / "MR")
+    source = find_source(headers, series, [0, 1])
+    write_parametric_map(tmp_path / "map.dcm", source, np.full((2, 6, 7), 0.25), ABOUT, scale=Scale.SHARE)
+    shared = pydicom.dcmread(tmp_path / "map.dcm").SharedFunctionalGroupsSequence[0]
+    assert shared.RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "1"
+    window = shared.FrameVOILUTSequence[0]
+    assert (window.WindowCenter, window.WindowWidth) == (0.5, 1.0)

@@ -1,0 +1,144 @@
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from tests.imaging.mock_dicom import (
+    FRAME_UID,
+    SERIES_UID,
+    STUDY_UID,
+    enhanced_dataset,
+    make_grid,
+    random_grid,
+    write,
+    write_series,
+)
+from tfdrift.clinic.dicom_writing import Object
+from tfdrift.clinic.source_images import find_source
+from tfdrift.clinic.structure_writing import Structure, write_structure_set
+from tfdrift.imaging.dicom import read_header
+from tfdrift.imaging.matching import fits
+from tfdrift.imaging.series import files_of, read_series
+from tfdrift.imaging.structures import rasterise, read_structures
+
+ABOUT = Object(
+    description="predicted, research use",
+    label="pred., research",
+    series_number=9104,
+    model="m version 7",
+    model_id="a",
+)
+
+
+def masks_of(shape, seed) -> dict[int, np.ndarray]:
+    """Masks with holes, islands and pixels that touch at a corner: noise; a ring; nothing."""
+    rng = np.random.default_rng(seed)
+    noise = rng.random(shape) < 0.7
+    noise[0] = False
+    ring = np.zeros(shape, bool)
+    ring[1:3, 1:5, 1:6] = True
+    ring[1:3, 2:4, 3] = False
+    return {3: noise, 8: ring, 5: np.zeros(shape, bool)}
+
+
+def write_masks(folder, masks):
+    """Write an RTSTRUCT of masks on the series in a folder; return the image it lies on and the series."""
+    image, series = read_series(folder)
+    files = files_of(folder)
+    headers = [read_header(files[one.file], "a file") for one in series.slices]
+    structures = [Structure(number, f"GTV {number}", "predicted", mask) for number, mask in masks.items()]
+    source = find_source(headers, series, range(len(headers)))
+    write_structure_set(folder.parent / "rs.dcm", source, structures, ABOUT)
+    return image, series
+
+
+@pytest.fixture(scope="module", params=range(6))
+def written(request, tmp_path_factory):
+    """A series on a random oblique grid, the masks on it, and what was written."""
+    folder = tmp_path_factory.mktemp("structures")
+    grid = random_grid(np.random.default_rng(request.param))
+    columns, rows, slices = (max(size, 6) for size in grid.size)
+    grid = make_grid((columns, rows, slices), grid.spacing_mm, grid.origin_mm, grid.direction)
+    masks = masks_of((slices, rows, columns), request.param)
+    write_series(folder / "MR", grid, np.ones((slices, rows, columns), np.uint16))
+    return folder, masks, *write_masks(folder / "MR", masks)
+
+
+def voxels_of(path, number, image) -> np.ndarray:
+    (roi,) = (roi for roi in read_structures(path).rois if roi.number == number)
+    mask, warnings = rasterise(roi, image)
+    assert not [warning for warning in warnings if "stay empty" not in warning]
+    return sitk.GetArrayFromImage(mask).astype(bool)
+
+
+@pytest.mark.parametrize("number", [3, 8])
+def test_our_reader_finds_the_same_voxels(written, number):
+    folder, masks, image, _ = written
+    np.testing.assert_array_equal(voxels_of(folder / "rs.dcm", number, image), masks[number])
+
+
+def test_it_belongs_to_the_series(written):
+    folder, _, _, series = written
+    structures = read_structures(folder / "rs.dcm")
+    assert not fits(structures, series)
+    assert structures.series_uids == {SERIES_UID}
+    assert structures.frame_of_reference_uids == {FRAME_UID}
+
+
+def test_each_contour_refers_to_the_slice_it_lies_on(written):
+    folder = written[0]
+    position_of = {}
+    for file in files_of(folder / "MR"):
+        header = pydicom.dcmread(file)
+        position_of[header.SOPInstanceUID] = np.array(header.ImagePositionPatient, float)
+    normal = np.cross(*np.reshape(np.array(header.ImageOrientationPatient, float), (2, 3)))
+    for drawn in pydicom.dcmread(folder / "rs.dcm").ROIContourSequence:
+        for contour in drawn.get("ContourSequence", []):
+            (reference,) = contour.ContourImageSequence
+            points = np.reshape(np.array(contour.ContourData, float), (-1, 3))
+            depth = (points - position_of[reference.ReferencedSOPInstanceUID]) @ normal
+            np.testing.assert_allclose(depth, 0, atol=1e-6)
+
+
+def test_it_refers_to_every_slice_of_the_series(written):
+    folder = written[0]
+    (frame,) = pydicom.dcmread(folder / "rs.dcm").ReferencedFrameOfReferenceSequence
+    (study,) = frame.RTReferencedStudySequence
+    (series,) = study.RTReferencedSeriesSequence
+    assert study.ReferencedSOPInstanceUID == STUDY_UID
+    slices = {pydicom.dcmread(file).SOPInstanceUID for file in files_of(folder / "MR")}
+    assert {item.ReferencedSOPInstanceUID for item in series.ContourImageSequence} == slices
+
+
+def test_it_stands_in_the_study_of_the_series_with_its_patient(written):
+    dataset = pydicom.dcmread(written[0] / "rs.dcm")
+    assert (dataset.PatientName, dataset.PatientID) == ("Doe^Jane", "ID-7")
+    assert (dataset.StudyInstanceUID, dataset.FrameOfReferenceUID) == (STUDY_UID, FRAME_UID)
+    assert dataset.SeriesInstanceUID != SERIES_UID
+
+
+def test_a_structure_without_voxels_stands_in_it_without_contours(written):
+    (roi,) = (roi for roi in read_structures(written[0] / "rs.dcm").rois if roi.number == 5)
+    assert roi.contours_mm == ()
+
+
+def test_contours_on_a_multi_frame_object_name_the_frame(tmp_path):
+    order = [3, 1, 4, 0, 2, 5]
+    grid = make_grid((7, 6, 6))
+    masks = masks_of((6, 6, 7), 0)
+    (tmp_path / "MR").mkdir()
+    write(enhanced_dataset(grid, np.ones((6, 6, 7), np.uint16), order, [1] * 6), tmp_path / "MR/one.dcm")
+    image, _ = write_masks(tmp_path / "MR", masks)
+    np.testing.assert_array_equal(voxels_of(tmp_path / "rs.dcm", 8, image), masks[8])
+    ring = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[1]
+    frames = [contour.ContourImageSequence[0].ReferencedFrameNumber for contour in ring.ContourSequence]
+    assert [order[frame - 1] for frame in frames] == [1, 2]
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
+def test_an_independent_checker_finds_no_error(written):
+    done = subprocess.run(["dciodvfy", str(written[0] / "rs.dcm")], capture_output=True, text=True, check=False)
+    assert [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")] == []
