@@ -9,15 +9,19 @@ the same code gives the same bytes. Takes about two minutes, most of them for th
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tfdrift.axes import image_axes, picture
+from tfdrift.cohort.folds import split
 from tfdrift.cohort.response import POOR_RESPONSE
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import Samples
+from tfdrift.drawing.charts import draw_legend, draw_reference, new_chart
+from tfdrift.drawing.colours import AFTER, BEFORE, GOOD, POOR
 from tfdrift.drawing.figure import write_png
 from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.evaluation.baselines import copy, mean_drift
 from tfdrift.evaluation.metrics import skill, squared_errors
+from tfdrift.evaluation.pictures import outlines
 from tfdrift.synthetic.law import SESSIONS
 from tfdrift.synthetic.phantom import (
     SESSION_DAYS,
@@ -37,7 +41,7 @@ BEGIN, END = "<!-- begin: written by benchmarks/phantom_figures.py -->", "<!-- e
 
 HEAD_PATIENT = 23  # several lesions, the largest of which responds well
 LESION_QUANTILES = (0.03, 0.2, 0.4, 0.6, 0.8, 0.97)
-GROUPS = (("poor response", True, "#c0392b"), ("good response", False, "#2a6f97"))
+GROUPS = (("poor response", True, POOR), ("good response", False, GOOD))
 
 
 def main() -> None:
@@ -72,7 +76,7 @@ def draw_head(patient: Patient) -> Figure:
     return draw_panels(
         rows,
         row_titles=["whole head", f"the same, {2 * reach:.0f} mm wide"],
-        title=f"{patient.name}: GTV before treatment (yellow) and of the session (cyan)",
+        title=f"{patient.name}: GTV before treatment (gold) and of the session (blue)",
         image_range=(0, 1200),
         unit="scanner units",
     )
@@ -84,10 +88,10 @@ def _session_panels(patient: Patient, *, columns_mm: np.ndarray, rows_mm: np.nda
     masks = {s: np.any([gtv(lesion, s, points) for lesion in patient.lesions], axis=0) for s in SESSIONS}
     rng, panels = np.random.default_rng(0), []
     for session in SESSIONS:
-        own = () if session == "pre" else ((masks[session], "cyan"),)
+        own = () if session == "pre" else ((masks[session], AFTER),)
         image = rician(tissue_signal(patient, session, points), rng)
         title = f"{session.replace('_', '-')}, day {SESSION_DAYS[session]}"
-        panels.append(Panel(image, title, contours=((masks["pre"], "yellow"), *own)))
+        panels.append(Panel(image, title, contours=((masks["pre"], BEFORE), *own)))
     return panels
 
 
@@ -99,20 +103,20 @@ def draw_lesions(samples: Samples) -> Figure:
     for quantile in LESION_QUANTILES:
         name = samples.lesion[order[round(quantile * (len(names) - 1))]]
         rows = np.flatnonzero(samples.lesion == name)
-        row = rows[np.argmax(samples.pre_mask[rows].sum(axis=(1, 2, 3)))]
+        masks = samples.pre_mask[rows]
+        row = rows[np.argmax(masks.sum(axis=image_axes(masks)))]
         pre_mm3, post_mm3 = samples.pre_mm3[row], samples.post_mm3[row]
         side_mm = samples.pixel_mm[row] * samples.image_size
-        outline = (samples.pre_mask[row, ..., 0], "yellow"), (samples.post_mask[row, ..., 0], "cyan")
         triples.append(
             [
-                Panel(samples.pre[row, ..., 0], f"pre, {pre_mm3:,.0f} mm³, {side_mm:.0f} mm wide"),
-                Panel(samples.post[row, ..., 0], f"post, volume {100 * (post_mm3 / pre_mm3 - 1):+.0f}%"),
-                Panel(samples.drift[row, ..., 0], "drift = post - pre", "drift", contours=outline),
+                Panel(picture(samples.pre[row]), f"pre, {pre_mm3:,.0f} mm³, {side_mm:.0f} mm wide"),
+                Panel(picture(samples.post[row]), f"post, volume {100 * (post_mm3 / pre_mm3 - 1):+.0f}%"),
+                Panel(picture(samples.drift[row]), "drift = post - pre", "drift", outlines(samples, row)),
             ]
         )
     return draw_panels(
         [left + right for left, right in zip(triples[::2], triples[1::2], strict=True)],
-        title="What the network sees: lesions of six sizes; GTV pre (yellow) and post (cyan) on the drift",
+        title="What the network sees: lesions of six sizes; GTV pre (gold) and post (blue) on the drift",
     )
 
 
@@ -123,9 +127,7 @@ def draw_volumes(cohort: list[Patient]) -> Figure:
     poor = np.array([is_poor(lesion) for lesion in lesions])
     kept = {s: 100 * volume[s] / volume["pre"] for s in SESSIONS}
 
-    figure = Figure(figsize=(10.5, 3.4), dpi=110, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    histogram, by_volume, by_post = figure.subplots(1, 3)
+    figure, ((histogram, by_volume, by_post),) = new_chart(1, 3, size_inch=(10.5, 3.4))
     histogram.hist(volume["pre"], bins=np.geomspace(10, 50_000, 16), color="0.6", edgecolor="white")
     histogram.set(xscale="log", xlabel="GTV before treatment (mm³)", ylabel="lesions")
     for axes, across, name in (
@@ -143,16 +145,14 @@ def draw_volumes(cohort: list[Patient]) -> Figure:
                 linewidths=0,
                 label=f"{label} ({group.sum()})",
             )
-        axes.axhline(100 * POOR_RESPONSE, color="0.3", linewidth=1, linestyle="--")
+        draw_reference(axes, 100 * POOR_RESPONSE, across="y")
         axes.set(xlabel=name, ylabel="volume kept at the follow-up (%)")
     by_volume.set(xscale="log")
-    by_post.legend(fontsize=8, frameon=False, loc="upper left")
+    draw_legend(by_post, loc="upper left")
     by_volume.annotate(
         f"{100 * POOR_RESPONSE:.0f}%", (0.99, 100 * POOR_RESPONSE), xycoords=("axes fraction", "data"), fontsize=8,
         ha="right", va="bottom",
     )  # fmt: skip
-    for axes in (histogram, by_volume, by_post):
-        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -1,6 +1,8 @@
 """`tfdrift serve`: models over gRPC and REST."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +13,35 @@ from .quiet import start_tensorflow
 
 FOLDER = click.Path(path_type=Path)
 PORT = click.IntRange(0, 65535)
+# What else TF Serving's program takes (its main.cc); a flag without a value is a switch.
+TF_SERVING_FLAGS = (
+    "allow_version_labels_for_unavailable_models", "batching_parameters_file", "enable_batching",
+    "enable_grpc_healthcheck_service", "enable_model_warmup", "enable_profiler",
+    "enable_serialization_as_tensor_content", "enable_signature_method_name_check", "file_system_poll_wait_seconds",
+    "flush_filesystem_caches", "force_allow_any_version_labels_for_unavailable_models", "grpc_channel_arguments",
+    "grpc_max_threads", "grpc_socket_path", "load_retry_interval_micros", "max_num_load_retries", "mixed_precision",
+    "model_config_file_poll_wait_seconds", "monitoring_config_file", "num_load_threads",
+    "num_request_iterations_for_warmup", "num_unload_threads", "per_process_gpu_memory_fraction",
+    "platform_config_file", "prefer_tflite_model", "remove_unused_fields_from_bundle_metagraph",
+    "rest_api_enable_cors_support", "rest_api_num_threads", "rest_api_timeout_in_ms", "saved_model_tags",
+    "skip_initialize_tpu", "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
+    "tensorflow_session_config_file", "tensorflow_session_parallelism", "thread_pool_factory_config_file",
+    "xla_cpu_compilation_enabled",
+)  # fmt: skip
+
+
+def takes_tf_serving_flags(command: Callable) -> Callable:
+    """Add TF Serving's other flags to a command, which gets those that were given as `flags`, by name."""
+
+    def note(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.params.setdefault("flags", {})[option.name] = value
+
+    for flag in TF_SERVING_FLAGS:
+        command = click.option(
+            f"--{flag}", flag, is_flag=False, flag_value="true", hidden=True, expose_value=False, callback=note
+        )(command)
+    return command
 
 
 @click.command()
@@ -30,6 +61,7 @@ PORT = click.IntRange(0, 65535)
 @click.option("--model_base_path", type=FOLDER, help="Serve one model: the folder of its versions.")
 @click.option("--model_name", help="Its name.  [default: default]")
 @click.option("--model_config_file", type=FOLDER, help="Serve the models of a TF Serving configuration.")
+@takes_tf_serving_flags
 def serve(
     saved_models: Path | None,
     grpc_port: int,
@@ -39,10 +71,12 @@ def serve(
     model_base_path: Path | None,
     model_name: str | None,
     model_config_file: Path | None,
+    flags: dict[str, str] | None = None,
 ) -> None:
     """Serve every model under SAVED_MODELS (by default the folder saved_models) as TF Serving does.
 
-    A new version is loaded while the old one answers. Flags with underscores are TF Serving's.
+    A new version is loaded while the old one answers. Flags with underscores are TF Serving's; all of its others are
+    accepted, passed on to its program, and named where the embedded server has no use for them. It has no encryption.
 
     \b
     Example:
@@ -64,4 +98,13 @@ def serve(
         config = configuration.one_model(model_name or "default", model_base_path)
     else:
         config = configuration.models_under(saved_models or Path("saved_models"))
-    serve_models(config, engine=engine, host=host, grpc_port=grpc_port, rest_port=rest_port, echo=click.echo)
+    serve_models(
+        config,
+        flags=flags or {},
+        warn=partial(click.echo, err=True),
+        engine=engine,
+        host=host,
+        grpc_port=grpc_port,
+        rest_port=rest_port,
+        echo=click.echo,
+    )

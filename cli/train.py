@@ -13,6 +13,8 @@ from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.methods import METHODS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
+from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
+from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS
 
@@ -22,7 +24,7 @@ from .quiet import start_tensorflow
 def _option(name: str, help_text: str, **attributes: Any):
     """Return the option of a setting; its help shows the default of each method where they differ."""
     defaults = {method: getattr(train_config(method), name) for method in METHODS}
-    usual = defaults["method1"]
+    usual = next(iter(defaults.values()))
     shown = [str(usual), *(f"{method}: {value}" for method, value in defaults.items() if value != usual)]
     return click.option(
         f"--{name.replace('_', '-')}",
@@ -44,6 +46,14 @@ _SETTINGS = [
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
     _option("condition", "Columns of the cohort that the network is given, separated by commas."),
+    _option(
+        "output",
+        "What the reconstruction is: the second MRI, or what the first lacks of it.",
+        type=click.Choice(list(OUTPUTS)),
+    ),
+    _option("agree", "Post and pre + drift as two answers, or their mean.", type=click.Choice(list(AGREEMENTS))),
+    _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),
+    _option("augment", "How each slice is shown in training.", type=click.Choice(list(AUGMENTATIONS))),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),

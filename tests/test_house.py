@@ -11,6 +11,7 @@ import pytest
 
 from cli.main import cli
 from cli.reference import reference, walk
+from tfdrift.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
@@ -89,7 +90,7 @@ def test_imports_run_one_way(path):
         ("tfdrift/model/unet.py", "def f():\n    import tfdrift.training.step"),
         ("tfdrift/training/train.py", "from ..evaluation.metrics import skill"),
         ("tfdrift/errors.py", "from tfdrift import config"),
-        ("tfdrift/serving/export.py", "import tfdrift_cli.main"),
+        ("tfdrift/export/push.py", "import tfdrift_cli.main"),
         ("tfdrift/serving/server.py", "from tfdrift.files import write_whole"),
     ],
 )
@@ -179,6 +180,32 @@ def test_only_one_module_counts_the_axes_of_images(path):
     assert [line for line in lines if COUNTED_AXES.search(line)] == []
 
 
+def compared_names(source: str) -> list[str]:
+    """Return the methods that a module compares something with, or looks up by name in a literal table."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        compared += node.keys if isinstance(node, ast.Dict) else []
+        found += [one.value for one in compared if isinstance(one, ast.Constant) and one.value in METHODS]
+    return found
+
+
+# An experiment of the paper is about a method, which it names.
+NAMING = ("methods", "reproduction")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[1] not in NAMING], ids=str)
+def test_no_other_package_asks_for_a_methods_name(path):
+    assert compared_names((ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source", ["if method == 'direct': pass", "x = {'method1': 1}[method]", "m in ('a', 'b') or 'method2' != m"]
+)
+def test_a_planted_comparison_with_a_methods_name_is_seen(source):
+    assert compared_names(source)
+
+
 def test_no_file_name_says_nothing():
     vague = {"util", "utils", "helper", "helpers", "common", "misc", "core", "base"}
     assert [path for path in MODULES if path.stem in vague] == []
@@ -188,6 +215,34 @@ def test_links_between_documents_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} points to {target}"
+
+
+NAMED_FILE = re.compile(r"`((?:tests|tfdrift|benchmarks)/[\w/]+\.py)")
+NAMED_MODULE = re.compile(r"`(?:tfdrift\.)?([a-z]+)\.([a-z]\w*)")
+
+
+def names_of_nothing(text: str) -> list[str]:
+    """Return the files and modules that a text names and that are not there."""
+    packages = {path.name for path in PACKAGES if path.parts[0] == "tfdrift"} - {"tfdrift"}
+    found = [name for name in NAMED_FILE.findall(text) if not (ROOT / name).is_file()]
+    for package, name in NAMED_MODULE.findall(text):
+        inside = ROOT / "tfdrift" / package
+        if package in packages and not (inside / f"{name}.py").is_file() and name not in ("py", "json", "csv"):
+            found.append(f"{package}.{name}")
+    return found
+
+
+PAGES = [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_documents_name_only_files_and_modules_that_are_there(page):
+    assert names_of_nothing((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("text", ["see `tests/test_nothing.py`", "`imaging.utils`", "`tfdrift.model.nothing.f`"])
+def test_a_planted_name_of_nothing_is_seen(text):
+    assert names_of_nothing(text)
 
 
 # A folder that only the machine of whoever wrote it has; /home/someone stands for a user's folder in tests.

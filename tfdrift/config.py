@@ -1,7 +1,7 @@
 """Every setting of a training run with its default, its range and what it means.
 
 The names are those of the command line (`--noise-level` is `noise_level`). A `TrainConfig` is saved as `config.json`
-beside every artefact; everything deeper than `training.run` takes plain keyword arguments.
+beside every artefact; everything deeper than `training.train` takes plain keyword arguments.
 """
 
 import dataclasses
@@ -20,6 +20,8 @@ from tfdrift.files import write_whole
 from tfdrift.methods import METHODS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
+from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
+from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS, check_image_size
 
@@ -54,6 +56,11 @@ class TrainConfig:
     precision: str = "float32"
     condition: str = ""
 
+    output: str = "images"
+    agree: str = "apart"
+    symmetries: int = 1
+    augment: str = "rotations"
+
     schedule: str = "linear"
     levels: int = 21
     noise_level: float = 0.2
@@ -86,7 +93,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise UsageError(f"--{_option(name)} {getattr(self, name)}: choose from {', '.join(choices)}")
+                raise UsageError(f"--{_option(name)} {getattr(self, name)}: choose from {', '.join(map(str, choices))}")
         for name, (low, high, words) in _RANGES.items():
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
@@ -244,9 +251,10 @@ _PAPER: dict[str, Any] = {
     "noise_level": 0.2, "prediction": "eps", "clip_x0": False, "ema": 0.0, "clip_norm": 0.0,
 }  # fmt: skip
 # The tables themselves, so that an entry added to one of them can be chosen.
-_CHOICES: dict[str, Collection[str]] = {
+_CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES,
+    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES, "output": OUTPUTS,
+    "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "fold": (0, math.inf, "0 or more"),

@@ -73,3 +73,28 @@ def test_a_taken_port_ends_with_4(tmp_path, capsys):
         port = str(taken.getsockname()[1])
         assert exit_code(["serve", str(tmp_path), "--grpc-port", port, "--engine", "embedded"]) == 4
     assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+
+
+def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_path, capsys):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    flags = ["--rest_api_timeout_in_ms=30000", "--enable_batching", "--grpc_channel_arguments", "a=1,b=2"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # so that the server does not stay
+        port = str(taken.getsockname()[1])
+        assert (
+            exit_code(
+                ["serve", *flags, "--port", port, "--engine", "embedded", "--model_base_path", str(tmp_path / "m")]
+            )
+            == 4
+        )
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == (
+        "warning: the embedded server has no use for "
+        "--enable_batching, --grpc_channel_arguments, --rest_api_timeout_in_ms"
+    )
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("flag", ["--ssl_config_file=x", "--use_alts_credentials", "--no_such_flag"])
+def test_a_flag_that_asks_for_encryption_or_is_none_of_tf_servings_is_refused(tmp_path, capsys, flag):
+    assert exit_code(["serve", flag, "--model_base_path", str(tmp_path)]) == 2
+    assert flag.split("=")[0] in capsys.readouterr().err

@@ -81,15 +81,33 @@ def write_patient(
 
 
 def write_formula(
-    versions: Path, formula: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]], *, size: int = SIZE, **facts
+    versions: Path,
+    formula: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
+    *,
+    size: int = SIZE,
+    about: tuple[str, str] | None = None,
+    **facts,
 ) -> Path:
-    """Write a model whose `post` and `drift` are a formula of image and seed, as version 7; return its folder."""
+    """Write a model whose `post` and `drift` are a formula of image and seed, as version 7; return its folder.
+
+    With `about` it has the signature of that name, which answers these as `config` and `card`.
+    """
     module = tf.Module()
     image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
     seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
     module.ones = tf.Variable(tf.ones(1000))  # so that there are files of variables, as in every trained model
     answer = tf.function(lambda image, seed: formula(module.ones[0] * image, seed), input_signature=[image, seed])
-    tf.saved_model.save(module, str(versions / "7"), signatures={"serving_default": answer.get_concrete_function()})
+    signatures = {"serving_default": answer.get_concrete_function()}
+    if about is not None:
+        asked = tf.TensorSpec([None], tf.int64, name="asked")
+        tell = tf.function(
+            lambda asked: {
+                name: tf.fill(tf.shape(asked), text) for name, text in zip(("config", "card"), about, strict=True)
+            },
+            input_signature=[asked],
+        )
+        signatures["about"] = tell.get_concrete_function()
+    tf.saved_model.save(module, str(versions / "7"), signatures=signatures)
     (versions / "7/assets").mkdir(exist_ok=True)
     document = {"step": 3, "train": {"image_size": size, "method": "method1", "data": "phantom"}, **facts}
     (versions / "7/assets/config.json").write_text(json.dumps(document))

@@ -43,7 +43,8 @@ def make_document(**changed):
     document = {
         "tfdrift": "0.1.0",
         "model": {
-            "name": "m", "version": 7, "sha256": "ab" * 32, "method": "method1", "data": "phantom", "step": 600,
+            "name": "m", "version": 7, "sha256": "ab" * 32, "weights_sha256": "cd" * 32,
+            "method": "method1", "data": "phantom", "step": 600,
         },
         "series": {"orientation": "axial", "columns_rows_slices": [30, 28, 11], "spacing_mm": [0.9, 1.1, 2.0]},
         "samples": 16,
@@ -119,7 +120,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(page):
         "the 90% interval of a pixel's drift is ±141 on average, calibrated (raw ±41)",
         "widened at both ends by 20.8% of the volume now, which was measured with 16 outcomes. So",
         "This is not exact: it was measured on volumes told from three slices",
-        "m, version 7", "ab" * 32, "16, seed 3",
+        "m, version 7", "ab" * 32, "cd" * 32, "16, seed 3",
         "the lesion is odd",
         "not predicted: GTV 5 has no closed contours",
     ],
@@ -138,7 +139,7 @@ def test_without_calibration_nothing_on_the_page_claims_one(prediction):
     volumes = {**lesion["volume_predicted_mm3"], "low": 850.0, "high": 1000.0}
     raw = {**lesion, "volume_predicted_mm3": volumes, "below_80_percent": None}
     text = Page(build(prediction, make_document(calibration=None, lesions=[raw]))).text
-    assert "The interval is raw, the spread of the outcomes: no calibration came with the model" in text
+    assert "The interval is raw, the spread of the outcomes: no calibration came with the model." in text
     assert "90% of the outcomes between 850 and 1,000 mm³, and 25% of them below 80% of the volume now" in text
     assert "the 90% interval of a pixel's drift is ±41 on average, raw" in text
     assert not re.search("ndecided|calibrated", text)
@@ -185,7 +186,9 @@ def test_names_and_warnings_cannot_break_the_page(prediction):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_server_that_tells_little_is_named_as_such(prediction):
-    model = {"name": "m", "version": 7, "sha256": None, "method": None, "data": None, "step": None}
+def test_a_model_that_tells_little_is_named_as_such(prediction):
+    model = {
+        "name": "m", "version": 7, "sha256": None, "weights_sha256": None, "method": None, "data": None, "step": None,
+    }  # fmt: skip
     text = Page(build(prediction, make_document(model=model))).text
-    assert len(re.findall("not told by the server", text)) == 2
+    assert len(re.findall("not told by the model", text)) == 2

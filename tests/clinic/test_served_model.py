@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from tests.clinic.patients import SIZE, noisy, write_formula
+from tests.clinic.patients import CALIBRATION, SIZE, noisy, write_formula
 from tests.serving.tiny_models import save_half_plus
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.served_model import ServedModel
@@ -62,3 +64,24 @@ def test_a_model_of_which_no_version_is_ready_is_refused(tmp_path):
         pytest.raises(ResourceError, match="has no version of model 'broken' that is ready"),
     ):
         ServedModel(f"127.0.0.1:{server.grpc_port}", "broken")
+
+
+def test_a_server_passes_on_what_the_model_says_of_itself(tmp_path):
+    config = {"step": 3, "train": {"image_size": SIZE}, "calibration": CALIBRATION}
+    served = serve_about(tmp_path, json.dumps(config))
+    assert (served.about.facts, served.about.card, served.about.sha256) == (config, "# Card", None)
+
+
+@pytest.mark.parametrize("told", ["", "{", "[]", "{}", '{"train": 1}'])
+def test_a_model_that_says_of_itself_what_cannot_be_read_is_refused(tmp_path, told):
+    with pytest.raises(DataError, match=r"what model 'm' on 127\.0\.0\.1:.* says of itself cannot be read"):
+        serve_about(tmp_path, told)
+
+
+def serve_about(folder, told: str) -> ServedModel:
+    """Return a model on a server that is up while it is asked what it is."""
+    write_formula(folder / "m", noisy, about=(told, "# Card"))
+    with embedded_server({"m": folder / "m"}) as server:
+        served = ServedModel(f"127.0.0.1:{server.grpc_port}", "m")
+        served.close()
+        return served

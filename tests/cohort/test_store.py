@@ -184,7 +184,7 @@ def test_crops_of_another_size_are_refused_with_the_size_to_use(cohort):
 
 def test_a_dataset_is_never_written_over_another(tmp_path, cohort, samples):
     parts, folds = save_parts(tmp_path / "again", samples)
-    with pytest.raises(ResourceError, match=r"cannot write .*lesion_slices/1.0.0 \(File exists\)"):
+    with pytest.raises(ResourceError, match=r"cannot write to .*lesion_slices/1.0.0: File exists"):
         write_slices(cohort, parts, folds)
 
 

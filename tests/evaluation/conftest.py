@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfdrift.config import train_config, write_config
+from tests.untrained_runs import leave_untrained
+from tfdrift.config import train_config
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.document import Attainable
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.synthetic.phantom import phantom_samples
-from tfdrift.training.checkpoint import Checkpoints
-from tfdrift.training.run_folder import build_network
 
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
 
@@ -33,8 +32,7 @@ def tiny_run(phantom, tmp_path_factory):
         if key not in made:
             made[key] = tmp_path_factory.mktemp(method)
             config = train_config(method, **{**TINY, **given})
-            Checkpoints(made[key] / "checkpoints", network=build_network(config)).save(config.steps)
-            write_config(made[key] / "config.json", config, data={"fingerprint": phantom.fingerprint()})
+            leave_untrained(config, made[key], echo=lambda _line: None, samples=phantom)
         return made[key]
 
     return make

@@ -1,11 +1,16 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
+from tests.random_samples import make_samples
 from tfdrift.config import train_config
+from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess, attainable_score
+from tfdrift.evaluation.baselines import copy, mean_drift
 from tfdrift.evaluation.document import Attainable, as_json
 from tfdrift.evaluation.metrics import skill, squared_errors
+from tfdrift.evaluation.pictures import draw_pictures
 from tfdrift.evaluation.scores import ONE
 from tfdrift.synthetic.phantom import attainable_skill
 
@@ -62,6 +67,25 @@ def test_a_folder_of_the_machine_stays_out(make_answers):
     answers = make_answers()
     config = dataclasses.replace(answers.config, data="/home/someone/cohort")
     assert "someone" not in as_json(assess(dataclasses.replace(answers, config=config)).metrics)
+
+
+def test_whole_lesions_of_several_slices_are_scored_and_drawn():
+    samples = make_samples(count=24, folds=2, depth=3, channels=("T1", "FLAIR"))
+    rng = np.random.default_rng(0)
+    drift = samples.drift + 0.1 * rng.standard_normal((4, *samples.post.shape)).astype(np.float32)
+    pre = copy(samples)
+    errors = np.stack([squared_errors(pre + drift[0], samples.post)] * 2)
+    answers = Answers(
+        label="Method 1", config=train_config("method1"), step=1, fingerprint=samples.fingerprint(), held_out=samples,
+        group=samples.fold, post=pre + drift, drift=drift, levels=[1, 0], level_post_errors=errors,
+        level_drift_errors=errors, shown=drift[:2, 0], shown_row=0, mean_drift=mean_drift(samples, samples),
+        exponent=np.ones(24), cut=np.full(24, 0.9),
+    )  # fmt: skip
+    found = assess(answers).metrics
+    one, mean = (found.scored[name]["mse"].value for name in ("Method 1, one outcome", "Method 1"))
+    assert one == pytest.approx(0.01, rel=0.1)
+    assert mean == pytest.approx(0.01 / 4, rel=0.1)
+    assert set(draw_pictures(found, answers)) == {"skills", "reliability", "lesions", "levels", "snapshots", "spread"}
 
 
 def test_what_can_be_attained_is_known_for_the_phantom_alone():

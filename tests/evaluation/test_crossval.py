@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.conftest import TINY
+from tests.untrained_runs import leave_untrained
 from tfdrift.config import train_config
 from tfdrift.errors import DataError, StoppedError, UsageError
 from tfdrift.evaluation import crossval
@@ -103,7 +104,8 @@ def test_what_a_killed_one_left_is_completed_to_the_same_bits(crossed, phantom, 
     assert (out / "report.md").read_bytes() == (folder / "report.md").read_bytes()
 
 
-def test_members_of_a_fold_differ_in_their_seed(crossed, phantom, tmp_path):
+def test_members_of_a_fold_differ_in_their_seed(crossed, phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr(crossval, "train", leave_untrained)
     folder, _ = crossed
     shutil.copytree(folder / "fold0-seed0", tmp_path / "direct" / "fold0-seed0")
     metrics, _ = run(tmp_path / "direct", phantom, folds=[0], members=2)
@@ -183,7 +185,8 @@ def test_every_two_methods_are_compared(two_methods, assessed, make_answers):
     assert found.comparisons[1].difference == pytest.approx(direct.difference)
 
 
-def test_one_fold_chooses_no_level_and_the_report_says_why(phantom, tmp_path):
+def test_one_fold_chooses_no_level_and_the_report_says_why(phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr(crossval, "train", leave_untrained)
     config = train_config("method1", **TINY)
     metrics = cross_validate(config, tmp_path / "method1", folds=[0], count=1, echo=print, samples=phantom)
     assert metrics.chosen_level is None

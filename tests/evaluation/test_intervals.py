@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from tfdrift.evaluation.intervals import bootstrap_interval, draw_patients, mean_interval, ratio_interval
+from tfdrift.evaluation.intervals import (
+    Estimate,
+    bootstrap_interval,
+    draw_patients,
+    interval_words,
+    mean_interval,
+    ratio_interval,
+)
 
 
 def test_a_ratio_is_that_of_the_sums_and_not_the_mean_of_ratios():
@@ -41,3 +48,19 @@ def test_a_resample_draws_as_many_patients_as_there_are_each_as_often_as_another
     drawn = draw_patients(5, seed=0, draws=4000)
     assert drawn.shape == (4000, 5)
     np.testing.assert_allclose(np.bincount(drawn.ravel()) / drawn.size, 0.2, atol=0.01)  # standard error 0.003
+
+
+@pytest.mark.parametrize(
+    ("estimate", "signed", "words"),
+    [
+        (Estimate(0.5, 0.25, 0.75), False, "0.500 [0.250, 0.750]"),
+        (Estimate(0.5, -0.25, 0.75), True, "+0.500 [-0.250, +0.750]"),
+        (Estimate(-0.0001, -1.0, 0.0), False, "0.000 [-1.000, 0.000]"),
+        (Estimate(0.5, np.nan, np.nan), False, "0.500"),
+        (Estimate(np.nan, np.nan, np.nan), False, "–"),
+    ],
+)
+def test_an_estimate_in_words_shows_what_is_defined(estimate, signed, words):
+    assert estimate.words(signed=signed) == words
+    document = {name: None if np.isnan(value) else value for name, value in estimate._asdict().items()}
+    assert interval_words(document, signed=signed) == words

@@ -52,7 +52,7 @@ def test_a_network_is_told_the_conditions_of_each_image_and_what_is_unknown():
     inputs = inputs_of(config, samples)
     trained = make_predictor(config, build_network(config, inputs), inputs)
     outcomes, levels = draw_outcomes(trained, samples, count=1, seed=0), draw_levels(trained, samples, seed=0)
-    known = inputs.conditions.values({"interval_days": samples.conditions["interval_days"]}, len(samples))
+    known = inputs.conditions.values(samples.conditions, len(samples))
     expected = trained(tf.constant(samples.pre), example_seeds(len(samples), 0), tf.constant(known))
     np.testing.assert_allclose(outcomes["post"][0], expected["post"], atol=1e-6)
     np.testing.assert_allclose(levels["post"][0], expected["post"], atol=1e-6)

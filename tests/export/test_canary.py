@@ -115,6 +115,12 @@ def test_a_difference_is_told(answer, said):
     assert differences(answer, {"drift": np.ones(2)}).startswith(said)
 
 
+def test_another_text_is_told_whether_it_comes_as_bytes_or_as_text():
+    expected = {"about": np.array([b"a", "\u00e4".encode()], object)}
+    assert differences({"about": np.array(["a", "\u00e4"])}, expected) == ""
+    assert differences({"about": np.array([b"a", b"b"], object)}, expected) == "about is another text"
+
+
 def test_a_small_spread_is_compared_with_the_images_it_is_of():
     expected = {"drift_mean": np.array([100.0]), "drift_std": np.array([1.0])}
     assert differences({"drift_mean": np.array([100.0]), "drift_std": np.array([1.0005])}, expected) == ""

@@ -1,6 +1,7 @@
 """A run becomes a version that loads without this package, as a whole or not at all."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import re
@@ -96,10 +97,26 @@ def test_every_weight_is_stored_once_and_nothing_else(exported):
     assert data_bytes <= 1.05 * weight_bytes + 200 * len(weights)
 
 
+def hashed(weight) -> bytes:
+    """Return what the hash of the weights is made of: dtype, shape and values of each."""
+    values = weight.numpy()
+    return f"{weight.dtype} {list(values.shape)}\n".encode() + values.tobytes()
+
+
+def test_the_model_itself_says_what_stands_beside_it(exported):
+    signature = tf.saved_model.load(str(exported.version)).signatures["about"]
+    told = {name: value.numpy().tolist() for name, value in signature(asked=tf.zeros(2, tf.int64)).items()}
+    assert told == {
+        "config": 2 * [(exported.version / "assets/config.json").read_bytes().removesuffix(b"\n")],
+        "card": 2 * [(exported.version / "assets.extra/model_card.md").read_bytes()],
+    }
+
+
 def test_config_says_what_the_model_is_without_the_users_paths(exported, method):
     text = (exported.version / "assets/config.json").read_text()
-    config, facts = load_predictor(exported.run)[:2]
+    config, facts, predictor = load_predictor(exported.run)
     document = json.loads(text)
+    weights = hashlib.sha256(b"".join(map(hashed, predictor.network.variables)))
     assert document.pop("train") == {**dataclasses.asdict(config), "mnist_file": None}
     schedule = make_schedule("linear", levels=5, noise_level=0.2)
     assert document == {
@@ -109,6 +126,7 @@ def test_config_says_what_the_model_is_without_the_users_paths(exported, method)
         "step": 2,
         "scaling": "each image is divided by its own largest signal, and the answer multiplied by it",
         "samples": 1 if method == "direct" else 16,
+        "weights_sha256": weights.hexdigest(),
         "metrics": None,
         "calibration": None,
         "schedule": {"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},

@@ -102,7 +102,16 @@ def test_boundary_is_float32_int64_and_string_with_the_batch_first(model, signat
 
 
 def test_there_are_no_other_signatures(model):
-    assert set(model.signatures) == set(BOUNDARY)
+    assert set(model.signatures) == {*BOUNDARY, "about"}
+
+
+def test_what_the_model_is_comes_as_a_text_for_each_that_asks(model):
+    function = model.signatures["about"]
+    taken, given = function.structured_input_signature[1], function.structured_outputs
+    assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in taken.items()} == {"asked": ([None], tf.int64)}
+    assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in given.items()} == {
+        name: ([None], tf.string) for name in ("config", "card")
+    }
 
 
 @every_signature

@@ -1,13 +1,17 @@
 import datetime
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
+import pydicom.fileset
 import pytest
 from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import base_dataset, contours_of, make_grid, structures_dataset, write, write_series
 from tfdrift.errors import DataError
+from tfdrift.imaging.series import read_series
 from tfdrift.importing.catalogue import Catalogue, scan
 
 GRID = make_grid()
@@ -139,3 +143,52 @@ def test_progress_sees_every_file(tmp_path):
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(DataError, match="the folder to scan cannot be read: No such file or directory"):
         scan(tmp_path / "none")
+
+
+def test_a_directory_of_a_disc_is_no_patient_whatever_its_name(tmp_path):
+    """As pydicom makes one: a DICOMDIR beside the files it lists, and a copy of it under another name."""
+    write_visit(tmp_path / "in")
+    disc = pydicom.fileset.FileSet()
+    for file in sorted((tmp_path / "in").iterdir()):
+        disc.add(with_names(file))
+    disc.write(tmp_path / "disc")
+    shutil.copy(tmp_path / "disc" / "DICOMDIR", tmp_path / "disc" / "index.dcm")
+    found = scan(tmp_path / "disc")
+    assert [patient.patient_id for patient in found.patients] == ["P1"]
+    assert found.refused == ()
+
+
+def with_names(file: Path) -> pydicom.Dataset:
+    """A file with what a DICOMDIR asks of each of its records."""
+    dataset = pydicom.dcmread(file)
+    for keyword in ("PatientName", "StudyTime", "StudyID", "AccessionNumber", "ContentDate", "ContentTime"):
+        dataset.setdefault(keyword, pydicom.DataElement(keyword, pydicom.datadict.dictionary_VR(keyword), ""))
+    dataset.PatientName, dataset.StudyID, dataset.StudyTime = "Doe", "1", "101500"
+    dataset.SeriesNumber, dataset.InstanceNumber = 1, dataset.get("InstanceNumber") or 1
+    dataset.StructureSetLabel, dataset.StructureSetDate, dataset.StructureSetTime = "GTV", "20240131", "101500"
+    return dataset
+
+
+@pytest.mark.parametrize("below", ["", "copies"])
+def test_a_copy_of_an_instance_counts_once(tmp_path, below):
+    write_visit(tmp_path / "a")
+    (tmp_path / "a" / below).mkdir(exist_ok=True)
+    for file in sorted((tmp_path / "a").glob("*.dcm")):
+        shutil.copy(file, tmp_path / "a" / below / f"again {file.name}")
+    found = scan(tmp_path)
+    study = only_study(found)
+    assert ([one.fault for one in study.series], len(study.structure_sets)) == ([""], 1)
+    assert [len(one.files) for one in study.series] == [5]
+    assert [reason for _, reason in found.refused] == ["the file is a copy of another"] * 6
+
+
+def test_two_files_of_one_instance_that_differ_are_both_kept_and_refused_when_read(tmp_path):
+    write_visit(tmp_path)
+    file = next(tmp_path.glob("0*.dcm"))
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = bytes(len(dataset.PixelData) - 2) + b"\1\1"
+    dataset.save_as(tmp_path / "other.dcm")
+    (series,) = only_study(scan(tmp_path)).series
+    assert len(series.files) == 6
+    with pytest.raises(DataError, match="have one SOPInstanceUID and different content"):
+        read_series(series.files)

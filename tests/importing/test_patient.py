@@ -209,7 +209,7 @@ def only_lowest(dataset):
 
 
 def test_a_part_that_cannot_be_written_ends_the_import(patient_dir, tmp_path):
-    with pytest.raises(ResourceError, match="a patient's slices cannot be written: No such file or directory"):
+    with pytest.raises(ResourceError, match="cannot write to the slices of a patient: No such file or directory"):
         run(patient_dir, tmp_path / "absent" / "part.npz")
 
 

@@ -2,6 +2,8 @@ import datetime
 from pathlib import Path
 
 import numpy as np
+import pydicom
+import pytest
 from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, write, write_series
@@ -179,7 +181,100 @@ def test_a_visit_without_a_date_is_left_out(tmp_path):
     write_structures(tmp_path, 1, "")
     visits, exclusions = choose(tmp_path)
     assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
-    assert reasons(exclusions) == [("study 3", "it has no date, so its place among the visits is not known", False)]
+    assert reasons(exclusions) == [
+        ("study 3", "it has no date that is understood, so its place among the visits is not known", False)
+    ]
+
+
+def redate(folder: Path, study: int, **dates: str | list[str]) -> None:
+    """Write other dates into a study's images; a list of one for each."""
+    for k, file in enumerate(sorted((folder / f"mr{study}-1").iterdir())):
+        dataset = pydicom.dcmread(file)
+        for keyword, date in dates.items():
+            setattr(dataset, keyword, date if isinstance(date, str) else date[k])
+        dataset.save_as(file)
+
+
+def test_the_date_of_a_visit_is_that_of_its_images(tmp_path):
+    """The study was opened long before the patient came."""
+    two_visits(tmp_path)
+    redate(tmp_path, 0, StudyDate="20230101", SeriesDate="20230101", AcquisitionDate=DATES[1])
+    visits, _ = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[1], DAYS[2]]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+def test_a_date_with_dots_is_read(tmp_path):
+    two_visits(tmp_path)
+    redate(tmp_path, 0, StudyDate="2024.01.31")
+    visits, exclusions = choose(tmp_path)
+    assert ([day for _, day, _ in visits], exclusions) == ([DAYS[0], DAYS[2]], [])
+
+
+def test_images_of_one_series_with_dates_far_apart_are_warned_of(tmp_path):
+    two_visits(tmp_path)
+    count = len(list((tmp_path / "mr0-1").iterdir()))
+    redate(tmp_path, 0, AcquisitionDate=[DATES[0]] * (count - 1) + ["20240204"])
+    assert warnings_of(tmp_path) == [("the images of its series have dates up to 4 days apart",), ()]
+
+
+def warnings_of(folder: Path) -> list[tuple[str, ...]]:
+    (patient,) = scan(folder).patients
+    visits, _ = choose_visits(patient, lambda _roi: True)
+    return [visit.warnings for visit in visits]
+
+
+def refer(folder: Path, study: int, series_uid: str | None) -> None:
+    """Have a study's structure set refer to another series, or to none."""
+    file = folder / f"rs{study}-1.dcm"
+    dataset = pydicom.dcmread(file)
+    frame = dataset.ReferencedFrameOfReferenceSequence[0]
+    if series_uid is None:
+        del frame.RTReferencedStudySequence
+    else:
+        frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = series_uid
+    dataset.save_as(file)
+
+
+def one_frame_each(folder: Path) -> None:
+    """Give each study a frame of reference of its own, in images and structure set."""
+    for file in folder.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        frame = uid("frame", dataset.StudyInstanceUID)
+        if "FrameOfReferenceUID" in dataset:
+            dataset.FrameOfReferenceUID = frame
+        for one in dataset.get("ReferencedFrameOfReferenceSequence", []):
+            one.FrameOfReferenceUID = frame
+        for roi in dataset.get("StructureSetROISequence", []):
+            roi.ReferencedFrameOfReferenceUID = frame
+        dataset.save_as(file)
+
+
+def test_a_match_by_reference_is_not_warned_of(tmp_path):
+    two_visits(tmp_path)
+    one_frame_each(tmp_path)
+    assert warnings_of(tmp_path) == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("series_uid", "said"), [("1.2.3", "refers to a series that is not there"), (None, "refers to no series")]
+)
+def test_a_match_against_or_without_a_reference_is_warned_of(tmp_path, series_uid, said):
+    two_visits(tmp_path)
+    one_frame_each(tmp_path)
+    refer(tmp_path, 0, series_uid)
+    assert warnings_of(tmp_path) == [(f"its structure set {said}; matched by place alone",), ()]
+
+
+def test_structures_of_a_broken_series_do_not_go_to_another_on_the_same_grid(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    next((tmp_path / "mr0-1").glob("*3*")).unlink()
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    (place, reason, broken), *_ = reasons(exclusions)
+    assert (place, broken) == ("study 1", True)
+    assert reason.startswith("structure set 1 belongs to series 1 of study 1, which cannot be used: slices are missing")
 
 
 def test_of_two_visits_on_one_day_neither_is_used(tmp_path):

@@ -93,11 +93,12 @@ def test_tf_servings_program_runs_if_it_is_installed_and_gets_the_signal(root, t
         while :; do sleep 0.01; done"""
     install(tmp_path, monkeypatch, script)
     lines = []
-    settings = {"grpc_port": 8500, "rest_port": 8501, "host": "127.0.0.1"}
+    settings = {"grpc_port": 8500, "rest_port": 8501, "host": "127.0.0.1", "flags": {"enable_batching": "true"}}
     serve(models_under(root), engine=engine, echo=lines.append, **settings)
     assert "listens on every address" in lines[0]
     arguments = (tmp_path / "arguments").read_text().split()
     assert arguments[:2] == ["--port=8500", "--rest_api_port=8501"]
+    assert arguments[-1] == "--enable_batching=true"
     models, _, monitoring = (tmp_path / "files").read_text().partition("prometheus_config")
     assert embedded_models(text_format.Parse(models, ModelServerConfig())) == {"a": root / "a", "b": root / "b"}
     assert "enable: true" in monitoring

@@ -49,6 +49,13 @@ def test_an_epoch_shows_each_slice_in_each_rotation_once(batch_size, epoch):
     assert Counter(shown) == Counter({(i + 1, corner): 1 for i in range(5) for corner in corners})
 
 
+def test_an_epoch_of_symmetries_shows_each_slice_twice_in_each_corner():
+    batch = make_batches(numbered_samples(5), batch_size=40, seed=0, augment="symmetries")(tf.constant(1, tf.int64))
+    images = batch["pre"].numpy().reshape(-1, 16)
+    shown = Counter((int(image.max()), int(image.argmax())) for image in images)
+    assert shown == Counter({(i + 1, corner): 2 for i in range(5) for corner in (0, 3, 12, 15)})
+
+
 def test_pre_and_post_are_rotated_together():
     batch = make_batches(numbered_samples(5), batch_size=20, seed=0)(tf.constant(3, tf.int64))
     np.testing.assert_array_equal(batch["post"], 2 * batch["pre"])

@@ -41,6 +41,7 @@ def describe(
             "name": about.name,
             "version": about.version,
             "sha256": about.sha256,
+            "weights_sha256": about.facts.get("weights_sha256"),
             "image_size": about.image_size,
             "method": trained.get("method"),
             "data": trained.get("data"),

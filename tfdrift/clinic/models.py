@@ -9,6 +9,9 @@ from tfdrift.errors import DataError
 from tfdrift.serving.client import Signature, TensorInfo
 
 SIGNATURE = "serving_default"
+ABOUT = "about"
+"""Signature in which a model of ours tells its `config.json` and its card."""
+
 EXPORTED = "give a model that `tfdrift export` wrote"
 BATCH = 64
 BATCH_PIXELS = 2**22  # 16 MB a request, of the 64 that the embedded server takes at most
@@ -22,7 +25,7 @@ class About(NamedTuple):
         version: its number; None for a folder that is not called by one.
         image_size: side S of its crops in pixels.
         sha256: of the version's files, see `folder_sha256`; None on a server, which does not show them.
-        facts: the `assets/config.json` beside it; empty on a server.
+        facts: its `assets/config.json`; empty on a server where the model does not tell it.
         card: the model card, Markdown; None where there is none.
     """
 

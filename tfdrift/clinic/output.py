@@ -69,7 +69,7 @@ def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: l
     columns, rows, _ = series.grid.size
     made_by = {
         "model": f"{about.name} version {about.version}",
-        "model_id": (about.sha256 or "served")[:16],
+        "model_id": (about.sha256 or about.facts.get("weights_sha256") or "served")[:16],
     }
     for number, (name, text) in enumerate(_MAPS.items(), start=1):
         write_parametric_map(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -11,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
+from tfdrift.drawing.figure import new_figure
 from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
 
 NOW_COLOUR, PREDICTED_COLOUR = "gold", "deepskyblue"
@@ -69,7 +69,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
             ]
         )
     scales = colour_scales([panel for row in rows for panel in row], (0.0, _white(prediction)), None)
-    figure = _figure(8.6, 2.15 * len(rows) + 0.75)
+    figure = new_figure(8.6, 2.15 * len(rows) + 0.75)
     grid = figure.subplots(len(rows), 4, squeeze=False)
     for row, panels in enumerate(rows):
         for column, panel in enumerate(panels):
@@ -98,7 +98,7 @@ def draw_outcomes(prediction: LesionPrediction) -> Figure:
     row = int(np.argmax(prediction.crops.gtv.sum(axis=(1, 2))))
     shown = min(len(prediction.post), MAX_OUTCOMES_SHOWN)
     num_rows = -(-shown // _OUTCOMES_A_ROW)
-    figure = _figure(8.6, 1.3 * num_rows)
+    figure = new_figure(8.6, 1.3 * num_rows)
     grid = figure.subplots(num_rows, _OUTCOMES_A_ROW, squeeze=False).ravel()
     for axes in grid[shown:]:
         axes.set_axis_off()
@@ -118,7 +118,7 @@ def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, floa
         prediction: of the lesion.
         calibrated_mm3: the calibrated interval, if there is one.
     """
-    figure = _figure(8.6, 1.5 if calibrated_mm3 is None else 1.9)
+    figure = new_figure(8.6, 1.5 if calibrated_mm3 is None else 1.9)
     axes = figure.add_subplot()
     volumes, now = prediction.outcome_volumes_mm3, prediction.volume_mm3
     low, high = prediction.interval_mm3
@@ -142,12 +142,6 @@ def draw_volumes(prediction: LesionPrediction, calibrated_mm3: tuple[float, floa
     axes.xaxis.label.set(fontsize=8, color=_INK)
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", color=_QUIET)
-    return figure
-
-
-def _figure(width_inch: float, height_inch: float) -> Figure:
-    figure = Figure(figsize=(width_inch, height_inch), dpi=_DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 

@@ -59,8 +59,9 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
     trained = [f"{key} {model[key]}" for key in ("method", "data", "step") if model[key] is not None]
     return {
         "Model": f"{model['name']}{version}",
-        "Trained": ", ".join(trained) or "not told by the server",
-        "SHA-256": model["sha256"] or "not told by the server",
+        "Trained": ", ".join(trained) or "not told by the model",
+        **({"SHA-256 of its files": model["sha256"]} if model["sha256"] else {}),
+        "SHA-256 of its weights": model["weights_sha256"] or "not told by the model",
         "MRI": f"{series['orientation']}, {columns} × {rows} × {slices} voxels of {spacing} mm",
         "Outcomes": f"{document['samples']}, seed {document['seed']}",
     }
@@ -69,8 +70,8 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
 def _note(calibration: Mapping[str, Any] | None, outcomes: int) -> str:
     if calibration is None:
         return (
-            "The interval is raw, the spread of the outcomes: no calibration came with the model, and a server never "
-            "sends it. It holds the noise of the method alone and nothing of what the model does not know, so the "
+            "The interval is raw, the spread of the outcomes: no calibration came with the model. "
+            "It holds the noise of the method alone and nothing of what the model does not know, so the "
             "truth lies outside far more often than in 10% of cases, and a share of outcomes near 0% or 100% does not "
             "mean that it is certain."
         )

@@ -1,8 +1,11 @@
 """A model on a server."""
 
+import json
+from typing import Any
+
 import numpy as np
 
-from tfdrift.clinic.models import EXPORTED, SIGNATURE, About, image_size_of
+from tfdrift.clinic.models import ABOUT, EXPORTED, SIGNATURE, About, image_size_of
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.serving.client import Client
 
@@ -10,14 +13,15 @@ from tfdrift.serving.client import Client
 class ServedModel:
     """A model on `tfdrift serve` or TF Serving; only crops and seeds are sent to it.
 
-    All requests go to the version that was the newest at the first one.
+    All requests go to the version that was the newest at the first one. What it was trained on, its calibration and its
+    card come from the signature `about`, which models have since they are exported with it.
 
     Args:
         target: host and gRPC port, such as `localhost:8500`.
         name: the model's name on the server.
 
     Raises:
-        DataError: it has other inputs and outputs.
+        DataError: it has other inputs and outputs, or does not say what it is in a way this version can read.
         ResourceError: there is no server, or it does not have the model.
     """
 
@@ -33,10 +37,22 @@ class ServedModel:
             if SIGNATURE not in signatures:
                 raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
             image_size = image_size_of(signatures[SIGNATURE], where)
+            facts, card = self._told(where) if ABOUT in signatures else ({}, None)
         except BaseException:
             self.close()
             raise
-        self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts={}, card=None)
+        self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts=facts, card=card)
+
+    def _told(self, where: str) -> tuple[dict[str, Any], str]:
+        asked = {"asked": np.zeros(1, np.int64)}
+        answer = self._client.predict(self._name, asked, signature=ABOUT, version=self._version)
+        try:
+            facts, card = json.loads(answer["config"][0]), answer["card"][0].decode()
+            if not isinstance(facts["train"], dict):
+                raise TypeError
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise DataError(f"what {where} says of itself cannot be read; {EXPORTED}") from None
+        return facts, card
 
     def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         """As `Model.predict`.

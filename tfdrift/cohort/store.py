@@ -13,7 +13,8 @@ from google.protobuf.json_format import ParseError
 
 from tfdrift.cohort.prepared import read_description, read_parts
 from tfdrift.cohort.samples import COLUMNS, GROUPS, Samples, join_samples
-from tfdrift.errors import DataError, ResourceError, UsageError
+from tfdrift.errors import DataError, UsageError
+from tfdrift.files import writing
 
 NAME, VERSION = "lesion_slices", "1.0.0"
 
@@ -34,16 +35,13 @@ def write_slices(folder: Path, parts: Sequence[Path], folds: Mapping[str, int]) 
         ResourceError: the dataset exists already or cannot be written.
     """
     target = folder / NAME / VERSION
-    try:
+    with writing(target, to_do="choose an empty folder you may write to", also=(tf.errors.OpError,)):
         target.mkdir(parents=True)
         try:
             _write_dataset(target, parts, folds)
         except BaseException:
             shutil.rmtree(target)
             raise
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.message.splitlines()[0]
-        raise ResourceError(f"cannot write {target} ({reason}); choose an empty folder you may write to") from None
 
 
 def _write_dataset(target: Path, parts: Sequence[Path], folds: Mapping[str, int]) -> None:

@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from tfdrift.axes import image_axes
-from tfdrift.cohort.samples import Samples, join_samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
@@ -42,6 +43,7 @@ class Answers:
         exponent: float64 [n], `fit_exponent` of those patients.
         cut: float64 [n], `fit_cut` of those patients.
         members: runs that share the outcomes of a slice; more than 1 for an ensemble.
+        volume_baselines: float64 [n] by name, the volume ratio of each slice's lesion by `baselines.volume_baselines`.
     """
 
     label: str
@@ -61,6 +63,7 @@ class Answers:
     exponent: np.ndarray
     cut: np.ndarray
     members: int = 1
+    volume_baselines: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def gtv(self) -> np.ndarray:
@@ -155,6 +158,7 @@ def ask(folder: Path, samples: Samples, *, count: int) -> Answers:
         mean_drift=baselines.mean_drift(training, held_out),
         exponent=np.full(len(held_out), fit_exponent(training)),
         cut=np.full(len(held_out), fit_cut(training)),
+        volume_baselines=baselines.volume_baselines(training, held_out),
     )
     keras.backend.clear_session()  # the next run's graph would be added to this one's
     return answers
@@ -207,4 +211,9 @@ def join(folds: Sequence[Answers]) -> Answers:
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
         **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
         **{name: joined(name, 0) for name in ("mean_drift", "exponent", "cut")},
+        volume_baselines={
+            name: np.concatenate([part.volume_baselines[name] for part in folds])
+            for name in folds[0].volume_baselines
+            if all(name in part.volume_baselines for part in folds)
+        },
     )

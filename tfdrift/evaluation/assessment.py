@@ -106,7 +106,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
             clinic=clinic[name],
             uncertainty=sure.get(name),
         )
-        for name in [*columns, scores.PERFECT]
+        for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.errors import UsageError
 from tfdrift.evaluation.answers import Answers, ask, ensemble, join
@@ -87,7 +88,7 @@ def cross_validate(
             echo(f"fold {fold}, seed {member.seed} ({number + 1} of {len(chosen)} folds)")
             if not is_trained(member, _folder(out, member), data):
                 train(member, _folder(out, member), echo=echo, samples=data)
-            keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
+                keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
             parts.append(_score_run(_folder(out, member), data, count=-(-count // members)))
         folds_answers.append(ensemble(parts, [_folder(out, member) for member in runs[fold]]))
     answers = join(folds_answers)

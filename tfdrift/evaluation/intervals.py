@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
         return value if np.isnan([self.low, self.high]).any() else f"{value} [{low}, {high}]"
 
 
-def interval_words(document: Mapping[str, float], *, signed: bool = False) -> str:
+def interval_words(document: Mapping[str, float | None], *, signed: bool = False) -> str:
     """Return the words of an estimate as it stands in a JSON document.
 
     Args:
@@ -41,9 +41,8 @@ def interval_words(document: Mapping[str, float], *, signed: bool = False) -> st
         >>> interval_words({"value": 0.5, "low": 0.25, "high": 0.75})
         '0.500 [0.250, 0.750]'
     """
-    return Estimate(*(np.nan if document[end] is None else document[end] for end in Estimate._fields)).words(
-        signed=signed
-    )
+    ends = [document[end] for end in Estimate._fields]
+    return Estimate(*(np.nan if end is None else end for end in ends)).words(signed=signed)
 
 
 def draw_patients(count: int, *, seed: int, draws: int) -> np.ndarray:

@@ -98,17 +98,20 @@ def _scores(metrics: Metrics) -> str:
             "![Skill of every method with its interval](skills.png)",
             _table(["", *skills.values(), *(metric.words for metric in shown.values())], rows),
             "`copy` predicts no change and `mean drift` the mean change of the training patients. Intervals of every "
-            "number are in `metrics.json`." + _without_direct(metrics),
+            "number are in `metrics.json`." + _without_baseline(metrics),
         ]
     )
 
 
-def _without_direct(metrics: Metrics) -> str:
-    if any(name.startswith("direct") for name in metrics.methods):
+def _without_baseline(metrics: Metrics) -> str:
+    """Return what a comparison with a network without noise would add, where there is none."""
+    plain = tuple(method.label for method in METHODS.values() if not method.draws)
+    if any(name.startswith(plain) for name in metrics.methods):
         return ""
     return (
-        " What noise and time add is not told here: `direct`, the same network without them, is missing. Train it on "
-        "the same folds and name it with `--against`, or cross-validate it in a folder beside this one."
+        f" What noise and time add is not told here: `{'` or `'.join(plain)}`, the same network without them, is "
+        "missing. Train it on the same folds and name it with `--against`, or cross-validate it in a folder beside "
+        "this one."
     )
 
 
@@ -128,7 +131,9 @@ def _clinic(metrics: Metrics) -> str:
             _table(["", *columns.values()], rows),
             "Errors are in units of the volume at the first MRI. A response is poor when the follow-up keeps 80% of "
             "the volume or more; it is predicted from the volume at the second MRI and a cut that the training "
-            "patients teach. `true second MRI` is what would remain of the error if the prediction were perfect.",
+            "patients teach. `mean ratio` expects of every lesion what the training lesions did on average, and "
+            "`ridge` what a few numbers of the first MRI tell. `true second MRI` is what would remain of the error if "
+            "the prediction were perfect.",
         ]
     )
 

@@ -65,7 +65,7 @@ def predictions(answers: Answers) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def clinic_scores(answers: Answers) -> dict[str, dict[str, Estimate]]:
-    """Return `response_scores` of what `predictions` names, and of the true second MRI by its slices.
+    """Return `response_scores` of what `predictions` names, of baselines of volumes, and of the true second MRI.
 
     The last one is what remains if the prediction is perfect: three slices do not give a volume exactly, and the second
     MRI does not decide the follow-up.
@@ -77,6 +77,7 @@ def clinic_scores(answers: Answers) -> dict[str, dict[str, Estimate]]:
         MEAN_DRIFT: ratio_outcomes(answers.mean_drift[None], held_out, exponent)[0],
         **({answers.label + ONE: answers.ratios[0]} if len(answers.post) > 1 else {}),
         answers.label: answers.ratios.mean(axis=0),
+        **{name: of_lesions(ratio, held_out) for name, ratio in answers.volume_baselines.items()},
         PERFECT: true_ratio,
     }
     return {name: response_scores(ratio, held_out, answers.cut) for name, ratio in ratios.items()}

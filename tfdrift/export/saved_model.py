@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdrift.config import TrainConfig, write_config
+from tfdrift.config import TrainConfig, as_json
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration, read_calibration
 from tfdrift.export.model_card import model_card
@@ -122,13 +122,9 @@ def write_model(
         DataError: the graph holds what a server must not run.
     """
     module = ServingModule(predictor, config.image_size, outcomes)
-    signatures = module.signatures()
-    tf.saved_model.save(module, str(folder), signatures=signatures)
-    check_ops(folder / "saved_model.pb")
     data = config.data if config.data in EMBEDDED_DATA else "cohort"
     schedule = predictor.method.schedule
-    write_config(
-        folder / CONFIG_FILE,
+    text = as_json(
         dataclasses.replace(config, mnist_file=None, data=data),
         trained_with=facts["tfdrift"],
         data=facts["data"],
@@ -136,12 +132,17 @@ def write_model(
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
         samples=module.outcomes,
+        weights_sha256=module.weights_sha256(),
         metrics=metrics,
         calibration=None if calibration is None else dataclasses.asdict(calibration),
     )
+    card = model_card(json.loads(text))
+    signatures = module.signatures(config=text, card=card)
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    check_ops(folder / "saved_model.pb")
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
     write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs))
-    document = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    (folder / CARD_FILE).write_text(model_card(document), encoding="utf-8")
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return signatures
 
 

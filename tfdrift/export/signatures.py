@@ -1,5 +1,6 @@
 """What an exported model answers, and the only ops its graph may hold."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Set
 from pathlib import Path
@@ -24,7 +25,8 @@ ALLOWED_OPS = frozenset({
     "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less", "LessEqual", "LinSpace", "Log",
     "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool", "MaxPool3D", "Maximum", "Mean",
     "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PadV2",
-    "ParseExampleV2", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv", "Relu", "Reshape",
+    "ParseExampleV2", "PartitionedCall", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv",
+    "Relu", "Reshape",
     "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice",
     "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
     "StatefulPartitionedCall", "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2",
@@ -60,8 +62,26 @@ class ServingModule(tf.Module):
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
         self.weights = [weight.value for weight in predictor.network.variables]
 
-    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Return the traced function of each signature by its name."""
+    def weights_sha256(self) -> str:
+        """Return the SHA-256 over dtype, shape and values of each weight in turn: what the answers come from."""
+        digest = hashlib.sha256()
+        for weight in self.weights:
+            values = weight.numpy()
+            digest.update(f"{weight.dtype.name} {list(values.shape)}\n".encode() + values.tobytes())
+        return digest.hexdigest()
+
+    def signatures(self, *, config: str = "{}", card: str = "") -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Return the traced function of each signature by its name.
+
+        Args:
+            config: what the signature `about` answers, so that a server passes it on to whoever is far from the files:
+                JSON, `assets/config.json`.
+            card: the same, the model card.
+        """
+
+        def tell(asked: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"config": tf.fill(tf.shape(asked), config), "card": tf.fill(tf.shape(asked), card)}
+
         image = tf.TensorSpec([None, *self._image_shape], tf.float32, name="image")
         seed = tf.TensorSpec([None, 2], tf.int64, name="seed")
         t = tf.TensorSpec([None, 1], tf.float32, name="t")
@@ -71,6 +91,7 @@ class ServingModule(tf.Module):
             "ensemble": (self.ensemble, [image, seed]),
             "denoise": (self.denoise, [image, t]),
             "serve_tf_examples": (self.predict_examples, [examples]),
+            "about": (tell, [tf.TensorSpec([None], tf.int64, name="asked")]),
         }
         numbers = self._predictor.inputs.conditions.numbers
         if numbers:

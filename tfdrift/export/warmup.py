@@ -44,6 +44,7 @@ def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str,
         "ensemble": {"image": image, "seed": seed},
         "denoise": {"image": spot, "t": t},
         "serve_tf_examples": {"examples": np.array(examples, object)},  # NumPy's own strings end at a zero byte
+        "about": {"asked": np.zeros(2, np.int64)},
     }
 
 

@@ -6,6 +6,7 @@ files they are. Nothing of it may be written into a cohort.
 
 import dataclasses
 import datetime
+import filecmp
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -17,8 +18,9 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
-from tfdrift.imaging.slices import Slice, date_of, slices_of
+from tfdrift.imaging.slices import Slice, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
+from tfdrift.importing.dates import image_date
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class FoundSeries:
         number: SeriesNumber as written, may be empty.
         description: SeriesDescription as written, may be empty.
         modality: as written.
-        files: its files, sorted.
+        dates: first and last day of its images; None where none has a date that is understood.
+        files: its files, sorted; of several copies of one instance the first.
         num_slices: number of slices in them.
         series: the regular volume; None where it is none.
         fault: why it is none; empty where it is.
@@ -40,6 +43,7 @@ class FoundSeries:
     number: str
     description: str
     modality: str
+    dates: tuple[datetime.date, datetime.date] | None
     files: tuple[Path, ...]
     num_slices: int
     series: Series | None
@@ -84,7 +88,7 @@ class FoundStudy:
 
     Args:
         uid: StudyInstanceUID.
-        date: StudyDate; None where there is none.
+        date: of its first image, else of its first object; None where none has a date that is understood.
         series: by modality, then number.
         structure_sets: by file.
         others: files of other DICOM objects, such as registrations and doses, by modality.
@@ -120,7 +124,7 @@ class Catalogue:
         folder: where.
         num_files: files looked at.
         patients: by ID.
-        refused: each file that is not DICOM or cannot be read, with the reason; sorted by file.
+        refused: each file that is not DICOM, a copy or cannot be read, with the reason; sorted by file.
     """
 
     folder: Path
@@ -137,7 +141,8 @@ class _Header:
     patient_id: str
     patient_name: str
     study_uid: str
-    study_date: datetime.date | None
+    sop_uid: str
+    date: datetime.date | None
     series_uid: str
     series_number: str
     description: str
@@ -148,6 +153,9 @@ class _Header:
     fault: str
 
 
+COPY = "the file is a copy of another"
+"""Why a file is passed over that is the same, byte for byte, as another one of its instance."""
+
 Progress = Callable[[list[Path]], Iterable[Path]]
 """Wraps the iteration over files, such as `tqdm.tqdm`."""
 
@@ -155,7 +163,8 @@ Progress = Callable[[list[Path]], Iterable[Path]]
 def scan(folder: Path, progress: Progress | None = None) -> Catalogue:
     """Read the headers of every file below a folder.
 
-    Links to folders are followed, each folder once. Nothing a file holds ends the scan.
+    Links to folders are followed, each folder once. Nothing a file holds ends the scan. A directory of other files
+    (DICOMDIR) is passed over; of several copies of one instance all but the first are refused as copies.
 
     Args:
         folder: any layout.
@@ -168,9 +177,13 @@ def scan(folder: Path, progress: Progress | None = None) -> Catalogue:
     headers: list[_Header] = []
     for file in progress(files) if progress else files:
         try:
-            headers.append(_read(file))
+            header = _read(file)
+            if header:
+                headers.append(header)
         except DataError as error:
             refused.append((file, str(error)))
+    headers, copies = _without_copies(headers)
+    refused += [(file, COPY) for file in copies]
     patients: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         patients[header.patient_id or header.patient_name or header.study_uid].append(header)
@@ -206,8 +219,10 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     return files, refused
 
 
-def _read(file: Path) -> _Header:
+def _read(file: Path) -> _Header | None:
     dataset = read_header(file, "the file")
+    if "DirectoryRecordSequence" in dataset:
+        return None
     with parsing("the file"):
         return _header(file, dataset)
 
@@ -226,7 +241,8 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         patient_id=str(dataset.get("PatientID") or "").strip(),
         patient_name=str(dataset.get("PatientName") or "").strip(),
         study_uid=str(dataset.get("StudyInstanceUID") or ""),
-        study_date=date_of(dataset),
+        sop_uid=str(dataset.get("SOPInstanceUID") or ""),
+        date=image_date(dataset),
         series_uid=str(dataset.get("SeriesInstanceUID") or ""),
         series_number=str(dataset.get("SeriesNumber") or ""),
         description=str(dataset.get("SeriesDescription") or ""),
@@ -236,6 +252,20 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         structures=structures,
         fault=fault,
     )
+
+
+def _without_copies(headers: list[_Header]) -> tuple[list[_Header], list[Path]]:
+    """Return the headers without those that copy an earlier file of their instance, byte for byte; and the copies."""
+    of_instance: dict[str, list[Path]] = defaultdict(list)
+    kept, copies = [], []
+    for header in headers:
+        earlier = of_instance[header.sop_uid] if header.sop_uid else []
+        if any(filecmp.cmp(header.file, file, shallow=False) for file in earlier):
+            copies.append(header.file)
+            continue
+        earlier.append(header.file)
+        kept.append(header)
+    return kept, copies
 
 
 def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
@@ -261,9 +291,11 @@ def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes:
     for header in headers:
         if not header.slices and not header.fault and header.modality != "RTSTRUCT":
             others[header.modality].append(header.file)
+    of_images = [header.date for header in headers if header.date and header.slices]
+    of_all = [header.date for header in headers if header.date]
     return FoundStudy(
         uid=uid,
-        date=min((header.study_date for header in headers if header.study_date), default=None),
+        date=min(of_images or of_all, default=None),
         series=tuple(sorted(series, key=lambda one: (one.modality, one.number.zfill(12), one.uid))),
         structure_sets=tuple(_structures(header, volumes) for header in headers if header.modality == "RTSTRUCT"),
         others={modality: tuple(sorted(others[modality])) for modality in sorted(others)},
@@ -286,8 +318,10 @@ def _series(uid: str, headers: list[_Header]) -> FoundSeries:
             series = assemble_series(slices)
         except DataError as error:
             fault = str(error)
+    dates = [header.date for header in headers if header.date]
     return FoundSeries(
         uid=uid,
+        dates=(min(dates), max(dates)) if dates else None,
         number=headers[0].series_number,
         description=headers[0].description,
         modality=headers[0].modality,

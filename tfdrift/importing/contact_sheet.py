@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.drawing.figure import new_figure
 from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
 from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import DRIFT_LIMIT_PERCENT
@@ -73,8 +73,7 @@ def draw_contact_sheet(samples: Samples, rows: Sequence[Mapping[str, str]]) -> F
     width_inch = columns * (_WIDTH_INCH + 3 * _PAD_INCH) + _PAD_INCH
     height_inch = _HEAD_INCH + _TITLE_INCH + sum(heights) + (len(lines) + 1) * _PAD_INCH
 
-    figure = Figure(figsize=(width_inch, height_inch), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width_inch, height_inch, dpi=_DPI, layout=None)
     # One sheet below all panels takes texts and frames, in inches from the upper left corner.
     sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width_inch), ylim=(height_inch, 0))
     sheet.set_axis_off()

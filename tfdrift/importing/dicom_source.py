@@ -13,7 +13,7 @@ from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import Roi, mask_figures, misfit, rasterise
-from tfdrift.importing.catalogue import FoundPatient, Progress, scan
+from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import Session, VisitName
 from tfdrift.importing.settings import ImportSettings
@@ -70,7 +70,7 @@ class DicomVisit:
             except DataError:  # it fits, so what is left is that no voxel is inside
                 exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=str(Reason.EMPTY)))
                 continue
-            masks[roi.number], warnings[roi.number] = mask, said
+            masks[roi.number], warnings[roi.number] = mask, (*self.chosen.warnings, *said)
             volumes_mm3[roi.number] = mask_figures(mask).volume_mm3
         session = Session(
             name=self.name,
@@ -126,7 +126,7 @@ def find_patients(
     catalogue = scan(folder, progress)
     refused = []
     for reason, count in sorted(Counter(reason for _, reason in catalogue.refused).items()):
-        broken = not reason.endswith("is not a DICOM file")
+        broken = reason != COPY and not reason.endswith("is not a DICOM file")
         reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
         refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
     return [DicomPatient(found=patient) for patient in catalogue.patients], refused

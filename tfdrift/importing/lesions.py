@@ -17,6 +17,13 @@ from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_
 from tfdrift.imaging.resampling import coverage, resample_image
 from tfdrift.importing.sessions import Session
 
+SAME_WITHIN = 1.5
+"""Factor up to which two settings of a scanner count as the same; 1.5 T and 3 T do not, nor a T1's and a T2's times."""
+
+_COMPARED = (
+    "MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "ScanningSequence", "MRAcquisitionType",
+)  # fmt: skip
+
 
 def crop_pairs_of(
     sessions: list[Session],
@@ -83,12 +90,42 @@ def crop_pairs_of(
         lost = 1 - _array(seen[0]).sum() / _array(masks[0]).sum()
         if crops.left_out:
             warnings.append(f"left out, as smaller than a crop pixel: {len(crops.left_out)} of the GTV's slices")
+        warnings += taken_differently(pre, post)
         if lost > 0:
             warnings.append(f"{lost:.0%} of the GTV is outside the second MRI")
         drift, said = _background_drift(pre.image, scaled, healthy, masks[0])
         row = _row(sessions, numbers, name, crops, gain, drift, warnings + said)
         cut_out.append((row, crops))
     return cut_out, exclusions
+
+
+def taken_differently(pre: Session, post: Session) -> list[str]:
+    """Return a warning where the two MRIs are of another kind, so that their difference is not the lesion's alone.
+
+    Compared are the facts that both state: field strength, echo, repetition and inversion time within a factor of
+    `SAME_WITHIN`, the kind of sequence, and the orientation of the slices.
+
+    Args:
+        pre: the first session.
+        post: the second, its image on its own grid.
+    """
+    found = []
+    for keyword in sorted(set(pre.acquisition) & set(post.acquisition) & set(_COMPARED)):
+        one, other = pre.acquisition[keyword], post.acquisition[keyword]
+        if isinstance(one, str) or isinstance(other, str):
+            alike = one == other
+        else:
+            alike = one == other or (min(one, other) > 0 and max(one, other) <= SAME_WITHIN * min(one, other))
+        if not alike:
+            found.append(f"{keyword} {_fact(one)} and {_fact(other)}")
+    orientations = [orientation_of(session.image.GetDirection()) for session in (pre, post)]
+    if orientations[0] != orientations[1]:
+        found.append(f"slices {orientations[0]} and {orientations[1]}")
+    return [f"the two MRIs are of another kind: {', '.join(found)}"] if found else []
+
+
+def _fact(value: float | str) -> str:
+    return value.replace("\\", "+") if isinstance(value, str) else f"{value:g}"
 
 
 def _row(

@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from tfdrift.cohort.crop import LesionSlices
 from tfdrift.cohort.samples import Samples, save_samples
 from tfdrift.cohort.tables import Exclusion, LesionRow
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.errors import DataError
+from tfdrift.files import writing
 from tfdrift.importing.lesions import crop_pairs_of
 from tfdrift.importing.pairing import GivenPair, Reason, RoiMask, pair_lesions
 from tfdrift.importing.pseudonyms import pseudonym
@@ -190,10 +191,8 @@ def _cut_out(
 
 
 def _save(part: Path, samples: Samples) -> None:
-    try:
+    with writing("the slices of a patient", to_do="free space"):
         save_samples(part, samples)
-    except OSError as error:
-        raise ResourceError(f"a patient's slices cannot be written: {error.strerror}; free space") from None
 
 
 def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Samples:

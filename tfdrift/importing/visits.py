@@ -25,10 +25,11 @@ class ChosenVisit:
 
     Args:
         name: one of `VISITS`.
-        date: of its study.
+        date: of its images.
         files: of its MR series.
         series: the header of the series.
         rois: of its structure set.
+        warnings: what a person should know of the match and the date, without identity.
     """
 
     name: VisitName
@@ -36,6 +37,7 @@ class ChosenVisit:
     files: tuple[Path, ...]
     series: Series
     rois: tuple[Roi, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +47,7 @@ class _Drawn:
     label: str
     series: Series
     rois: tuple[Roi, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +78,9 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
     visits: list[ChosenVisit] = []
     lost: int | None = None
     for number, study in enumerate(patient.studies, start=1):
-        here = [(series.files, one) for series in study.series for one in drawn.get(series.uid, [])]
+        here = [(series, one) for series in study.series for one in drawn.get(series.uid, [])]
         if len(here) > 1:
-            here = [(files, one) for files, one in here if any(is_wanted(roi) for roi in one.rois)] or here
+            here = [(series, one) for series, one in here if any(is_wanted(roi) for roi in one.rois)] or here
         reason, spoils = "", True
         if not here:
             if any(series.series and series.modality == "MR" for series in study.series):
@@ -87,7 +90,7 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
             labels = ", ".join(one.label for _, one in here)
             reason = f"several structure sets fit ({labels}); leave one of them and import again"
         elif study.date is None:
-            reason = "it has no date, so its place among the visits is not known"
+            reason = "it has no date that is understood, so its place among the visits is not known"
         elif days[study.date] > 1:
             reason = "one of several visits on one day; leave one of them and import again"
         elif lost is not None:
@@ -95,9 +98,21 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
         elif len(visits) == len(VISITS):
             reason, spoils = "a later visit; the first three are used", False
         else:
-            ((files, one),) = here
-            name = VISITS[len(visits)]
-            visits.append(ChosenVisit(name=name, date=study.date, files=files, series=one.series, rois=one.rois))
+            ((series, one),) = here
+            first, last = series.dates or (study.date, study.date)
+            warnings = list(one.warnings)
+            if (last - first).days > 1:
+                warnings.append(f"the images of its series have dates up to {(last - first).days} days apart")
+            visits.append(
+                ChosenVisit(
+                    name=VISITS[len(visits)],
+                    date=first,
+                    files=series.files,
+                    series=one.series,
+                    rois=one.rois,
+                    warnings=tuple(warnings),
+                )
+            )
             continue
         if reason:
             exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason))
@@ -128,7 +143,12 @@ def _match(patient: FoundPatient) -> tuple[dict[str, list[_Drawn]], set[int], li
             label = f"structure set {place}"
             on = _series_of(found, series)
             if isinstance(on, Series):
-                one = _Drawn(label=f"{label} of study {number}", series=on, rois=tuple(roi.roi for roi in found.rois))
+                one = _Drawn(
+                    label=f"{label} of study {number}",
+                    series=on,
+                    rois=tuple(roi.roi for roi in found.rois),
+                    warnings=_doubts(found, on),
+                )
                 drawn[on.series_uid].append(one)
                 continue
             reason = f"{label} {on.reason}"
@@ -142,12 +162,16 @@ def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]
     """Return the MR series a structure set was drawn on, or why that cannot be told."""
     if found.structures is None:
         return _NoSeries(f"cannot be read: {found.fault}", broken=True)
+    referenced = [series[uid] for uid in sorted(found.structures.series_uids & set(series))]
+    if referenced and not any(one.series for _, one in referenced):
+        # Never on another series of the same grid, which may show another contrast.
+        label, one = referenced[0]
+        return _NoSeries(f"belongs to {label}, which cannot be used: {one.fault}", broken=True)
     volumes = [one.series for _, one in series.values() if one.series]
     try:
         on = match_series(found.structures, volumes)
     except DataError:
-        for uid in sorted(found.structures.series_uids & set(series)):
-            label, one = series[uid]
+        for label, one in referenced:
             if one.fault:
                 return _NoSeries(f"belongs to {label}, which cannot be used: {one.fault}", broken=True)
         reasons = weigh_candidates(found.structures, volumes)
@@ -158,3 +182,12 @@ def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]
     if on.modality != "MR":
         return _NoSeries(f"was drawn on {series[on.series_uid][0]}, which is {on.modality} and not MR")
     return on
+
+
+def _doubts(found: FoundStructures, on: Series) -> tuple[str, ...]:
+    """Return what speaks against the series that a structure set was matched with."""
+    assert found.structures is not None
+    if on.series_uid in found.structures.series_uids:
+        return ()
+    what = "refers to a series that is not there" if found.structures.series_uids else "refers to no series"
+    return (f"its structure set {what}; matched by place alone",)

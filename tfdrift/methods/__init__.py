@@ -5,6 +5,8 @@ method1   from the noised first MRI to the second in one step
 method2   from the noised first MRI to a clean one by DDIM, and the drift beside it
 direct    the baseline without noise
 balances  how the losses of the two outputs are weighed
+outputs   what the reconstruction is, and how it and the drift agree
+symmetries  turned and mirrored images, in training and when a network is asked
 
 `METHODS` is the only list of them. Nothing here imports TensorFlow before it is needed: the command line reads labels
 and defaults.

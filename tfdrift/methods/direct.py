@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfdrift.axes import first_channel
 from tfdrift.methods.method import Ask, Images, Method, Shown
+from tfdrift.methods.method1 import Method1
+from tfdrift.methods.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -15,26 +17,31 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Direct(Method):
-    """A plain U-Net from the first MRI to the second, without noise or time: what diffusion has to beat."""
+    """A plain U-Net from the first MRI to the second, without noise or time: what diffusion has to beat.
+
+    Args:
+        schedule: not used.
+        output: a name in `tfdrift.methods.outputs.OUTPUTS`.
+    """
 
     label = "direct"
     summary = "the baseline without diffusion: the same U-Net, given the first MRI without noise"
     draws = False
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "heads": "shared",
-        "recon_ssim": 0.1,
-        "drift_ssim": 0.0,
-        "recon_weight": 1.0,
-        "drift_weight": 3.0,
-    }
+    defaults: ClassVar[Mapping[str, Any]] = Method1.defaults  # a control differs in one thing
+
+    output: str = "images"
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:  # noqa: ARG002 - no draw
         """As `Method.show`; nothing is drawn."""
         return Shown(pre, _time_zero(pre), {"recon": post, "drift": post - first_channel(pre)})
 
+    def read(self, outputs: Images, pre: tf.Tensor) -> Images:
+        """As `Method.read`."""
+        return {**outputs, "recon": OUTPUTS[self.output].post(outputs["recon"], pre)}
+
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:  # noqa: ARG002 - no draw
         """As `Method.answer`; the seed changes nothing."""
-        outputs = ask(pre, _time_zero(pre))
+        outputs = self.read(ask(pre, _time_zero(pre)), pre)
         return {"post": outputs["recon"], "drift": outputs["drift"]}
 
 

@@ -5,20 +5,35 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import Schedule
+from tfdrift.errors import UsageError
+from tfdrift.methods.outputs import AGREEMENTS
+from tfdrift.methods.symmetries import symmetric
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 if TYPE_CHECKING:  # the command line reads labels and defaults, and TensorFlow takes seconds
     import keras
     import tensorflow as tf
 
-Ask = Callable[["tf.Tensor", "tf.Tensor"], dict[str, "tf.Tensor"]]
-"""A network that is asked: (image [B, ..., C], t float32 [B, 1]) to `recon` and `drift`."""
-
 Images = dict[str, "tf.Tensor"]
+
+
+class Ask(Protocol):
+    """A network that is asked."""
+
+    def __call__(self, image: tf.Tensor, t: tf.Tensor, latent: tf.Tensor | None = None, /) -> Images:
+        """Return `recon` and `drift`.
+
+        Args:
+            image: float32 [B, ..., C].
+            t: float32 [B, 1] in [0, 1].
+            latent: float32 [B, ..., L], noise that a method of `latents` L brings; None for zeros.
+        """
+        ...
 
 
 class Shown(NamedTuple):
@@ -32,6 +47,18 @@ class Shown(NamedTuple):
 
     image: tf.Tensor
     t: tf.Tensor
+    targets: Images
+
+
+class Trial(NamedTuple):
+    """What a network answered in training, and what it is compared with.
+
+    Args:
+        predicted: for `recon` and `drift`, float32 as the loss of that output takes it.
+        targets: the same names.
+    """
+
+    predicted: Images
     targets: Images
 
 
@@ -65,6 +92,7 @@ class Method(abc.ABC):
         defaults: settings that differ from those of `TrainConfig`.
         ssim_share: the setting that says how much SSIM counts in its loss.
         level_axis: what the levels of `at_levels` are; None where there is one answer.
+        latents: L, the maps of noise that its network is given beside the image.
 
     Args:
         schedule: noise at each level.
@@ -76,6 +104,7 @@ class Method(abc.ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     ssim_share: ClassVar[str] = "recon_ssim"
     level_axis: ClassVar[LevelAxis | None] = None
+    latents: ClassVar[int] = 0
 
     schedule: Schedule
 
@@ -89,6 +118,8 @@ class Method(abc.ABC):
         Raises:
             UsageError: the message names the options.
         """
+        if settings["output"] != "images" and "output" not in {field.name for field in dataclasses.fields(cls)}:
+            raise UsageError(f"--output {settings['output']}: {cls.label} has no such output; leave it out")
 
     @classmethod
     def output_channels(cls, channels: int) -> dict[str, int]:  # noqa: ARG003 - Method 2 asks
@@ -113,6 +144,27 @@ class Method(abc.ABC):
             post: float32 [B, ..., 1], second MRI.
             seed: int64 [2], of all that is drawn.
         """
+
+    def read(self, outputs: Images, pre: tf.Tensor) -> Images:  # noqa: ARG002 - what is a correction asks
+        """Return the network's outputs as what they are compared with in training.
+
+        Args:
+            outputs: `recon` and `drift` of a network.
+            pre: float32 [B, ..., C], the clean first MRI.
+        """
+        return outputs
+
+    def attempt(self, ask: Ask, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Trial:
+        """Return what the network that is trained makes of a batch: what a loss is made of.
+
+        Args:
+            ask: the network.
+            pre: see `show`.
+            post: see `show`.
+            seed: see `show`.
+        """
+        shown = self.show(pre, post, seed)
+        return Trial(self.read(ask(shown.image, shown.t), pre), shown.targets)
 
     @abc.abstractmethod
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
@@ -147,11 +199,17 @@ class Predictor:
         network: see `tfdrift.model.unet.build_unet`.
         method: how it is asked.
         inputs: what the network is given beside the time.
+        symmetries: a number in `tfdrift.methods.symmetries.SYMMETRIES`, over which the network is averaged.
+        agree: a name in `tfdrift.methods.outputs.AGREEMENTS`.
+        shrinkage: what the predicted change is multiplied by, in [0, 1]; at 0 every answer is "no change".
     """
 
     network: keras.Model
     method: Method
     inputs: Inputs = ONE_IMAGE
+    symmetries: int = 1
+    agree: str = "apart"
+    shrinkage: float = 1.0
 
     def __call__(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
         """As `Method.answer`.
@@ -161,7 +219,7 @@ class Predictor:
             seed: see there.
             condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
         """
-        return self.method.answer(self.ask(pre, condition), pre, seed)
+        return self._settled(self.method.answer(self.ask(pre, condition), pre, seed), pre)
 
     def levels(self) -> list[int | None]:
         """As `Method.levels`."""
@@ -175,7 +233,7 @@ class Predictor:
             seed: see there.
             condition: see `__call__`.
         """
-        return self.method.at_levels(self.ask(pre, condition), pre, seed)
+        return self._settled(self.method.at_levels(self.ask(pre, condition), pre, seed), pre)
 
     def ask(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
         """Return the network as a function of image and time.
@@ -186,20 +244,38 @@ class Predictor:
         """
         import tensorflow as tf
 
-        conditions = self.inputs.conditions
-        if not conditions.names:
-            return asking(self.network)
-        unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
-        return asking(self.network, conditions.encode(unknown if condition is None else condition))
+        conditions, encoded = self.inputs.conditions, None
+        if conditions.names:
+            unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
+            encoded = conditions.encode(unknown if condition is None else condition)
+        ask = asking(self.network, encoded, latents=self.method.latents)
+        return ask if self.symmetries == 1 else symmetric(ask)
+
+    def _settled(self, answer: Images, pre: tf.Tensor) -> Images:
+        post, drift = AGREEMENTS[self.agree](answer["post"], answer["drift"], pre)
+        if self.shrinkage == 1:
+            return {"post": post, "drift": drift}
+        first = first_channel(pre)
+        return {"post": first + self.shrinkage * (post - first), "drift": self.shrinkage * drift}
 
 
-def asking(network: keras.Model, condition: tf.Tensor | None = None, **call: Any) -> Ask:
+def asking(network: keras.Model, condition: tf.Tensor | None = None, *, latents: int = 0, **call: Any) -> Ask:
     """Return a network as a function of image and time: the one place that makes its dict of inputs.
 
     Args:
         network: see `Predictor`.
         condition: float32 [B, K], the same at every call; None for a network without conditions.
+        latents: `Method.latents`.
         **call: further arguments of the network's call.
     """
+    import tensorflow as tf
+
     given = {} if condition is None else {"condition": condition}
-    return lambda image, t: network({"image": image, "t": t, **given}, **call)
+
+    def ask(image: tf.Tensor, t: tf.Tensor, latent: tf.Tensor | None = None, /) -> Images:
+        if latents and latent is None:
+            latent = tf.concat([tf.zeros_like(first_channel(image))] * latents, axis=-1)
+        noise = {"latent": latent} if latents else {}
+        return network({"image": image, "t": t, **given, **noise}, **call)
+
+    return ask

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import sampler_levels
 from tfdrift.methods.method import Ask, Images, LevelAxis, Method, Shown
+from tfdrift.methods.outputs import OUTPUTS
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -21,6 +22,7 @@ class Method1(Method):
     Args:
         schedule: noise at each level.
         estimate_level: the level an answer is made from.
+        output: a name in `tfdrift.methods.outputs.OUTPUTS`.
 
     Source: paper, "Method 1 vs Method 2" and Fig. 2B.
     """
@@ -42,6 +44,7 @@ class Method1(Method):
     )
 
     estimate_level: int = 10
+    output: str = "images"
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:
         """As `Method.show`, at a random level for each image."""
@@ -49,6 +52,10 @@ class Method1(Method):
 
         noised = noised_batch(pre, seed, self.schedule)
         return Shown(noised.x_t, noised.t, {"recon": post, "drift": post - first_channel(pre)})
+
+    def read(self, outputs: Images, pre: tf.Tensor) -> Images:
+        """As `Method.read`."""
+        return {**outputs, "recon": OUTPUTS[self.output].post(outputs["recon"], pre)}
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """As `Method.answer`, at `estimate_level`."""
@@ -75,4 +82,5 @@ class Method1(Method):
         from tfdrift.diffusion.noise import noised, times
 
         outputs = ask(noised(pre, seed, level, self.schedule), times(level, self.schedule, like=pre))
+        outputs = self.read(outputs, pre)
         return {"post": outputs["recon"], "drift": outputs["drift"]}

@@ -73,6 +73,7 @@ class Method2(Method):
     @classmethod
     def check(cls, settings: Mapping[str, Any]) -> None:
         """As `Method.check`: SSIM compares images alone."""
+        super().check(settings)
         prediction, share = settings["prediction"], settings["recon_ssim"]
         if share > 0 and not PREDICTIONS[prediction].is_image:
             raise UsageError(

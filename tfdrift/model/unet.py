@@ -26,6 +26,8 @@ def build_unet(
     depth: int = 3,
     heads: str = "shared",
     precision: str = "float32",
+    zero_outputs: bool = False,
+    latents: int = 0,
     seed: int = 0,
 ) -> keras.Model:
     """Build the network: functional API, built-in layers only.
@@ -45,11 +47,14 @@ def build_unet(
         depth: number of poolings.
         heads: a name in `tfdrift.model.heads.HEADS`.
         precision: Keras dtype policy of the layers; the outputs are float32 whatever it is.
+        zero_outputs: whether the weights of the last layers start at zero, so that the untrained network answers 0.
+        latents: L, maps of noise that are given beside the image; 0 for none.
         seed: of the initial weights (Glorot uniform), which depend on nothing else.
 
     Returns:
         A model with inputs `image` float32 [B, S, S, C] or [B, D, S, S, C], `t` float32 [B, 1] in [0, 1] and, where
-        there are any, `condition` float32 [B, K]; and outputs `{"recon", "drift"}` float32 of the image's size.
+        there are any, `condition` float32 [B, K] and `latent` float32 [B, ..., L]; and outputs `{"recon", "drift"}`
+        float32 of the image's size.
 
     Raises:
         UsageError: S or D does not fit the depth (the message names sizes that do), or an unknown head or precision.
@@ -73,11 +78,13 @@ def build_unet(
     inputs = {"image": keras.Input((*shape, channels), name="image"), "t": keras.Input((1,), name="t")}
     if conditions:
         inputs["condition"] = keras.Input((conditions,), name="condition")
+    if latents:
+        inputs["latent"] = keras.Input((*shape, latents), name="latent")
     parts = _UNetParts(rank=len(shape), base_filters=base_filters, depth=depth, precision=precision, seed=seed)
     recon, drift = HEADS[heads](parts, inputs)
     answers = {
-        "recon": parts.output(recon, outputs["recon"], "recon"),
-        "drift": parts.output(drift, outputs["drift"], "drift"),
+        "recon": parts.output(recon, outputs["recon"], "recon", zero=zero_outputs),
+        "drift": parts.output(drift, outputs["drift"], "drift", zero=zero_outputs),
     }
     return keras.Model(inputs, answers, name=f"unet_{heads}")
 
@@ -96,6 +103,8 @@ class _UNetParts:
     def encoder(self, inputs: dict[str, Any], name: str) -> tuple[Any, list[Any]]:
         """As `tfdrift.model.heads.Parts.encoder`."""
         x, skips = inputs["image"], []
+        if "latent" in inputs:
+            x = layers.Concatenate(dtype=self._precision, name=f"{name}_with_latent")([x, inputs["latent"]])
         for stage, filters in enumerate(self._filters[:-1]):
             x = self._convolutions(x, filters, f"{name}{stage}")
             skips.append(x)
@@ -116,15 +125,17 @@ class _UNetParts:
             x = self._convolutions(x, filters, f"{name}{stage}")
         return x
 
-    def output(self, x: Any, channels: int, name: str) -> Any:
+    def output(self, x: Any, channels: int, name: str, *, zero: bool) -> Any:
         """Return an image in float32, so that mixed precision never leaves the network.
 
         Args:
             x: features.
             channels: of the image.
             name: of the layer.
+            zero: whether its weights start at zero.
         """
-        return self._convolution(channels, 1, name=name, **{**self._weighted(), "dtype": "float32"})(x)
+        start = {"kernel_initializer": "zeros"} if zero else {}
+        return self._convolution(channels, 1, name=name, **{**self._weighted(), **start, "dtype": "float32"})(x)
 
     def _embedded(self, numbers: Any, shape: tuple[int, ...], name: str) -> Any:
         """Return the same embedding at every place of the bottleneck."""

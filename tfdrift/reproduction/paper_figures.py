@@ -15,8 +15,8 @@ from tfdrift.diffusion.schedule import Schedule
 from tfdrift.drawing.colours import BEFORE
 from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
 from tfdrift.evaluation.pictures import outlines
+from tfdrift.methods.symmetries import rotate
 from tfdrift.reproduction.predictions import Predictions
-from tfdrift.training.augmentation import rotate
 
 SNAPSHOTS = 6
 """Levels that a figure shows of all."""

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -22,7 +23,15 @@ MONITORING = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'
 
 
 def serve(
-    config: ModelServerConfig, *, engine: str, host: str, grpc_port: int, rest_port: int, echo: Callable[[str], None]
+    config: ModelServerConfig,
+    *,
+    engine: str,
+    host: str,
+    grpc_port: int,
+    rest_port: int,
+    echo: Callable[[str], None],
+    warn: Callable[[str], None] = lambda _line: None,
+    flags: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Serve models until SIGTERM or SIGINT; requests under way are then answered first. A second signal ends at once.
 
@@ -33,6 +42,8 @@ def serve(
         grpc_port: port of gRPC.
         rest_port: port of REST.
         echo: takes a line for the user.
+        warn: takes a line of what is not done as asked.
+        flags: what else TF Serving's program is to be given, by the names of its flags.
 
     Raises:
         DataError: a folder of the configuration does not exist, or it asks for more than the embedded server has.
@@ -40,10 +51,12 @@ def serve(
     """
     program = None if engine == "embedded" else shutil.which(PROGRAM)
     if program:
-        _run_program(program, config, host=host, grpc_port=grpc_port, rest_port=rest_port, echo=echo)
+        _run_program(program, config, host=host, grpc_port=grpc_port, rest_port=rest_port, echo=echo, flags=flags)
         return
     if engine == PROGRAM:
         raise ResourceError(f"{PROGRAM} is not on the PATH; install TensorFlow Serving, or use --engine embedded")
+    if flags:
+        warn(f"warning: the embedded server has no use for {', '.join(f'--{name}' for name in sorted(flags))}")
     models = embedded_models(config)
     require_extra()
     from tfdrift.serving.server import embedded_server
@@ -71,7 +84,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _run_program(
-    program: str, config: ModelServerConfig, *, host: str, grpc_port: int, rest_port: int, echo: Callable[[str], None]
+    program: str,
+    config: ModelServerConfig,
+    *,
+    host: str,
+    grpc_port: int,
+    rest_port: int,
+    echo: Callable[[str], None],
+    flags: Mapping[str, str],
 ) -> None:
     """Run TF Serving's program until it ends, and pass signals on to it."""
     with tempfile.TemporaryDirectory() as folder, _signals() as stopped:
@@ -87,6 +107,7 @@ def _run_program(
                 f"--rest_api_port={rest_port}",
                 f"--model_config_file={models}",
                 f"--monitoring_config_file={monitoring}",
+                *(f"--{name}={value}" for name, value in flags.items()),
             ]
         )
         threading.Thread(target=lambda: (stopped.wait(), process.terminate()), daemon=True).start()

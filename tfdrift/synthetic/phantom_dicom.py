@@ -33,7 +33,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from skimage.measure import find_contours
 
-from tfdrift.errors import ResourceError, UsageError
+from tfdrift.errors import ResourceError
+from tfdrift.files import refuse_used, write_whole, writing
 from tfdrift.synthetic.phantom import (
     HEAD_SEMI_AXES_MM,
     SESSIONS,
@@ -91,18 +92,15 @@ def write_phantom(
         ResourceError: `out` cannot be written, or a process was killed.
     """
     cohort = make_cohort(patients, seed=seed)
+    refuse_used(out)
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} is not an empty folder; give one that does not exist yet")
-        out.mkdir(parents=True, exist_ok=True)
-        truths = _write_patients(out, cohort, seed, spacing_mm, workers, progress)
-        temporary = out / ".truth.json"
-        temporary.write_text(json.dumps({"for": "tests only", "seed": seed, "patients": truths}, indent=1) + "\n")
-        temporary.replace(out / "truth.json")
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            truths = _write_patients(out, cohort, seed, spacing_mm, workers, progress)
+            document = {"for": "tests only", "seed": seed, "patients": truths}
+            write_whole(out / "truth.json", json.dumps(document, indent=1) + "\n")
     except BrokenProcessPool:
         raise ResourceError("a process that wrote a patient was killed; free memory and run again") from None
-    except OSError as error:
-        raise ResourceError(f"cannot write to {out}: {error.strerror}; free space or choose another folder") from None
 
 
 def _write_patients(

@@ -2,7 +2,6 @@
 
 data          the data that a run names
 batches       the batch of step k as a function of k
-augmentation  rotations
 losses        what an output is compared by
 step          one optimiser step
 loop          many of them in one compiled call

@@ -5,22 +5,28 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.methods.symmetries import AUGMENTATIONS
 from tfdrift.model.conditions import NO_CONDITIONS, Conditions
-from tfdrift.training.augmentation import rotate
 
 
 def make_batches(
-    samples: Samples, *, batch_size: int, seed: int, conditions: Conditions = NO_CONDITIONS
+    samples: Samples,
+    *,
+    batch_size: int,
+    seed: int,
+    conditions: Conditions = NO_CONDITIONS,
+    augment: str = "rotations",
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
 
-    An epoch is every slice in each of the four right-angle rotations, in an order that depends on (seed, epoch) alone.
+    An epoch is every slice in each look of the augmentation, in an order that depends on (seed, epoch) alone.
 
     Args:
         samples: what to train on.
         batch_size: B; it need not divide the epoch.
         seed: of the order.
         conditions: what the network is given beside the images.
+        augment: a name in `tfdrift.methods.symmetries.AUGMENTATIONS`.
 
     Returns:
         A function of an int64 scalar step, giving `pre` float32 [B, ..., C], `post` float32 [B, ..., 1] and, where
@@ -30,7 +36,8 @@ def make_batches(
     """
     pre, post = tf.constant(samples.pre), tf.constant(samples.post)
     context = conditions.encode(conditions.values(samples.conditions, len(samples))) if conditions.names else None
-    epoch_size = 4 * len(samples)
+    augmentation = AUGMENTATIONS[augment]
+    epoch_size = augmentation.copies * len(samples)
     epochs_touched = (batch_size - 1) // epoch_size + 2
 
     def order_seed(epoch: tf.Tensor) -> tf.Tensor:
@@ -48,8 +55,10 @@ def make_batches(
             seed=tf.gather(order_seeds, epoch - epoch[0]),
             max_index=tf.constant(epoch_size - 1, tf.int64),
         )
-        row, turns = index // 4, index % 4
-        images = {name: rotate(tf.gather(side, row), turns) for name, side in (("pre", pre), ("post", post))}
+        row, number = index // augmentation.copies, index % augmentation.copies
+        images = {
+            name: augmentation.look(tf.gather(side, row), number) for name, side in (("pre", pre), ("post", post))
+        }
         return images if context is None else {**images, "condition": tf.gather(context, row)}
 
     return batch

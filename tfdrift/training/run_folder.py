@@ -16,11 +16,13 @@ from typing import Any
 import filelock
 import keras
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
 from tfdrift.methods.method import Predictor
+from tfdrift.methods.outputs import OUTPUTS
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
@@ -94,6 +96,8 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
         depth=config.depth,
         heads=config.heads,
         precision=config.precision,
+        zero_outputs=OUTPUTS[config.output].starts_at_zero,
+        latents=METHODS[config.method].latents,
         seed=config.seed,
     )
 
@@ -106,7 +110,13 @@ def make_predictor(config: TrainConfig, network: keras.Model, inputs: Inputs = O
         network: of `build_network`, trained or not.
         inputs: what it is given.
     """
-    return Predictor(network=network, method=make_method(config.method, dataclasses.asdict(config)), inputs=inputs)
+    return Predictor(
+        network=network,
+        method=make_method(config.method, dataclasses.asdict(config)),
+        inputs=inputs,
+        symmetries=config.symmetries,
+        agree=config.agree,
+    )
 
 
 def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:

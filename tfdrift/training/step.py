@@ -63,10 +63,10 @@ def make_loss(
     scale = BALANCES[balance]
 
     def loss(batch: Batch, seed: tf.Tensor) -> Metrics:
-        shown = method.show(batch["pre"], batch["post"], seed)
-        outputs = asking(network, batch.get("condition"), training=True)(shown.image, shown.t)
+        ask = asking(network, batch.get("condition"), latents=method.latents, training=True)
+        trial = method.attempt(ask, batch["pre"], batch["post"], seed)
         compared = {
-            output: LOSSES[name].compare(outputs[output], shown.targets[output], ssim_shares[output])
+            output: LOSSES[name].compare(trial.predicted[output], trial.targets[output], ssim_shares[output])
             for output, name in method.losses.items()
         }
         total = [weights[output] * scale(parts["loss"]) for output, parts in compared.items()]

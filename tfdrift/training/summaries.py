@@ -20,6 +20,7 @@ from tfdrift.axes import picture
 from tfdrift.drawing.figure import png_bytes
 from tfdrift.drawing.panels import Panel, draw_panels
 from tfdrift.errors import ResourceError
+from tfdrift.files import write_whole
 from tfdrift.training.checkpoint import writing
 
 
@@ -144,9 +145,7 @@ def _forget_history(file: Path, start_step: int) -> None:
         return
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start_step]
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, "".join(kept))
 
 
 def _open_events(logdir: Path) -> tf.io.TFRecordWriter:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DivergedError, StoppedError
 from tfdrift.training.batches import make_batches
@@ -84,7 +85,13 @@ def _train(
         network,
         optimizer,
         make_run_loss(config, network),
-        make_batches(training, batch_size=config.batch_size, seed=config.seed, conditions=inputs.conditions),
+        make_batches(
+            training,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            conditions=inputs.conditions,
+            augment=config.augment,
+        ),
         seed=config.seed,
         clip_norm=config.clip_norm,
         averaged=averaged,
