@@ -73,7 +73,7 @@ def signed_distance(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transfo
 
 
 METHODS: dict[str, Callable[[sitk.Image, sitk.Image, sitk.Transform], sitk.Image]] = {
-    "linear, volume kept": resample_mask,
+    "linear, as `resample_mask`": resample_mask,
     "linear, cut at 0.5": cut_at_half,
     "nearest neighbour": nearest_neighbour,
     "signed distance, cut at 0": signed_distance,

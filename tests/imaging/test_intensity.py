@@ -109,7 +109,7 @@ def test_up_to_half_of_the_voxels_may_be_wrong():
 def test_too_little_tissue_is_refused():
     few = np.zeros(SHAPE, np.uint8)
     few[0, 0, :50] = 1
-    with pytest.raises(DataError, match="only 50 voxels of healthy tissue with signal in both MRIs, 500 are needed"):
+    with pytest.raises(DataError, match="only 50 voxels of healthy tissue with signal in both MRIs, 1000 are needed"):
         session_gain(session(1), session(2), image(few))
 
 

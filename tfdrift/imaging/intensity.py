@@ -18,8 +18,7 @@ TISSUE_DEPTH_MM = 5.0
 LESION_MARGIN_MM = 10.0
 BRAIN_SIGNAL = (0.6, 1.4)
 """Times the brain's median signal: from grey matter in the shade to white matter near the coil; fat is brighter."""
-MIN_TISSUE_VOXELS = 500
-"""The median of so many ratios that each scatter by 10% is off by 0.6%."""
+MIN_TISSUE_VOXELS = 1000
 DRIFT_LIMIT_PERCENT = 5.0
 SPREAD_LIMIT_PERCENT = 20.0
 
