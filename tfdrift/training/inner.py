@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.cohort.samples import Samples, assign_folds
+from tfdrift.cohort.folds import assign_folds
+from tfdrift.cohort.samples import Samples
 
 FOLDER = "inner"
 """The folder of a run that holds those of its groups."""
