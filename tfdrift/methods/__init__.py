@@ -34,9 +34,9 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
         settings: fields of `tfdrift.config.TrainConfig`.
 
     Example:
-        >>> settings = {"schedule": "linear", "levels": 21, "noise_level": 0.2, "estimate_level": 5, "eta": 0.0}
-        >>> make_method("method1", settings).levels()[:3]
-        [20, 19, 18]
+        >>> settings = {"schedule": "linear", "levels": 4, "noise_level": 0.2, "estimate_level": 1, "output": "images"}
+        >>> make_method("method1", settings).levels()
+        [3, 2, 1, 0]
     """
     schedule = make_schedule(settings["schedule"], levels=settings["levels"], noise_level=settings["noise_level"])
     fields = {field.name for field in dataclasses.fields(METHODS[name])} - {"schedule"}
