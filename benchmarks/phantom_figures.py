@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfdrift.axes import image_axes, picture
+from tfdrift.cohort.folds import split
 from tfdrift.cohort.response import POOR_RESPONSE
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.samples import Samples
 from tfdrift.drawing.charts import draw_legend, draw_reference, new_chart
 from tfdrift.drawing.colours import AFTER, BEFORE, GOOD, POOR
 from tfdrift.drawing.figure import write_png

@@ -3,8 +3,8 @@
     python benchmarks/resampling_error.py
 
 Prints three tables for docs/registration.md. The motion is the true one, so that all of the error is the
-interpolation's and the noise's. Images are the synthetic head of registration_error.py, compared with the same head sampled without
-noise on the fixed grid; masks are spheres, compared with the sphere itself.
+interpolation's and the noise's. Images are the synthetic head of registration_error.py, compared with the same head
+sampled without noise on the fixed grid; masks are spheres, compared with the sphere itself.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def signed_distance(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transfo
 
 
 METHODS: dict[str, Callable[[sitk.Image, sitk.Image, sitk.Transform], sitk.Image]] = {
-    "linear, volume kept": resample_mask,
+    "linear, as `resample_mask`": resample_mask,
     "linear, cut at 0.5": cut_at_half,
     "nearest neighbour": nearest_neighbour,
     "signed distance, cut at 0": signed_distance,

@@ -54,6 +54,7 @@ _SETTINGS = [
     _option("agree", "Post and pre + drift as two answers, or their mean.", type=click.Choice(list(AGREEMENTS))),
     _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),
     _option("augment", "How each slice is shown in training.", type=click.Choice(list(AUGMENTATIONS))),
+    _option("inner_folds", "Groups of training patients that choose steps and shrinkage; 0 is off."),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),

@@ -33,6 +33,7 @@ OTHER_TEST_FILES = {
     "tests/conformance/test_variants.py",
     "tests/conformance/test_own_method.py",
     "tests/conformance/test_conditions.py",
+    "tests/conformance/test_recipe.py",
 }
 MODULES = sorted(path.relative_to(ROOT) for folder in ("tfdrift", "cli") for path in (ROOT / folder).rglob("*.py"))
 
@@ -90,7 +91,7 @@ def test_imports_run_one_way(path):
         ("tfdrift/model/unet.py", "def f():\n    import tfdrift.training.step"),
         ("tfdrift/training/train.py", "from ..evaluation.metrics import skill"),
         ("tfdrift/errors.py", "from tfdrift import config"),
-        ("tfdrift/serving/export.py", "import tfdrift_cli.main"),
+        ("tfdrift/export/push.py", "import tfdrift_cli.main"),
         ("tfdrift/serving/server.py", "from tfdrift.files import write_whole"),
     ],
 )
@@ -215,6 +216,34 @@ def test_links_between_documents_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} points to {target}"
+
+
+NAMED_FILE = re.compile(r"`((?:tests|tfdrift|benchmarks)/[\w/]+\.py)")
+NAMED_MODULE = re.compile(r"`(?:tfdrift\.)?([a-z]+)\.([a-z]\w*)")
+
+
+def names_of_nothing(text: str) -> list[str]:
+    """Return the files and modules that a text names and that are not there."""
+    packages = {path.name for path in PACKAGES if path.parts[0] == "tfdrift"} - {"tfdrift"}
+    found = [name for name in NAMED_FILE.findall(text) if not (ROOT / name).is_file()]
+    for package, name in NAMED_MODULE.findall(text):
+        inside = ROOT / "tfdrift" / package
+        if package in packages and not (inside / f"{name}.py").is_file() and name not in ("py", "json", "csv"):
+            found.append(f"{package}.{name}")
+    return found
+
+
+PAGES = [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_documents_name_only_files_and_modules_that_are_there(page):
+    assert names_of_nothing((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("text", ["see `tests/test_nothing.py`", "`imaging.utils`", "`tfdrift.model.nothing.f`"])
+def test_a_planted_name_of_nothing_is_seen(text):
+    assert names_of_nothing(text)
 
 
 # A folder that only the machine of whoever wrote it has; /home/someone stands for a user's folder in tests.

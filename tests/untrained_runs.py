@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.training.checkpoint import Checkpoints
 from tfdrift.training.run_folder import build_network, data_facts, inputs_of

@@ -1,7 +1,7 @@
 """Every setting of a training run with its default, its range and what it means.
 
 The names are those of the command line (`--noise-level` is `noise_level`). A `TrainConfig` is saved as `config.json`
-beside every artefact; everything deeper than `training.run` takes plain keyword arguments.
+beside every artefact; everything deeper than `training.train` takes plain keyword arguments.
 """
 
 import dataclasses
@@ -60,6 +60,7 @@ class TrainConfig:
     agree: str = "apart"
     symmetries: int = 1
     augment: str = "rotations"
+    inner_folds: int = 0
 
     schedule: str = "linear"
     levels: int = 21
@@ -109,6 +110,13 @@ class TrainConfig:
             raise UsageError(
                 f"--sample-steps {self.sample_steps}: from --start-level {self.start_level} down to 0 there are "
                 f"{self.start_level + 1} levels; use 1 to {self.start_level + 1}"
+            )
+        if self.inner_folds == 1:
+            raise UsageError("--inner-folds 1: one group leaves nobody to train on; use 0 (off) or 2 or more")
+        if self.inner_folds and self.validate_every > self.steps:
+            raise UsageError(
+                f"--validate-every {self.validate_every} with --inner-folds: there is no step to choose; use at most "
+                f"--steps, {self.steps}"
             )
         METHODS[self.method].check(dataclasses.asdict(self))
 
@@ -239,10 +247,12 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     paths: whether the data are the same is told by their fingerprint.
     """
     mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
+    # Of the steps that are looked at, one is chosen.
+    not_deciding = NOT_DECIDING - ({"validate_every"} if ours.inner_folds else set())
     return [
         f"{name}: {mine[name]}, not {other[name]}"
         for name in mine
-        if name not in NOT_DECIDING and mine[name] != other[name]
+        if name not in not_deciding and mine[name] != other[name]
     ]
 
 
@@ -251,12 +261,13 @@ _PAPER: dict[str, Any] = {
     "noise_level": 0.2, "prediction": "eps", "clip_x0": False, "ema": 0.0, "clip_norm": 0.0,
 }  # fmt: skip
 # The tables themselves, so that an entry added to one of them can be chosen.
-_CHOICES: dict[str, Collection[str]] = {
+_CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
     "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES, "output": OUTPUTS,
     "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
+    "inner_folds": (0, math.inf, "0 (off) or 2 or more"),
     "fold": (0, math.inf, "0 or more"),
     "image_size": (4, 1024, "between 4 and 1024"),
     "base_filters": (1, 1024, "between 1 and 1024"),

@@ -116,7 +116,8 @@ def test_each_slice_of_a_multi_frame_object_is_named_by_its_frame(tmp_path):
     grid, order = make_grid(), [3, 1, 4, 0, 2]
     (tmp_path / "MR").mkdir()
     write(enhanced_dataset(grid, np.ones((5, 6, 7), np.uint16), order, [1] * 5), tmp_path / "MR/one.dcm")
-    assert [order[reference.frame - 1] for reference in source_of(tmp_path / "MR").references] == [0, 1, 2, 3, 4]
+    frames = [reference.frame or 0 for reference in source_of(tmp_path / "MR").references]
+    assert [order[frame - 1] for frame in frames] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

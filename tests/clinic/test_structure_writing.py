@@ -94,7 +94,8 @@ def test_each_contour_refers_to_the_slice_it_lies_on(written):
     for file in files_of(folder / "MR"):
         header = pydicom.dcmread(file)
         position_of[header.SOPInstanceUID] = np.array(header.ImagePositionPatient, float)
-    normal = np.cross(*np.reshape(np.array(header.ImageOrientationPatient, float), (2, 3)))
+    row, column = np.reshape(np.array(header.ImageOrientationPatient, float), (2, 3))
+    normal = np.cross(row, column)
     for drawn in pydicom.dcmread(folder / "rs.dcm").ROIContourSequence:
         for contour in drawn.get("ContourSequence", []):
             (reference,) = contour.ContourImageSequence

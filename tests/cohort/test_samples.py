@@ -4,17 +4,7 @@ import numpy as np
 import pytest
 
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import (
-    COLUMNS,
-    GROUPS,
-    Samples,
-    assign_folds,
-    check_no_leak,
-    join_samples,
-    read_samples,
-    save_samples,
-    split,
-)
+from tfdrift.cohort.samples import COLUMNS, GROUPS, Samples, join_samples, read_samples, save_samples
 from tfdrift.errors import DataError
 
 
@@ -56,11 +46,6 @@ def test_a_stack_has_the_ranges_of_its_first_channel(stacks):
     assert low < stack_low < stack_high < high  # a stack's mean lies between those of its slices
 
 
-def test_parts_joined_are_the_whole(stacks):
-    cuts = np.split(np.arange(len(stacks)), [2, 6])
-    assert_equal(join_samples([stacks.take(rows) for rows in cuts]), stacks)
-
-
 def test_what_a_part_does_not_know_is_unknown_in_the_whole():
     known, unknown = make_samples(conditions=True), make_samples(seed=1)
     whole = join_samples([known, unknown])
@@ -89,60 +74,12 @@ def test_conditions_of_two_widths_are_not_joined():
         join_samples([one, other])
 
 
-def test_split_holds_out_whole_patients_and_loses_no_slice():
-    training, held_out = split(make_samples(), 1)
-    assert len(training) + len(held_out) == 12
-    assert set(held_out.fold) == {1}
-    assert not set(training.patient) & set(held_out.patient)
-
-
-def test_a_fold_that_does_not_exist_is_refused():
-    with pytest.raises(DataError, match=r"fold 7 cannot be held out; the data have folds \[0, 1, 2\]"):
-        split(make_samples(), 7)
-
-
 def test_a_patient_in_two_folds_is_refused():
     samples = make_samples()
     fold = samples.fold.copy()
     fold[0] += 1
     with pytest.raises(DataError, match="patient p0 stands in more than one fold"):
         dataclasses.replace(samples, fold=fold)
-
-
-def test_a_planted_patient_leak_is_refused():
-    samples = make_samples()
-    with pytest.raises(DataError, match="patient p0 is in the training and in the held-out data"):
-        check_no_leak(samples.take(np.arange(0, 6)), samples.take(np.arange(0, 3)))
-
-
-def test_an_image_under_another_patients_name_is_refused():
-    samples = make_samples()
-    pre = samples.pre.copy()
-    pre[2] = pre[0] + 1e-5  # patient p1 in fold 1 carries an image of p0 in fold 0
-    with pytest.raises(DataError, match=r"patient p1 \(held out\) and patient p0 \(training\) share an image"):
-        split(dataclasses.replace(samples, pre=pre), 1)
-
-
-def test_folds_are_even_and_balanced_by_response():
-    patients = [f"p{i}" for i in range(39)]
-    poor = [float(i % 2) for i in range(39)]
-    folds = assign_folds(patients, poor, num_folds=5, seed=3)
-    sizes = np.bincount(list(folds.values()))
-    assert sizes.max() - sizes.min() <= 1
-    poor_sizes = np.bincount([folds[p] for p, share in zip(patients, poor, strict=True) if share], minlength=5)
-    assert poor_sizes.max() - poor_sizes.min() <= 1
-
-
-def test_folds_depend_on_the_seed_alone():
-    patients = [f"p{i}" for i in range(20)]
-    first = assign_folds(patients, [0.5] * 20, num_folds=4, seed=1)
-    assert first == assign_folds(patients, [0.5] * 20, num_folds=4, seed=1)
-    assert first != assign_folds(patients, [0.5] * 20, num_folds=4, seed=2)
-
-
-def test_more_folds_than_patients_are_refused():
-    with pytest.raises(DataError, match="3 patients cannot be dealt to 5 folds"):
-        assign_folds(["a", "b", "c"], [0.5] * 3, num_folds=5, seed=0)
 
 
 def test_ranges_are_those_of_the_pixels_and_of_the_signal_inside_the_gtv():
@@ -214,13 +151,6 @@ def test_a_fact_without_a_text_for_each_row_is_refused():
 def test_images_that_are_no_squares_or_stacks_of_squares_are_refused(shape):
     with pytest.raises(DataError, match=r"pre images must have shape \[n, S, S, C\] or \[n, D, S, S, C\]"):
         dataclasses.replace(make_samples(), pre=np.zeros(shape, np.float32))
-
-
-def test_a_leak_is_found_in_stacks_too(stacks):
-    pre = stacks.pre.copy()
-    pre[2] = pre[0]
-    with pytest.raises(DataError, match="share an image"):
-        split(dataclasses.replace(stacks, pre=pre), 1)
 
 
 @pytest.mark.parametrize("field", ["post", "fold"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdrift.cohort.samples import split
+from tfdrift.cohort.folds import split
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import answer, join, load_shared_samples

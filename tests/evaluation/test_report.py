@@ -7,7 +7,7 @@ import tensorflow as tf
 from skimage.io import imread
 
 from tests.random_samples import make_samples
-from tfdrift.cohort.samples import split
+from tfdrift.cohort.folds import split
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.evaluation.document import as_document, read_metrics

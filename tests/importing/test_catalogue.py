@@ -11,6 +11,7 @@ from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import base_dataset, contours_of, make_grid, structures_dataset, write, write_series
 from tfdrift.errors import DataError
+from tfdrift.imaging.series import read_series
 from tfdrift.importing.catalogue import Catalogue, scan
 
 GRID = make_grid()
@@ -181,12 +182,13 @@ def test_a_copy_of_an_instance_counts_once(tmp_path, below):
     assert [reason for _, reason in found.refused] == ["the file is a copy of another"] * 6
 
 
-def test_two_files_of_one_instance_that_differ_are_no_volume(tmp_path):
+def test_two_files_of_one_instance_that_differ_are_both_kept_and_refused_when_read(tmp_path):
     write_visit(tmp_path)
     file = next(tmp_path.glob("0*.dcm"))
     dataset = pydicom.dcmread(file)
     dataset.PixelData = bytes(len(dataset.PixelData) - 2) + b"\1\1"
     dataset.save_as(tmp_path / "other.dcm")
     (series,) = only_study(scan(tmp_path)).series
-    assert series.series is None
-    assert "in the same place" in series.fault
+    assert len(series.files) == 6
+    with pytest.raises(DataError, match="have one SOPInstanceUID and different content"):
+        read_series(series.files)

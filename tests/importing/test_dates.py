@@ -36,5 +36,12 @@ def test_a_date_that_is_not_understood_gives_way_to_the_next():
     assert image_date(dataset) == DAY
 
 
+def test_a_date_of_another_type_gives_way_to_the_next():
+    dataset = Dataset()
+    dataset.add_new("AcquisitionDate", "UL", 20240130)
+    dataset.StudyDate = "20240131"
+    assert image_date(dataset) == DAY
+
+
 def test_without_a_date_there_is_none():
     assert image_date(Dataset()) is None

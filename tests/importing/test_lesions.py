@@ -97,7 +97,8 @@ def without_front(session, number, share):
 
 
 def test_a_lesion_that_the_second_mri_shows_in_part_is_cut_and_named(sessions):
-    ((row, _),), exclusions = crop(change(sessions, 1, image=without_front(sessions[1], 5, 0.5)))
+    fine = list(on_finer_grid(sessions[:2]))  # half a head of 6 mm has too few voxels of tissue
+    ((row, _),), exclusions = crop(change(fine, 1, image=without_front(fine[1], 5, 0.5)), [NUMBERS[:2]])
     assert exclusions == []
     assert "% of the GTV is outside the second MRI" in row.warnings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdrift.cohort.samples import check_no_leak, split
+from tfdrift.cohort.folds import check_no_leak, split
 from tfdrift.errors import DataError, UsageError
 from tfdrift.synthetic.digits import (
     FIELD_PIXELS,

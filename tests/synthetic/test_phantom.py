@@ -4,7 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tfdrift.cohort.samples import COLUMNS, Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import COLUMNS, Samples
 from tfdrift.errors import DataError, UsageError
 from tfdrift.synthetic import phantom
 from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves

@@ -16,7 +16,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from tests.prepared_cohort import write_cohort
-from tfdrift.cohort.samples import save_samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import save_samples
 from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training.batches import make_batches
 from tfdrift.training.run_folder import load_predictor

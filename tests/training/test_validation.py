@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.plugin_event_accumulator import TENSORS, EventAccumulator
 from tensorboard.util import tensor_util
 
-from tfdrift.cohort.samples import split
+from tfdrift.cohort.folds import split
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.training.run_folder import load_predictor
 

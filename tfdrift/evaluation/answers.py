@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from tfdrift.axes import image_axes
-from tfdrift.cohort.samples import Samples, join_samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines

@@ -129,6 +129,7 @@ def write_model(
         trained_with=facts["tfdrift"],
         data=facts["data"],
         step=facts["step"],
+        **{name: facts[name] for name in ("chosen",) if name in facts},
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
         samples=module.outcomes,

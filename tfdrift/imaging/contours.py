@@ -149,8 +149,8 @@ def _pieces(one: np.ndarray, other: np.ndarray, budget: _Budget) -> list[np.ndar
 
 
 def _cross_product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    (one_x, one_y), (other_x, other_y) = np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0)
-    return one_x * other_y - one_y * other_x
+    (x, y), (other_x, other_y) = np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0)
+    return x * other_y - y * other_x
 
 
 def _to_line(line: np.ndarray, points: np.ndarray, budget: _Budget) -> np.ndarray:

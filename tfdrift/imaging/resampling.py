@@ -11,6 +11,9 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.smoothing import smooth
 
+MOST_LOST = 0.5
+"""Share of a mask's volume that resampling it may cost; a lesion that loses more is hardly the same one."""
+
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}
 
 
@@ -43,12 +46,13 @@ def resample_image(
 
 
 def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut where it keeps its volume.
+    """Return `mask` on the grid of `fixed`: interpolated linearly, then cut at one half.
 
-    The interpolated mask holds as much as the mask itself, spread over voxels that it covers in part. Its largest
-    shares are taken until that volume is reached, so neither small lesions nor thin ones on thick slices fade away as
-    they do when everything below one half is cut off (docs/registration.md measures both). What the field of view of
-    `fixed` cuts off is not made up for.
+    The cut puts the surface between voxels, so that the place survives a shift by a fraction of a voxel, where the
+    nearest neighbour steps by whole ones. Convex corners are rounded off: lesions lose some per cent of their volume,
+    and small ones on thick slices whole slices. Where more than `MOST_LOST` would be lost the cut is lowered until the
+    volume is kept: the largest shares are taken. Both are measured in docs/registration.md; take volumes from the
+    session's own grid. What the field of view of `fixed` cuts off is not made up for.
 
     Args:
         mask: any number type, 0 outside, on the grid of the moving session.
@@ -61,10 +65,14 @@ def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform
     share = sitk.Resample(sitk.Cast(mask > 0, sitk.sitkFloat32), fixed, transform, sitk.sitkLinear, 0.0)
     shares = sitk.GetArrayViewFromImage(share)
     partly = shares[shares > 0]
-    if not partly.size:
-        return share > 0
-    kept = min(max(round(float(partly.sum(dtype=np.float64))), 1), partly.size)
-    return share >= float(np.partition(partly, partly.size - kept)[partly.size - kept])
+    volume = float(partly.sum(dtype=np.float64))
+    if not partly.size or (partly >= 0.5).sum() >= (1 - MOST_LOST) * volume:
+        return share >= 0.5
+    kept = min(max(round(volume), 1), partly.size)
+    least = float(np.partition(partly, partly.size - kept)[partly.size - kept])
+    # Equal shares go together: with the last of them or without, whichever is nearer.
+    above, upto = int((partly > least).sum()), int((partly >= least).sum())
+    return share > least if above > 0 and volume - above < upto - volume else share >= least
 
 
 def coverage(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:

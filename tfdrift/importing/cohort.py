@@ -23,8 +23,9 @@ import numpy as np
 
 from tfdrift import __version__
 from tfdrift.axes import image_axes
+from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.prepared import describe
-from tfdrift.cohort.samples import Samples, assign_folds, join_samples, read_samples
+from tfdrift.cohort.samples import Samples, join_samples, read_samples
 from tfdrift.cohort.tables import LESION_COLUMNS, Exclusion, LesionRow, read_table, write_exclusions, write_lesions
 from tfdrift.drawing.figure import write_png
 from tfdrift.errors import DataError, UsageError

@@ -5,7 +5,7 @@ import re
 
 from pydicom.dataset import Dataset
 
-from tfdrift.imaging.dicom import value_of
+from tfdrift.imaging.dicom import needless
 
 _FORMAT = re.compile(r"(\d{4})([.\-/]?)(\d{2})\2(\d{2})(?:\d{6}.*)?", re.ASCII)
 _KEYWORDS = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate")
@@ -37,5 +37,5 @@ def image_date(dataset: Dataset) -> datetime.date | None:
     Args:
         dataset: a header, inside `tfdrift.imaging.dicom.parsing`.
     """
-    dates = (read_date(str(value_of(dataset, keyword) or "")) for keyword in _KEYWORDS)
+    dates = (read_date(str(needless(dataset, keyword) or "")) for keyword in _KEYWORDS)
     return next((date for date in dates if date), None)

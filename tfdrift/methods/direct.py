@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfdrift.axes import first_channel
 from tfdrift.methods.method import Ask, Images, Method, Shown
+from tfdrift.methods.method1 import Method1
 from tfdrift.methods.outputs import OUTPUTS
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ class Direct(Method):
     label = "direct"
     summary = "the baseline without diffusion: the same U-Net, given the first MRI without noise"
     draws = False
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "heads": "shared",
-        "recon_ssim": 0.1,
-        "drift_ssim": 0.0,
-        "recon_weight": 1.0,
-        "drift_weight": 3.0,
-    }
+    defaults: ClassVar[Mapping[str, Any]] = Method1.defaults  # a control differs in one thing
 
     output: str = "images"
 

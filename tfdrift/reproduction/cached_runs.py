@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes

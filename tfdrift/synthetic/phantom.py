@@ -12,8 +12,9 @@ from collections.abc import Collection
 import numpy as np
 
 from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
+from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
-from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, assign_folds, join_samples
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
 

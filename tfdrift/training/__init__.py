@@ -5,6 +5,7 @@ batches       the batch of step k as a function of k
 losses        what an output is compared by
 step          one optimiser step
 loop          many of them in one compiled call
+inner         how long to train and how far to trust it, chosen inside the training patients
 validation    the look at the held-out patients on the way
 progress      lines or a bar for people
 summaries     TensorBoard and history.jsonl

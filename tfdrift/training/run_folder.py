@@ -1,6 +1,7 @@
 """A training run on disk: what it holds, whose it is, and back from it to a predictor.
 
-runs/<name>/config.json            settings, version, data fingerprint
+runs/<name>/config.json            settings, version, data fingerprint, what inner groups chose
+runs/<name>/inner/                 the runs of those groups, with --inner-folds
 runs/<name>/checkpoints/           the newest two
 runs/<name>/tensorboard/           train and validation event files
 runs/<name>/history.jsonl          the same numbers, a line each
@@ -16,7 +17,8 @@ from typing import Any
 import filelock
 import keras
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
@@ -27,6 +29,7 @@ from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
 from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.data import load_samples
+from tfdrift.training.inner import read_chosen
 from tfdrift.training.step import Loss, make_loss
 
 
@@ -44,7 +47,12 @@ def is_trained(config: TrainConfig, folder: Path, samples: Samples) -> bool:
     """
     training, _ = split(samples, config.fold)
     refuse_other_run(folder, config, data_facts(config, samples, training))
-    return newest_step(folder / "checkpoints") >= config.steps
+    step = newest_step(folder / "checkpoints")
+    if step == 0 or not config.inner_folds:
+        return step >= config.steps
+    theirs, facts = read_config(folder / "config.json")
+    chosen = read_chosen(facts)
+    return chosen is not None and theirs.steps >= config.steps and step >= chosen.steps
 
 
 def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
@@ -60,7 +68,11 @@ def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
     step = Checkpoints(folder / "checkpoints", network=network, averaged=averaged).restore()
     if step == 0:
         raise DataError(f"{folder} holds no checkpoint yet; train it first")
-    return config.resolved_from(folder), {**facts, "step": step}, make_predictor(config, averaged or network, inputs)
+    chosen = read_chosen(facts)
+    predictor = make_predictor(
+        config, averaged or network, inputs, shrinkage=1.0 if chosen is None else chosen.shrinkage
+    )
+    return config.resolved_from(folder), {**facts, "step": step}, predictor
 
 
 def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
@@ -101,13 +113,16 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
     )
 
 
-def make_predictor(config: TrainConfig, network: keras.Model, inputs: Inputs = ONE_IMAGE) -> Predictor:
+def make_predictor(
+    config: TrainConfig, network: keras.Model, inputs: Inputs = ONE_IMAGE, *, shrinkage: float = 1.0
+) -> Predictor:
     """Return the predictor of a configuration.
 
     Args:
         config: the settings.
         network: of `build_network`, trained or not.
         inputs: what it is given.
+        shrinkage: see `Predictor`.
     """
     return Predictor(
         network=network,
@@ -115,6 +130,7 @@ def make_predictor(config: TrainConfig, network: keras.Model, inputs: Inputs = O
         inputs=inputs,
         symmetries=config.symmetries,
         agree=config.agree,
+        shrinkage=shrinkage,
     )
 
 

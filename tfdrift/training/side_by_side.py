@@ -14,8 +14,8 @@ from tfdrift.config import TrainConfig
 from tfdrift.errors import ResourceError, StoppedError, TfdriftError
 from tfdrift.processes import Outcome, run_each
 
-# `tfdrift.training.run` is imported inside the functions: a new process finds `_train_alone` by importing this module,
-# and TensorFlow greets before `run_each` has closed its standard error.
+# `tfdrift.training.train` is imported inside the functions: a new process finds `_train_alone` by importing this
+# module, and TensorFlow greets before `run_each` has closed its standard error.
 
 
 def train_all(jobs: Sequence[tuple[TrainConfig, Path, Samples]], *, workers: int, echo: Callable[[str], None]) -> None:

@@ -12,19 +12,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
-from tfdrift.cohort.samples import Samples, split
+from tfdrift.cohort.folds import split
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DivergedError, StoppedError
 from tfdrift.training.batches import make_batches
 from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.inner import FOLDER, Chosen, choose, deal
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.progress import Progress
 from tfdrift.training.run_folder import (
     build_network,
     data_facts,
     inputs_of,
+    is_trained,
     load_config_samples,
     locked,
     make_predictor,
@@ -39,6 +43,8 @@ from tfdrift.training.validation import make_validation
 
 def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], samples: Samples | None = None) -> None:
     """Train until `config.steps` steps are done, or go on with what the folder holds.
+
+    With `config.inner_folds` their number is chosen first, at most `config.steps`; see `tfdrift.training.inner`.
 
     TensorFlow's ops are made deterministic for the whole process, which cannot be undone.
 
@@ -63,22 +69,44 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     data = data_facts(config, samples, training)
     with locked(folder):
         refuse_other_run(folder, config, data)
-        _train(config, folder, data, training, held_out, echo)
+        chosen = _choose(config, folder, data, training, echo) if config.inner_folds else None
+        _train(config, folder, data, chosen, training, held_out, echo)
+
+
+def _choose(config: TrainConfig, folder: Path, data: dict, training: Samples, echo: Callable[[str], None]) -> Chosen:
+    with writing(folder):
+        if not (folder / "config.json").exists():  # so that nobody goes on here with other settings
+            write_config(folder / "config.json", config.seen_from(folder), data=data)
+    dealt = deal(training, groups=config.inner_folds, seed=config.seed)
+    folders = [folder / FOLDER / f"group{number}" for number in range(config.inner_folds)]
+    for number, inside in enumerate(folders):
+        echo(f"training patients, group {number + 1} of {config.inner_folds} held out")
+        of_group = dataclasses.replace(config, fold=number, inner_folds=0)
+        if not is_trained(of_group, inside, dealt):
+            train(of_group, inside, echo=echo, samples=dealt)
+        keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
+    chosen = choose(folders, every=config.validate_every, steps=config.steps)
+    echo(f"chosen: {chosen.steps} steps, predicted change times {chosen.shrinkage:.2f}, inner skill {chosen.skill:.3f}")
+    return chosen
 
 
 def _train(
     config: TrainConfig,
     folder: Path,
     data: dict,
+    chosen: Chosen | None,
     training: Samples,
     held_out: Samples,
     echo: Callable[[str], None],
 ) -> None:
+    steps_to_do = config.steps if chosen is None else chosen.steps
     inputs = inputs_of(config, training)
     network = build_network(config, inputs)
     averaged = build_network(config, inputs) if config.ema > 0 else None
     optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
-    predictor = make_predictor(config, averaged or network, inputs)
+    predictor = make_predictor(
+        config, averaged or network, inputs, shrinkage=1.0 if chosen is None else chosen.shrinkage
+    )
 
     train_step = make_train_step(
         network,
@@ -100,23 +128,24 @@ def _train(
     with writing(folder):
         checkpoints.sweep()
     saved = step = checkpoints.restore()
-    if step >= config.steps:
+    if step >= steps_to_do:
         echo(f"{folder} is trained already: {step} steps; more --steps would go on")
         return
     with writing(folder):
-        write_config(folder / "config.json", config.seen_from(folder), data=data)
+        told = {} if chosen is None else {"chosen": dataclasses.asdict(chosen)}
+        write_config(folder / "config.json", config.seen_from(folder), data=data, **told)
     validate = make_validation(make_run_loss(config, predictor.network), predictor, held_out, config.seed)
     steps = compile_steps(train_step, metric_names(predictor.method))
-    progress = Progress(config.steps, start=step, echo=echo)
+    progress = Progress(steps_to_do, start=step, echo=echo)
     with (
         Summaries(folder, start_step=step) as summaries,
         contextlib.closing(progress),
         stop_on_signals() as stopped_by,
     ):
         summaries.hyperparameters(dataclasses.asdict(config.without_paths()))
-        while step < config.steps:
+        while step < steps_to_do:
             boundaries = (config.log_every, config.validate_every, config.checkpoint_every)
-            until = min(config.steps, *((step // every + 1) * every for every in boundaries))
+            until = min(steps_to_do, *((step // every + 1) * every for every in boundaries))
             started = time.perf_counter()
             chunk = run_steps(steps, step, until - step)
             if not chunk.finite:
@@ -130,14 +159,14 @@ def _train(
             step = until
             rates = {"learning_rate": config.learning_rate, "images_per_second": images_per_second}
             summaries.scalars("train", step, {**chunk.mean, **rates})
-            if step % config.validate_every == 0 or step == config.steps:
+            if step % config.validate_every == 0 or step == steps_to_do:
                 scores, picture = validate()
                 summaries.scalars("validation", step, scores)
                 summaries.picture(step, picture)
                 progress.validated(scores["skill"])
             progress.show(step, loss=chunk.mean["loss"], images_per_second=images_per_second)
             stopping = bool(stopped_by)  # asked once: a signal from here on waits until the next steps are saved
-            if step % config.checkpoint_every == 0 or step == config.steps or stopping:
+            if step % config.checkpoint_every == 0 or step == steps_to_do or stopping:
                 checkpoints.save(step)
                 saved = step
             if stopping:
@@ -145,5 +174,5 @@ def _train(
     if stopped_by:
         name = signal.Signals(stopped_by[0]).name
         raise StoppedError(
-            f"stopped by {name} at step {step} of {config.steps}; the same command goes on from there", stopped_by[0]
+            f"stopped by {name} at step {step} of {steps_to_do}; the same command goes on from there", stopped_by[0]
         )

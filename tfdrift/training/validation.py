@@ -28,7 +28,7 @@ def make_validation(
         seed: of the noise.
 
     Returns:
-        Scores by name, and a PNG picture.
+        Scores by name, and a PNG picture. `change_*` are sums over pixels, for `tfdrift.training.inner`.
     """
     chosen = held_out.take(np.unique(np.linspace(0, len(held_out) - 1, VALIDATION_SLICES).astype(int)))
     pre, post, seeds = tf.constant(chosen.pre), tf.constant(chosen.post), example_seeds(len(chosen), seed)
@@ -44,12 +44,16 @@ def make_validation(
     @tf.function
     def scores() -> Metrics:
         predicted = predictor(pre, seeds, condition)
+        change, true_change = predicted["post"] - first, post - first
         return {
             "loss": loss(batch, tf.constant([seed, -1], tf.int64))["loss"],
             "skill": 1 - mse(predicted["post"], post) / mse(first, post),
             "ssim": tf.reduce_mean(ssim(predicted["post"], post, IMAGE_RANGE)),
             "drift_skill": 1 - mse(predicted["drift"], post - first) / mse(first, post),
             "drift_ssim": tf.reduce_mean(ssim(predicted["drift"], post - first, DRIFT_RANGE)),
+            "change_predicted": tf.reduce_sum(change**2),
+            "change_product": tf.reduce_sum(change * true_change),
+            "change_true": tf.reduce_sum(true_change**2),
         }
 
     snapshots = tf.function(
