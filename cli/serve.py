@@ -46,10 +46,10 @@ def takes_tf_serving_flags(command: Callable) -> Callable:
 
 @click.command()
 @click.argument("saved_models", type=FOLDER, required=False)
-@click.option("--grpc-port", "--port", type=PORT, default=8500, show_default=True, help="Port of gRPC; 0 is any free.")
-@click.option(
-    "--rest-port", "--rest_api_port", type=PORT, default=8501, show_default=True, help="Port of REST; 0 is any free."
-)
+@click.option("--grpc-port", type=PORT, help="Port of gRPC; 0 is any free.  [default: 8500]")
+@click.option("--rest-port", type=PORT, help="Port of REST; 0 is any free.  [default: 8501]")
+@click.option("--port", type=PORT, help="Port of gRPC as TF Serving names it; 0 is none.")
+@click.option("--rest_api_port", type=PORT, help="Port of REST as TF Serving names it; 0 is none.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--engine",
@@ -64,8 +64,10 @@ def takes_tf_serving_flags(command: Callable) -> Callable:
 @takes_tf_serving_flags
 def serve(
     saved_models: Path | None,
-    grpc_port: int,
-    rest_port: int,
+    grpc_port: int | None,
+    rest_port: int | None,
+    port: int | None,
+    rest_api_port: int | None,
     host: str,
     engine: str,
     model_base_path: Path | None,
@@ -75,8 +77,9 @@ def serve(
 ) -> None:
     """Serve every model under SAVED_MODELS (by default the folder saved_models) as TF Serving does.
 
-    A new version is loaded while the old one answers. Flags with underscores are TF Serving's; all of its others are
-    accepted, passed on to its program, and named where the embedded server has no use for them. It has no encryption.
+    A new version is loaded while the old one answers, and a new folder under SAVED_MODELS is served too. Flags with
+    underscores are TF Serving's; all of its others are accepted, passed on to its program, and named where the embedded
+    server has no use for them. It has no encryption.
 
     \b
     Example:
@@ -87,24 +90,42 @@ def serve(
         raise UsageError("give SAVED_MODELS, --model_base_path or --model_config_file, and not two of them")
     if model_name is not None and model_base_path is None:
         raise UsageError("--model_name needs --model_base_path")
+    if None not in (grpc_port, port) or None not in (rest_port, rest_api_port):
+        raise UsageError("give --grpc-port or --port, --rest-port or --rest_api_port, and not both")
     start_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it complains of the loader that TF Serving uses
     from tfdrift.serving import configuration
+    from tfdrift.serving.engine import seconds_of
     from tfdrift.serving.engine import serve as serve_models
 
-    if model_config_file is not None:
-        config = configuration.models_of_file(model_config_file)
-    elif model_base_path is not None:
+    flags = flags or {}
+    if model_base_path is not None:
+        source, source_seconds = None, 0.0
         config = configuration.one_model(model_name or "default", model_base_path)
     else:
-        config = configuration.models_under(saved_models or Path("saved_models"))
+        if model_config_file is not None:
+            source = partial(configuration.models_of_file, model_config_file)
+            source_seconds = seconds_of(flags, "model_config_file_poll_wait_seconds", 0.0)
+        else:
+            source = partial(configuration.models_under, saved_models or Path("saved_models"))
+            source_seconds = seconds_of(flags, "file_system_poll_wait_seconds", 1.0)
+        config = source()
     serve_models(
         config,
-        flags=flags or {},
+        flags=flags,
+        source=source,
+        source_seconds=source_seconds,
         warn=partial(click.echo, err=True),
         engine=engine,
         host=host,
-        grpc_port=grpc_port,
-        rest_port=rest_port,
+        grpc_port=_port(grpc_port, port, 8500),
+        rest_port=_port(rest_port, rest_api_port, 8501),
         echo=click.echo,
     )
+
+
+def _port(ours: int | None, tf_serving: int | None, default: int) -> int | None:
+    """Return the port, 0 for any free one, or None for none: the zero of TF Serving's flag."""
+    if tf_serving is not None:
+        return tf_serving or None
+    return default if ours is None else ours

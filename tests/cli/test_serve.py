@@ -18,7 +18,7 @@ from tfdrift.serving.engine import ENGINES
 def test_sigterm_lets_the_request_under_way_finish_and_ends_with_0(tmp_path):
     save_many(tmp_path / "models" / "many" / "1")
     command = [sys.executable, "-m", "tfdrift_cli", "serve", "--model_name", "named", "--engine", "embedded"]
-    command += ["--model_base_path", str(tmp_path / "models" / "many"), "--port=0", "--rest_api_port=0"]
+    command += ["--model_base_path", str(tmp_path / "models" / "many"), "--grpc-port=0", "--rest_api_port=0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "named: version 1 answers\n"
@@ -45,10 +45,23 @@ def test_sigterm_lets_the_request_under_way_finish_and_ends_with_0(tmp_path):
         (["--model_name", "a"], 2, "--model_name needs --model_base_path"),
         (["--engine", "other"], 2, "other"),
         (["--port", "70000"], 2, "70000"),
+        (["--port", "1", "--grpc-port", "2"], 2, "and not both"),
+        (["--rest_api_port", "1", "--rest-port", "2"], 2, "and not both"),
+        (
+            ["--engine", "embedded", "--port", "0", "--model_config_file", "c"],
+            2,
+            "At least one of server_options.grpc_port",
+        ),
+        (["--model_config_file", "c", "--model_config_file_poll_wait_seconds", "x"], 2, "must be a number of seconds"),
+        (["--engine", "embedded", "--model_config_file", "twice"], 3, "Illegal to list model m multiple times"),
+        (["--engine", "embedded", "--model_config_file", "nowhere"], 3, "got base_path()=\n"),
     ],
 )
 def test_wrong_usage_and_missing_folders_end_with_their_codes(tmp_path, monkeypatch, capsys, arguments, code, message):
     monkeypatch.chdir(tmp_path)
+    one = f'config {{ name: "m" base_path: "{tmp_path}" }}'
+    for name, models in (("c", one), ("twice", one + one), ("nowhere", 'config { name: "m" }')):
+        (tmp_path / name).write_text(f"model_config_list {{ {models} }}")
     assert exit_code(["serve", *arguments]) == code
     assert message in capsys.readouterr().err
 
@@ -98,3 +111,28 @@ def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_p
 def test_a_flag_that_asks_for_encryption_or_is_none_of_tf_servings_is_refused(tmp_path, capsys, flag):
     assert exit_code(["serve", flag, "--model_base_path", str(tmp_path)]) == 2
     assert flag.split("=")[0] in capsys.readouterr().err
+
+
+def test_a_model_that_is_added_to_the_configuration_file_is_served(tmp_path):
+    """And a REST port of 0 is none, as in TF Serving."""
+    for name in ("a", "b"):
+        save_many(tmp_path / name / "1")
+    one, both = (
+        "".join(f'config {{ name: "{name}" base_path: "{tmp_path}/{name}" }}' for name in n) for n in ("a", "ab")
+    )
+    file = tmp_path / "models.config"
+    file.write_text(f"model_config_list {{ {one} }}")
+    command = [sys.executable, "-m", "tfdrift_cli", "serve", "--engine", "embedded", "--grpc-port=0"]
+    command += ["--rest_api_port=0", f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(2)]
+    assert [line.split()[0] for line in said] == ["a:", "gRPC"]
+    file.write_text(f"model_config_list {{ {both} }}")
+    assert process.stdout.readline() == "b: version 1 answers\n"
+    with Client(said[1].split()[1]) as client:
+        assert client.status("b")[0].state == "AVAILABLE"
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=30)
+    assert rest == "stopping; requests under way are answered first\n"
+    assert process.returncode == 0

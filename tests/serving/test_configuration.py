@@ -71,16 +71,17 @@ def test_a_missing_configuration_is_a_data_error(tmp_path):
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ("", "has no model_config_list"),
         ('config { name: "x" base_path: "/no/such/folder" }', "there is no folder /no/such/folder"),
         ('config { base_path: "/" }', "each model needs a name of its own"),
-        ('config { name: "x" base_path: "/" } config { name: "x" base_path: "/" }', "a name of its own, not 'x'"),
-        ('config { name: "x" base_path: "/" model_version_policy { all {} } }', "has the newest version only"),
-        ('config { name: "x" model_version_policy { latest { num_versions: 2 } } }', "has the newest version only"),
-        ('config { name: "x" version_labels { key: "stable" value: 1 } }', "knows no version_labels"),
+        (
+            'config { name: "x" base_path: "/" } config { name: "x" base_path: "/" }',
+            "Illegal to list model x multiple times in config list",
+        ),
+        ('config { name: "x" }', r"Expected model x to have an absolute path or URI; got base_path\(\)=$"),
+        ('config { name: "x" base_path: "a/b" }', r"Expected model x .* got base_path\(\)=a/b$"),
     ],
 )
-def test_what_the_embedded_server_does_not_have_is_a_data_error(models, message):
+def test_what_cannot_be_served_is_a_data_error_in_tf_servings_words(models, message):
     config = text_format.Parse(f"model_config_list {{ {models} }}", ModelServerConfig())
     with pytest.raises(DataError, match=message):
         embedded_models(config)

@@ -2,16 +2,17 @@ import os
 import signal
 import socket
 import stat
+from functools import partial
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tests.serving.tiny_models import floats, save_half_plus
-from tfdrift.errors import ResourceError
+from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.serving.client import Client
 from tfdrift.serving.configuration import embedded_models, models_under
-from tfdrift.serving.engine import serve
+from tfdrift.serving.engine import seconds_of, serve
 
 
 @pytest.fixture
@@ -108,10 +109,62 @@ def test_tf_servings_program_runs_if_it_is_installed_and_gets_the_signal(root, t
 def test_tf_servings_program_that_fails_is_a_resource_error(root, tmp_path, monkeypatch):
     install(tmp_path, monkeypatch, "exit 3")
     with pytest.raises(ResourceError, match="ended with code 3"):
-        serve(models_under(root), engine="auto", echo=print, **SETTINGS)
+        serve(models_under(root), engine="auto", echo=print, grpc_port=8500, rest_port=None, host="::1")
 
 
 def test_tf_servings_program_that_is_missing_is_a_resource_error(root, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ResourceError, match="is not on the PATH"):
         serve(models_under(root), engine="tensorflow_model_server", echo=print, **SETTINGS)
+
+
+def test_tf_servings_program_cannot_choose_a_port(root, tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, "exit 0")
+    with pytest.raises(UsageError, match="does not choose a free port"):
+        serve(models_under(root), engine="auto", echo=print, **SETTINGS)
+
+
+def test_tf_servings_program_is_given_a_new_model_in_its_configuration(root, tmp_path, monkeypatch):
+    script = f"""
+        for argument; do case $argument in --model_config_file=*) file="${{argument#*=}}";; esac; done
+        echo "$@" > {tmp_path}/arguments
+        mkdir -p {root}/c/1
+        until grep -q '"c"' "$file"; do sleep 0.01; done"""
+    install(tmp_path, monkeypatch, script)
+    settings = {"grpc_port": 8500, "rest_port": None, "host": "::1"}
+    source = partial(models_under, root)
+    serve(source(), engine="auto", echo=print, source=source, source_seconds=0.05, **settings)
+    arguments = (tmp_path / "arguments").read_text()
+    assert "--rest_api_port=0" in arguments
+    assert "--model_config_file_poll_wait_seconds=1" in arguments
+
+
+EMBEDDED = {"engine": "embedded", "echo": print, "host": "127.0.0.1"}
+
+
+def test_without_any_way_to_reach_grpc_it_ends_in_tf_servings_words(root):
+    with pytest.raises(UsageError, match=r"At least one of server_options\.grpc_port or"):
+        serve(models_under(root), grpc_port=None, rest_port=0, **EMBEDDED)
+
+
+def test_a_configuration_without_models_is_a_data_error():
+    with pytest.raises(DataError, match="has no model_config_list with models"):
+        serve(ModelServerConfig(), grpc_port=0, rest_port=None, **EMBEDDED)
+
+
+def test_a_label_of_a_version_that_does_not_answer_ends_the_start_unless_a_flag_allows_it(tmp_path):
+    save_half_plus(tmp_path / "half" / "1")
+    config = models_under(tmp_path)
+    config.model_config_list.config[0].version_labels["next"] = 2
+    with pytest.raises(DataError, match="Request to assign label to version 2 of model half"):
+        serve(config, grpc_port=0, rest_port=None, **EMBEDDED)
+    flags = {"allow_version_labels_for_unavailable_models": "true"}
+    terminal = Terminal("gRPC", signal.SIGTERM)
+    serve(config, grpc_port=0, rest_port=None, flags=flags, **{**EMBEDDED, "echo": terminal})
+    assert terminal.lines[-1].startswith("stopping")
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "inf"])
+def test_seconds_that_are_none_are_refused(value):
+    with pytest.raises(UsageError, match=f"--file_system_poll_wait_seconds {value}: must be a number of seconds"):
+        seconds_of({"file_system_poll_wait_seconds": value}, "file_system_poll_wait_seconds", 1.0)

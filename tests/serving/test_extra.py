@@ -35,13 +35,15 @@ assert all(missing.split(".")[0] in sys.argv[1:] for _, missing in failed), fail
 """
     done = run(code, *MODULES)
     assert done.returncode == 0, done.stderr
-    needs_it = ["tfdrift.serving." + name for name in ("grpc_api", "inference", "monitoring", "rest_api", "server")]
+    needs_it = [
+        "tfdrift.serving." + name for name in ("examples", "grpc_api", "inference", "monitoring", "rest_api", "server")
+    ]
     assert done.stdout == f"{needs_it}\n"
 
 
 def test_without_the_extra_serve_ends_with_4_and_says_how_to_get_it(tmp_path):
     save_half_plus(tmp_path / "half/1")
-    arguments = ["serve", str(tmp_path), "--engine", "embedded", "--port=0", "--rest_api_port=0"]
+    arguments = ["serve", str(tmp_path), "--engine", "embedded", "--grpc-port=0", "--rest_api_port=0"]
     done = run("from tfdrift_cli.main import main\nmain(sys.argv[1:])", *arguments)
     assert (done.returncode, done.stdout) == (4, "")
     needed = "grpc_health, prometheus_client, starlette, uvicorn"

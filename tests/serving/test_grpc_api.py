@@ -4,16 +4,22 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
+from tensorflow_serving.apis.input_pb2 import Input
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfigList
 
-from tests.serving.tiny_models import floats, save_half_plus, save_half_plus_tf1, save_many
+from tests.serving.tiny_models import floats, save_estimator, save_half_plus, save_half_plus_tf1, save_many
 from tfdrift.serving.grpc_api import LARGEST_REQUEST_BYTES
 from tfdrift.serving.server import embedded_server
 
@@ -22,11 +28,12 @@ OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_leng
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory):
-    """A plain gRPC channel to a server with three models."""
+    """A plain gRPC channel to a server with four models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
     save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
+    save_estimator(base / "estimator" / "1")
     with (
         embedded_server({folder.name: folder for folder in base.iterdir()}) as server,
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=OPTIONS) as channel,
@@ -90,8 +97,54 @@ def test_metadata_and_status_answer(channel):
 
 def test_methods_that_the_server_does_not_have_are_unimplemented(channel):
     with pytest.raises(grpc.RpcError) as caught:
-        PredictionServiceStub(channel).Classify(ClassificationRequest())
+        channel.unary_unary("/tensorflow.serving.SessionService/SessionRun")(b"", timeout=30)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+EXAMPLES = Input(example_list={"examples": [{"features": {"feature": {"x": {"float_list": {"value": [1.5]}}}}}]})
+
+
+def estimator(signature="") -> ModelSpec:
+    return ModelSpec(name="estimator", signature_name=signature)
+
+
+def test_classify_regress_and_multi_inference_answer(channel):
+    stub = PredictionServiceStub(channel)
+    classified = stub.Classify(ClassificationRequest(model_spec=estimator("classes"), input=EXAMPLES))
+    (classes,) = classified.result.classifications
+    assert [(one.label, one.score) for one in classes.classes] == [("low", 1.5), ("high", 100)]
+    regressed = stub.Regress(RegressionRequest(model_spec=estimator(), input=EXAMPLES))
+    assert [one.value for one in regressed.result.regressions] == [101.5]
+    assert (regressed.model_spec.version.value, regressed.model_spec.signature_name) == (1, "serving_default")
+    task = {"model_spec": estimator(), "method_name": "tensorflow/serving/regress"}
+    both = stub.MultiInference(MultiInferenceRequest(tasks=[task], input=EXAMPLES))
+    assert both.results[0].regression_result == regressed.result
+
+
+def test_a_client_may_say_which_models_there_are_and_label_their_versions(tmp_path):
+    for version in (1, 2):
+        save_half_plus(tmp_path / "m" / str(version), plus=float(version))
+    (tmp_path / "other/1").mkdir(parents=True)
+    config = text_format.Parse(
+        f"""config {{ name: "m" base_path: "{tmp_path}/m" model_version_policy {{ all {{}} }}
+        version_labels {{ key: "old" value: 1 }} }}""",
+        ModelConfigList(),
+    )
+    with (
+        embedded_server({"other": tmp_path / "other"}) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        request = ReloadConfigRequest(config={"model_config_list": config})
+        assert ModelServiceStub(channel).HandleReloadConfigRequest(request).status.error_code == 0
+        labelled = PredictRequest(model_spec={"name": "m", "version_label": "old"})
+        labelled.inputs["x"].CopyFrom(tf.make_tensor_proto(floats(0)))
+        answer = PredictionServiceStub(channel).Predict(labelled)
+        assert (answer.model_spec.version.value, answer.outputs["y"].float_val) == (1, [1.0])
+        assert predict(channel, "m", x=(0.0,)).outputs["y"].float_val == [2.0]
+        with pytest.raises(grpc.RpcError) as caught:
+            ModelServiceStub(channel).HandleReloadConfigRequest(ReloadConfigRequest())
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert predict(channel, "m", x=(0.0,), version=1).outputs["y"].float_val == [1.0]
 
 
 @pytest.mark.parametrize("service", ["", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.tiny_models import save_half_plus, save_half_plus_tf1, save_many
+from tests.serving.tiny_models import save_estimator, save_half_plus, save_half_plus_tf1, save_many
 from tfdrift.serving import rest_api
 from tfdrift.serving.rest_api import LARGEST_BODY_BYTES
 from tfdrift.serving.server import embedded_server
@@ -20,11 +20,12 @@ MANY = "/v1/models/many"
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    """The REST port of a server with three models."""
+    """The REST port of a server with four models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
     save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
+    save_estimator(base / "estimator" / "1")
     with embedded_server({folder.name: folder for folder in base.iterdir()}) as server:
         yield server.rest_port
 
@@ -59,6 +60,18 @@ def test_predict_answers_columns(connection):
 def test_a_model_of_tensorflow_1_answers(connection):
     asked = {"signature_name": "serving_default", "instances": [1.0, 2.0, 5.0]}
     assert ask(connection, "/v1/models/of_tf1:predict", asked) == (200, {"predictions": [3.5, 4.0, 5.5]})
+
+
+@pytest.mark.parametrize(
+    ("method", "signature", "results"),
+    [
+        ("regress", "", [101.5, 3.25]),
+        ("classify", "classes", [[["low", 1.5], ["high", 100]], [["low", 1], ["high", 2.25]]]),
+    ],
+)
+def test_examples_are_classified_and_regressed(connection, method, signature, results):
+    body = {"signature_name": signature, "examples": [{"x": 1.5}, {"x": [1.0], "y": 2.25}]}
+    assert ask(connection, f"/v1/models/estimator:{method}", body) == (200, {"results": results})
 
 
 def test_several_inputs_and_outputs_with_strings(connection):
@@ -116,8 +129,8 @@ ROW = {"instances": [1.0]}
         ),
         (f"{MANY}:predict", {"signature_name": "ragged", **ROW}, 400, "inconsistent batch size: 2 expecting: 1"),
         (f"{MANY}:predict", {"signature_name": "reshape", **ROW}, 400, "a tensor with 1 values"),
-        (f"{HALF}:classify", ROW, 501, "classify is not supported"),
-        (f"{HALF}:regress", ROW, 501, "regress is not supported"),
+        (f"{HALF}:classify", ROW, 400, "When method is classify, key 'examples' is expected and was not found"),
+        (f"{HALF}:regress", {"examples": [{}]}, 400, "Expected regression signature method_name to be"),
         ("/v1/models/no", None, 404, "Could not find any versions of model no"),
         (f"{HALF}/versions/5", None, 404, "Could not find version 5 of model half_plus_two"),
         ("/v1/models/no/metadata", None, 404, "Servable not found for request: Latest(no)"),

@@ -4,9 +4,11 @@ import itertools
 import json
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -15,7 +17,9 @@ import pytest
 from tests.serving.tiny_models import floats, save_half_plus, save_many
 from tfdrift.errors import ResourceError
 from tfdrift.serving.client import Client
-from tfdrift.serving.server import embedded_server
+from tfdrift.serving.configuration import config_of, models_under
+from tfdrift.serving.served_models import ServedModels
+from tfdrift.serving.server import Listening, Polling, embedded_server, running_server
 
 POLL_SECONDS = 0.05
 
@@ -65,6 +69,55 @@ def test_a_new_version_is_found_and_takes_over(base, saved):
         shutil.copytree(saved[2], base / "2")
         wait_for(lambda: answering(client) == 2)
         assert [(status.version, status.state) for status in client.status("m")] == [(2, "AVAILABLE"), (1, "END")]
+
+
+@contextmanager
+def running(config, models=None, **settings):
+    """A server as `tfdrift serve` runs it, on free ports unless told otherwise."""
+    where = Listening(**{name: settings.pop(name) for name in Listening._fields if name in settings})
+    models = ServedModels(lambda _line: None) if models is None else models
+    with running_server(models, config, where=where, polling=Polling(POLL_SECONDS, POLL_SECONDS)) as server:
+        yield server
+
+
+@pytest.mark.usefixtures("base")
+def test_a_new_folder_under_the_root_is_served(saved, tmp_path):
+    models = ServedModels(lambda _line: None, source=lambda: models_under(tmp_path))
+    with running(models_under(tmp_path), models) as server, client_of(server) as client:
+        shutil.copytree(saved[2], tmp_path / "new.staging")
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new.staging").rename(tmp_path / "new/2")
+
+        def answers():
+            try:
+                return client.predict("new", {"x": floats(0)})["y"][0] == 2 / 8
+            except ResourceError:
+                return False
+
+        wait_for(answers)
+        assert answering(client) == 1
+
+
+def test_grpc_answers_on_a_unix_socket_and_nothing_else_does(base):
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket is at most about 100 bytes
+        path = f"{folder}/grpc"
+        with running(config_of({"m": base}), grpc_port=None, rest_port=None, grpc_socket=path) as server:
+            assert server == (None, None)
+            with Client(f"unix:{path}") as client:
+                assert answering(client) == 1
+            ours = psutil.Process().net_connections(kind="inet")
+            assert not [one for one in ours if one.status == psutil.CONN_LISTEN]
+
+
+def test_without_rest_grpc_answers_alone(base):
+    with running(config_of({"m": base}), rest_port=None) as server, client_of(server) as client:
+        assert server.rest_port is None
+        assert answering(client) == 1
+
+
+def test_a_socket_that_cannot_be_made_is_a_resource_error(base):
+    with pytest.raises(ResourceError, match="cannot listen on the socket /no/such/folder/s"):
+        running(config_of({"m": base}), grpc_socket="/no/such/folder/s").__enter__()
 
 
 @pytest.mark.parametrize("clients", [1, 8, 32, 128])

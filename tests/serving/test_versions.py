@@ -2,6 +2,8 @@ import shutil
 
 import grpc
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from tests.serving.tiny_models import floats, save_half_plus
 from tfdrift.serving.refusal import Refusal
@@ -60,6 +62,59 @@ def test_a_new_version_is_loaded_when_its_files_stay_the_same_and_takes_over(bas
     assert plus(model) == 2
     assert {version: state.state for version, state in model.states.items()} == {1: END, 2: AVAILABLE}
     assert model.lines[-1] == "m: version 2 answers instead of 1"
+
+
+def with_policy(base, text) -> Watched:
+    watched = Watched(base)
+    watched.policy = text_format.Parse(text, ModelConfig().model_version_policy)
+    return watched
+
+
+@pytest.fixture
+def three(base, saved):
+    """Return a folder with the versions 1, 2 and 3."""
+    for version in (2, 3):
+        shutil.copytree(saved[2], base / str(version))
+    return base
+
+
+@pytest.mark.parametrize(
+    ("policy", "answering"),
+    [
+        ("", [3]),
+        ("latest { num_versions: 2 }", [2, 3]),
+        ("latest { num_versions: 9 }", [1, 2, 3]),
+        ("all {}", [1, 2, 3]),
+        ("specific { versions: 1 versions: 7 }", [1]),
+    ],
+)
+def test_the_policy_says_which_versions_answer(three, policy, answering):
+    watched = with_policy(three, policy)
+    watched.look(at_once=True)
+    assert [version for version in (1, 2, 3, 7) if watched.states.get(version, (END,))[0] == AVAILABLE] == answering
+    for version in answering:
+        assert watched.serving(version).version == version
+    assert watched.serving().version == answering[-1]
+
+
+def test_of_the_newest_two_the_older_goes_when_a_newer_answers(base, saved):
+    watched = with_policy(base, "latest { num_versions: 2 }")
+    for version in (2, 3):
+        shutil.copytree(saved[2], base / str(version))
+        watched.look(at_once=True)
+    with pytest.raises(Refusal, match="Specific"):
+        watched.serving(1)
+    assert (watched.serving(2).version, watched.states[1].state) == (2, END)
+
+
+def test_a_deleted_version_of_all_no_longer_answers(three):
+    watched = with_policy(three, "all {}")
+    watched.look(at_once=True)
+    shutil.rmtree(three / "3")
+    watched.look()
+    assert watched.serving().version == 2
+    with pytest.raises(Refusal):
+        watched.serving(3)
 
 
 def test_a_version_that_is_still_being_copied_waits(base, saved, model):

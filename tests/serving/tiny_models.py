@@ -28,6 +28,41 @@ def save_half_plus_tf1(folder: Path, plus: float = 2.0) -> Path:
     return folder
 
 
+def save_estimator(folder: Path) -> Path:
+    """Write a TensorFlow 1 model asked with `tf.Example`s of a feature x, and perhaps y (else 100).
+
+    serving_default  regression: x + y
+    classes          classification: classes low, high, with scores x and y
+    scores           classification: scores x and y alone
+    labels           classification: the classes alone
+    column           regression of shape [N, 1]: x
+    wide             regression of shape [N, 2], which is none
+    predict          x + y by name, no regression
+    """
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        text = v1.placeholder(tf.string, [None], name="examples")
+        features = {"x": v1.FixedLenFeature([], tf.float32), "y": v1.FixedLenFeature([], tf.float32, 100.0)}
+        found = v1.parse_example(text, features)
+        both = tf.stack([found["x"], found["y"]], axis=1)
+        names = tf.tile([["low", "high"]], [tf.shape(text)[0], 1])
+        total = found["x"] + found["y"]
+        saved = v1.saved_model
+        signatures = {
+            "serving_default": saved.regression_signature_def(text, total),
+            "classes": saved.classification_signature_def(text, names, both),
+            "scores": saved.classification_signature_def(text, None, both),
+            "labels": saved.classification_signature_def(text, names, None),
+            "column": saved.regression_signature_def(text, found["x"][:, None]),
+            "wide": saved.regression_signature_def(text, both),
+            "predict": saved.predict_signature_def({"inputs": text}, {"outputs": total}),
+        }
+        builder = saved.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signatures)
+        builder.save()
+    return folder
+
+
 def save_many(folder: Path) -> Path:
     """Write a model with a signature for each thing that a server can get wrong.
 

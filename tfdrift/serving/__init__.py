@@ -2,11 +2,14 @@
 
 loading        one version in memory, run as TF Serving runs it
 versions       the versions of a model on disk
+served_models  the models of a server while it runs
 configuration  which models a server is to serve
 inference      what a server says of its models
+examples       classify, regress and several at once, of tf.Examples
 grpc_api       the gRPC services
 rest_api       the REST interface
 json_tensors   tensors in REST's JSON
+json_examples  tf.Examples and their answers in it
 refusal        why a request gets no answer
 monitoring     counts and times under TF Serving's names
 server         the embedded server

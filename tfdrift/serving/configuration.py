@@ -1,5 +1,6 @@
 """Which models a server is to serve: what TF Serving reads from a `ModelServerConfig`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -28,7 +29,7 @@ def models_under(root: Path) -> ModelServerConfig:
     found = {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and version_folders(path)}
     if not found:
         raise DataError(f"{root} holds no model; `tfdrift export RUN --to {root}/NAME` makes one")
-    return ModelServerConfig(model_config_list={"config": [_one(name, path) for name, path in found.items()]})
+    return config_of(found)
 
 
 def one_model(name: str, base_path: Path) -> ModelServerConfig:
@@ -43,7 +44,7 @@ def one_model(name: str, base_path: Path) -> ModelServerConfig:
     """
     if not base_path.is_dir() or not version_folders(base_path):
         raise DataError(f"{base_path} holds no version of a model, which is a folder named by a number")
-    return ModelServerConfig(model_config_list={"config": [_one(name, base_path)]})
+    return config_of({name: base_path})
 
 
 def models_of_file(file: Path) -> ModelServerConfig:
@@ -68,27 +69,32 @@ def embedded_models(config: ModelServerConfig) -> dict[str, Path]:
         config: the models.
 
     Raises:
-        DataError: a name comes twice, a folder does not exist, or the configuration asks for more than the newest
-            version of each.
+        DataError: a model has no name, or the same as another, or its path is not absolute, in TF Serving's words; or
+            a folder does not exist.
     """
-    models = {}
+    models: dict[str, Path] = {}
     for model in config.model_config_list.config:
-        policy = model.model_version_policy
-        if policy.HasField("all") or policy.HasField("specific") or policy.latest.num_versions > 1:
+        if not model.name:
+            raise DataError("each model needs a name of its own")
+        if model.name in models:
+            raise DataError(f"Illegal to list model {model.name} multiple times in config list")
+        if not Path(model.base_path).is_absolute():
             raise DataError(
-                f"model {model.name!r}: the embedded server has the newest version only; leave model_version_policy "
-                f"out, or install {PROGRAM}"
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
-        if model.version_labels:
-            raise DataError(f"model {model.name!r}: the embedded server knows no version_labels; install {PROGRAM}")
-        if not model.name or model.name in models:
-            raise DataError(f"each model needs a name of its own, not {model.name!r}")
         if not Path(model.base_path).is_dir():
             raise DataError(f"model {model.name!r}: there is no folder {model.base_path}")
         models[model.name] = Path(model.base_path)
-    if not models:
-        raise DataError("the configuration has no model_config_list with models")
     return models
+
+
+def config_of(models: Mapping[str, Path]) -> ModelServerConfig:
+    """Return the configuration of models by their names.
+
+    Args:
+        models: folder of the versions of each.
+    """
+    return ModelServerConfig(model_config_list={"config": [_one(name, path) for name, path in models.items()]})
 
 
 def _one(name: str, base_path: Path) -> ModelConfig:

@@ -8,6 +8,9 @@ from typing import Any
 
 import grpc
 import tensorflow as tf
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest, ClassificationResponse
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest, MultiInferenceResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigResponse
 from tensorflow_serving.apis.model_service_pb2_grpc import (
     ModelServiceServicer,
     add_ModelServiceServicer_to_server,
@@ -17,7 +20,10 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
     PredictionServiceServicer,
     add_PredictionServiceServicer_to_server,
 )
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
+from tfdrift.serving.examples import CLASSIFY, REGRESS, infer, multi_infer
 from tfdrift.serving.inference import Inference
 from tfdrift.serving.loading import DEFAULT_SIGNATURE, array_of
 from tfdrift.serving.refusal import Refusal
@@ -65,16 +71,43 @@ def predict(inference: Inference, request: PredictRequest) -> PredictResponse:
         return response
 
 
-def add_services(server: grpc.aio.Server, inference: Inference, threads: Executor) -> None:
-    """Add PredictionService (Predict, GetModelMetadata) and ModelService (GetModelStatus) to a gRPC server.
+def classify(inference: Inference, request: ClassificationRequest) -> ClassificationResponse:
+    """Answer a `ClassificationRequest`, see `infer`."""
+    with inference.counted(request.model_spec.name, "GRPC", "Classify"):
+        answered, result = infer(inference, request.model_spec, request.input, CLASSIFY)
+        return ClassificationResponse(model_spec=answered, result=result)
+
+
+def regress(inference: Inference, request: RegressionRequest) -> RegressionResponse:
+    """Answer a `RegressionRequest`, see `infer`."""
+    with inference.counted(request.model_spec.name, "GRPC", "Regress"):
+        answered, result = infer(inference, request.model_spec, request.input, REGRESS)
+        return RegressionResponse(model_spec=answered, result=result)
+
+
+def multi_inference(inference: Inference, request: MultiInferenceRequest) -> MultiInferenceResponse:
+    """Answer a `MultiInferenceRequest`, see `multi_infer`."""
+    name = request.tasks[0].model_spec.name if request.tasks else ""
+    with inference.counted(name, "GRPC", "MultiInference"):
+        return multi_infer(inference, request)
+
+
+def add_services(
+    server: grpc.aio.Server,
+    inference: Inference,
+    reload: Callable[[ModelServerConfig], None],
+    threads: Executor,
+) -> None:
+    """Add PredictionService and ModelService to a gRPC server.
 
     Args:
         server: not started yet.
         inference: answers.
-        threads: where it does so.
+        reload: changes which models there are; raises a `Refusal` where it cannot.
+        threads: where requests are answered.
     """
     add_PredictionServiceServicer_to_server(_PredictionService(inference, threads), server)
-    add_ModelServiceServicer_to_server(_ModelService(inference, threads), server)
+    add_ModelServiceServicer_to_server(_ModelService(inference, reload, threads), server)
 
 
 class _Answers:
@@ -96,10 +129,27 @@ class _PredictionService(_Answers, PredictionServiceServicer):
     async def Predict(self, request, context):  # noqa: N802 - the protocol's name
         return await self._answer(context, predict, self._inference, request)
 
+    async def Classify(self, request, context):  # noqa: N802
+        return await self._answer(context, classify, self._inference, request)
+
+    async def Regress(self, request, context):  # noqa: N802
+        return await self._answer(context, regress, self._inference, request)
+
+    async def MultiInference(self, request, context):  # noqa: N802
+        return await self._answer(context, multi_inference, self._inference, request)
+
     async def GetModelMetadata(self, request, context):  # noqa: N802
         return await self._answer(context, self._inference.metadata, request)
 
 
 class _ModelService(_Answers, ModelServiceServicer):
+    def __init__(self, inference: Inference, reload: Callable[[ModelServerConfig], None], threads: Executor) -> None:
+        super().__init__(inference, threads)
+        self._reload = reload
+
     async def GetModelStatus(self, request, context):  # noqa: N802
         return await self._answer(context, self._inference.status, request)
+
+    async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        await self._answer(context, self._reload, request.config)
+        return ReloadConfigResponse()

@@ -33,27 +33,28 @@ class Inference:
         self._models = models
         self._monitoring = monitoring
 
-    def counted(self, name: str, entrypoint: str) -> AbstractContextManager:
+    def counted(self, name: str, entrypoint: str, api: str = "Predict") -> AbstractContextManager:
         """Return the context that counts and times a request, if there is a model of that name.
 
         Args:
             name: of the model.
             entrypoint: GRPC or REST.
+            api: Predict, Classify, Regress or MultiInference.
         """
         # Names that clients make up would fill the memory with counters.
-        return self._monitoring.request(name, entrypoint) if name in self._models else nullcontext()
+        return self._monitoring.request(name, entrypoint, api) if name in self._models else nullcontext()
 
     def serving(self, spec: ModelSpec) -> Serving:
         """Return the version that answers a request.
 
         Raises:
-            Refusal: it is not loaded, or was asked for by a label.
+            Refusal: it is not loaded, or there is no such label.
         """
-        self._check(spec)
-        version = spec.version.value if spec.HasField("version") else None
-        if spec.name not in self._models:
+        version = self._version(spec)
+        model = self._models.get(spec.name)
+        if model is None:
             raise not_found(spec.name, version)
-        return self._models[spec.name].serving(version)
+        return model.serving(version)
 
     def run(
         self, name: str, serving: Serving, signature: SignatureDef, inputs: Mapping[str, np.ndarray], *wanted: str
@@ -98,10 +99,9 @@ class Inference:
             Refusal: there is no such version.
         """
         spec = request.model_spec
-        self._check(spec)
-        states = self._models[spec.name].states if spec.name in self._models else {}
-        if spec.HasField("version"):
-            version = spec.version.value
+        version, model = self._version(spec), self._models.get(spec.name)
+        states = {} if model is None else model.states
+        if version is not None:
             if version not in states:
                 raise Refusal(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {spec.name}")
             states = {version: states[version]}
@@ -114,8 +114,13 @@ class Inference:
             status.status.error_message = message
         return response
 
-    def _check(self, spec: ModelSpec) -> None:
+    def _version(self, spec: ModelSpec) -> int | None:
+        """Return the version that is asked for, by number or by label; None for the newest."""
         if not spec.name:
             raise invalid("Missing ModelSpec")
-        if spec.version_label:
+        if not spec.version_label:
+            return spec.version.value if spec.HasField("version") else None
+        model = self._models.get(spec.name)
+        if model is None:
             raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+        return model.labelled(spec.version_label)

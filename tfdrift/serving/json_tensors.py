@@ -44,9 +44,7 @@ def read_predict(body: bytes, signatures: Mapping[str, SignatureDef]) -> Predict
     Raises:
         Refusal: the body is not what the signature takes.
     """
-    document = _parsed(body)
-    if not isinstance(document, dict):
-        raise invalid("JSON Value: Is not object")
+    document = parsed_body(body)
     name = document.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(name, str):
         raise invalid("JSON Value not formatted correctly. 'signature_name' key must be a string value.")
@@ -87,7 +85,15 @@ def write_predict(outputs: Mapping[str, np.ndarray], *, rows: bool) -> bytes:
     return json.dumps({"predictions" if rows else "outputs": listed}).encode()
 
 
-def _parsed(body: bytes) -> Any:
+def parsed_body(body: bytes) -> dict[str, Any]:
+    """Return the object that the body of a request is.
+
+    Args:
+        body: JSON; NaN, Infinity, -Infinity, Inf and -Inf are numbers.
+
+    Raises:
+        Refusal: it is none.
+    """
     try:
         try:
             document = json.loads(body)
@@ -102,6 +108,8 @@ def _parsed(body: bytes) -> Any:
         raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid("JSON Value: Is not object")
     return document
 
 
@@ -148,10 +156,11 @@ def _columns(inputs: Any, infos: Mapping[str, TensorInfo]) -> dict[str, np.ndarr
 
 def _is_object(value: Any) -> bool:
     """Return whether a value names inputs; {"b64": ...} is a value itself."""
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Return whether a JSON value stands for bytes."""
     return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
@@ -175,7 +184,7 @@ def _tensor(name: str, value: Any, info: TensorInfo) -> np.ndarray:
 def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
     if dtype == tf.string:
         array = np.empty(len(leaves), object)
-        array[:] = [_bytes_of(name, leaf) for leaf in leaves]
+        array[:] = [bytes_of(name, leaf) for leaf in leaves]
         return array
     if dtype == tf.bool:
         accepted = {bool}
@@ -198,10 +207,19 @@ def _converted(name: str, leaves: list, dtype: tf.DType) -> np.ndarray:
         raise invalid(f"input {name}: a number is out of the range of {dtype.name}") from None
 
 
-def _bytes_of(name: str, leaf: Any) -> bytes:
+def bytes_of(name: str, leaf: Any) -> bytes:
+    """Return the bytes that a JSON string or {"b64": ...} stands for.
+
+    Args:
+        name: of the input, for the message.
+        leaf: the value.
+
+    Raises:
+        Refusal: it is neither, or no base64.
+    """
     if isinstance(leaf, str):
         return leaf.encode()
-    if not _is_base64(leaf):
+    if not is_base64(leaf):
         raise invalid(f"input {name}: JSON Value of type {type(leaf).__name__} is not of expected type: string")
     text = "".join(leaf["b64"].split())
     digits = text.rstrip("=")
@@ -232,10 +250,14 @@ def _listed(name: str, value: np.ndarray) -> Any:
         return written.reshape(value.shape).tolist()
     if value.dtype.kind not in "biuf":
         raise invalid(f"Failed to write JSON value for tensor type: {value.dtype.name}")
+    return decimals_of(value).tolist()
+
+
+def decimals_of(value: np.ndarray) -> np.ndarray:
+    """Return numbers whose shortest decimals name them: 0.2, not the 0.20000000298023224 of the float64 next to it."""
     if value.dtype.kind == "f" and value.dtype != np.float64:
-        # The shortest decimals that name the number: 0.2, not the 0.20000000298023224 of the float64 next to it.
-        value = value.astype("S16").astype(np.float64)
-    return value.tolist()
+        return value.astype("S16").astype(np.float64)
+    return value
 
 
 def _as_base64(_name: str, item: bytes) -> dict[str, str]:

@@ -39,18 +39,19 @@ class Monitoring:
         )
 
     @contextmanager
-    def request(self, model_name: str, entrypoint: str) -> Iterator[None]:
+    def request(self, model_name: str, entrypoint: str, api: str = "Predict") -> Iterator[None]:
         """Count and time a request.
 
         Args:
             model_name: of a model that is served; a client could otherwise fill the memory with names.
             entrypoint: GRPC or REST.
+            api: Predict, Classify, Regress or MultiInference.
         """
         start, status = time.perf_counter(), grpc.StatusCode.UNKNOWN
         try:
             yield
             status = grpc.StatusCode.OK
-            self._request_latency.labels(model_name, "Predict", entrypoint).observe(_microseconds_since(start))
+            self._request_latency.labels(model_name, api, entrypoint).observe(_microseconds_since(start))
         except Refusal as refusal:
             status = refusal.code
             raise

@@ -22,16 +22,19 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfdrift.serving.configuration import METRICS_PATH
+from tfdrift.serving.examples import CLASSIFY, REGRESS, infer
 from tfdrift.serving.inference import SIGNATURE_FIELD, Inference
+from tfdrift.serving.json_examples import read_examples, write_result
 from tfdrift.serving.json_tensors import read_predict, write_predict
 from tfdrift.serving.monitoring import CONTENT_TYPE, Monitoring
-from tfdrift.serving.refusal import Refusal, invalid, unimplemented
+from tfdrift.serving.refusal import Refusal, invalid
 from tfdrift.serving.versions import LARGEST_VERSION
 
 _LOG = logging.getLogger(__name__)
 LARGEST_BODY_BYTES = 64 * 2**20
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _ASKING = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
+_OF_EXAMPLES = {"classify": ("Classify", CLASSIFY), "regress": ("Regress", REGRESS)}
 _LOOKING = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
 
 
@@ -83,7 +86,10 @@ class _RestApi:
     def _ask(self, asked: re.Match, body: bytes) -> bytes:
         method, spec = asked["method"], _spec(asked)
         if method != "predict":
-            raise unimplemented(f"{method} is not supported; ask the same signature by predict")
+            api, expected = _OF_EXAMPLES[method]
+            with self._inference.counted(spec.name, "REST", api):
+                spec.signature_name, given = read_examples(body)
+                return write_result(infer(self._inference, spec, given, expected)[1])
         with self._inference.counted(spec.name, "REST"):
             serving = self._inference.serving(spec)
             signature, inputs, rows = read_predict(body, serving.model.signatures)

@@ -1,15 +1,17 @@
-"""The versions of a model on disk: the newest that loads answers, until a newer one is ready."""
+"""The versions of a model on disk: those that its policy asks for and that load answer, until newer ones are ready."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import grpc
 import tensorflow as tf
+from google.protobuf.message import Message
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from tfdrift.serving.loading import LoadedModel
-from tfdrift.serving.refusal import Refusal, code_of
+from tfdrift.serving.refusal import Refusal, code_of, invalid
 
 START, LOADING = ModelVersionStatus.START, ModelVersionStatus.LOADING
 AVAILABLE, END = ModelVersionStatus.AVAILABLE, ModelVersionStatus.END
@@ -44,10 +46,14 @@ class VersionedModel:
 
     def __init__(self, name: str, base_path: Path, report: Callable[[str], None]) -> None:
         self.name = name
-        self._base_path = base_path
+        self.base_path = base_path
+        self.policy = ModelConfig().model_version_policy
+        """Which versions answer: the newest (the default), the newest few, all, or some by their numbers."""
+        self.labels: Mapping[str, int] = {}
+        """Versions by the names that clients may call them."""
         self._report = report
         self._told = ""
-        self._serving: Serving | None = None
+        self._loaded: dict[int, Serving] = {}  # replaced, never changed, as `states`
         self.states: dict[int, VersionState] = {}  # replaced, never changed: readers need no lock
         self._seen: dict[int, frozenset] = {}
         self._failed: dict[int, frozenset] = {}
@@ -61,13 +67,27 @@ class VersionedModel:
         Raises:
             Refusal: no such version is loaded.
         """
-        serving = self._serving
-        if serving is None or version not in (None, serving.version):
+        loaded = self._loaded
+        wanted = max(loaded, default=None) if version is None else version
+        if wanted not in loaded:
             raise not_found(self.name, version)
-        return serving
+        return loaded[wanted]
+
+    def labelled(self, label: str) -> int:
+        """Return the version that a label stands for.
+
+        Args:
+            label: of the model's configuration.
+
+        Raises:
+            Refusal: there is no such label.
+        """
+        if label not in self.labels:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return self.labels[label]
 
     def look(self, *, at_once: bool = False) -> None:
-        """Search the folder, and load the newest version that can be loaded if it is not the one that answers.
+        """Search the folder, and load what the policy asks for; what it asks for no longer goes when others answer.
 
         A version that fails leaves the one before it answering, and is tried again when its files have changed.
 
@@ -78,29 +98,35 @@ class VersionedModel:
         try:
             self._look(at_once)
         except OSError as error:
-            self._tell(f"{self.name}: cannot look into {self._base_path}: {error.strerror}")
+            self._tell(f"{self.name}: cannot look into {self.base_path}: {error.strerror}")
 
     def _look(self, at_once: bool) -> None:
-        folders = version_folders(self._base_path)
-        serving = self._serving
-        if serving and serving.version in folders:
-            wanted = [version for version in folders if version > serving.version]
-        else:
-            wanted = list(folders)  # what answers was deleted, so the newest of the others takes over
-        files = {version: _files(folders[version]) for version in wanted}
+        folders = version_folders(self.base_path)
         self._failed = {version: seen for version, seen in self._failed.items() if version in folders}
-        kept = {*folders, serving.version} if serving else set(folders)
-        self.states = {version: state for version, state in self.states.items() if version in kept}
-        for version in sorted(wanted, reverse=True):
-            if self._failed.get(version) == files[version]:
-                continue
-            if not at_once and self._seen.get(version) != files[version]:
-                self._set(version, VersionState(START))
-                continue
-            self._failed[version] = files[version]
-            if self._load(version, folders[version]):
+        known = {*folders, *self._loaded}
+        self.states = {version: state for version, state in self.states.items() if version in known}
+        candidates, most = _aspired(self.policy, folders)
+        files: dict[int, frozenset] = {}
+        answering: list[int] = []
+        for version in sorted(candidates, reverse=True):
+            if len(answering) == most:
                 break
+            if version not in self._loaded:
+                files[version] = _files(folders[version])
+                if self._failed.get(version) == files[version]:
+                    continue
+                if not at_once and self._seen.get(version) != files[version]:
+                    self._set(version, VersionState(START))
+                    continue
+                self._failed[version] = files[version]
+                if not self._load(version, folders[version]):
+                    continue
+            answering.append(version)
         self._seen = files
+        if answering:  # the last one of a model whose versions were all deleted goes on
+            for version in self._loaded.keys() - set(answering):
+                self._set(version, VersionState(END))
+            self._loaded = {version: self._loaded[version] for version in answering}
 
     def _load(self, version: int, folder: Path) -> bool:
         self._set(version, VersionState(LOADING))
@@ -111,12 +137,12 @@ class VersionedModel:
             self._set(version, failed)
             self._tell(f"{self.name}: version {version} cannot be loaded: {failed.message}")
             return False
-        before, self._serving = self._serving, Serving(version, model)
+        before = max(self._loaded, default=None)
+        self._loaded = {**self._loaded, version: Serving(version, model)}
         self._set(version, VersionState(AVAILABLE))
         del self._failed[version]
-        if before:
-            self._set(before.version, VersionState(END))
-        self._tell(f"{self.name}: version {version} answers" + (f" instead of {before.version}" if before else ""))
+        replaces = before is not None and _aspired(self.policy, [])[1] == 1
+        self._tell(f"{self.name}: version {version} answers" + (f" instead of {before}" if replaces else ""))
         return True
 
     def _tell(self, line: str) -> None:
@@ -126,6 +152,16 @@ class VersionedModel:
 
     def _set(self, version: int, state: VersionState) -> None:
         self.states = {**self.states, version: state}
+
+
+def _aspired(policy: Message, folders: Collection[int]) -> tuple[Collection[int], int | None]:
+    """Return the versions that a policy allows, and of how many of them, the newest first, it wants an answer."""
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return folders, None
+    if choice == "specific":
+        return [version for version in folders if version in policy.specific.versions], None
+    return folders, max(policy.latest.num_versions, 1)
 
 
 def not_found(name: str, version: int | None) -> Refusal:
