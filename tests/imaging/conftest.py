@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
+from tfdrift.imaging.registration import Registration, register_rigid
+
 
 @pytest.fixture(scope="session", params=["gbm-02", "gbm-08"])
 def real_pair(request) -> tuple[sitk.Image, sitk.Image]:
@@ -16,3 +18,9 @@ def real_pair(request) -> tuple[sitk.Image, sitk.Image]:
         pytest.skip("no real data: set TFDRIFT_TEST_DATA")
     pre, post = (sitk.ReadImage(str(case / f"{visit}_image.nii.gz"), sitk.sitkFloat32) for visit in ("pre", "post"))
     return pre, post
+
+
+@pytest.fixture(scope="session")
+def real_registration(real_pair) -> Registration:
+    """What is found between them."""
+    return register_rigid(*real_pair)

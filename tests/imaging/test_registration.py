@@ -188,11 +188,12 @@ def test_a_padded_border_through_the_head_changes_neither_motion_nor_judgement(f
     assert found.residual_percent == pytest.approx(register_rigid(fixed, moving).residual_percent, abs=3)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_real_pair_ends_at_the_same_place_from_forty_millimetres_and_fifteen_degrees_apart(real_pair, seed):
+def test_a_real_pair_ends_at_the_same_place_from_forty_millimetres_and_fifteen_degrees_apart(
+    real_pair, real_registration
+):
     fixed, moving = real_pair
-    expected = register_rigid(fixed, moving).transform
-    axis, direction = np.random.default_rng(seed).normal(size=(2, 3))
+    expected = real_registration.transform
+    axis, direction = np.random.default_rng(0).normal(size=(2, 3))
     off = heads.rigid_motion(axis, 15.0, direction, 40.0)
     moved = sitk.Image(moving)
     moved.SetOrigin(off.TransformPoint(moving.GetOrigin()))
