@@ -190,8 +190,10 @@ def test_a_taken_port_is_a_resource_error(base, which):
 
 
 def test_the_grpc_port_of_another_server_is_not_shared_with_it(base):
-    with embedded_server({"m": base}) as server, pytest.raises(ResourceError):
-        embedded_server({"m": base}, grpc_port=server.grpc_port).__enter__()
+    with embedded_server({"m": base}) as server:
+        assert server.grpc_port is not None
+        with pytest.raises(ResourceError):
+            embedded_server({"m": base}, grpc_port=server.grpc_port).__enter__()
 
 
 def test_an_address_of_another_machine_is_a_resource_error(base):

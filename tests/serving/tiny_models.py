@@ -45,7 +45,7 @@ def save_estimator(folder: Path) -> Path:
         features = {"x": v1.FixedLenFeature([], tf.float32), "y": v1.FixedLenFeature([], tf.float32, 100.0)}
         found = v1.parse_example(text, features)
         both = tf.stack([found["x"], found["y"]], axis=1)
-        names = tf.tile([["low", "high"]], [tf.shape(text)[0], 1])
+        names = tf.repeat(tf.constant([["low", "high"]]), tf.shape(text)[0], axis=0)
         total = found["x"] + found["y"]
         saved = v1.saved_model
         signatures = {

@@ -72,21 +72,36 @@ def predict(inference: Inference, request: PredictRequest) -> PredictResponse:
 
 
 def classify(inference: Inference, request: ClassificationRequest) -> ClassificationResponse:
-    """Answer a `ClassificationRequest`, see `infer`."""
+    """Answer a `ClassificationRequest`, see `infer`.
+
+    Args:
+        inference: what the server says of its models.
+        request: the message.
+    """
     with inference.counted(request.model_spec.name, "GRPC", "Classify"):
         answered, result = infer(inference, request.model_spec, request.input, CLASSIFY)
         return ClassificationResponse(model_spec=answered, result=result)
 
 
 def regress(inference: Inference, request: RegressionRequest) -> RegressionResponse:
-    """Answer a `RegressionRequest`, see `infer`."""
+    """Answer a `RegressionRequest`, see `infer`.
+
+    Args:
+        inference: what the server says of its models.
+        request: the message.
+    """
     with inference.counted(request.model_spec.name, "GRPC", "Regress"):
         answered, result = infer(inference, request.model_spec, request.input, REGRESS)
         return RegressionResponse(model_spec=answered, result=result)
 
 
 def multi_inference(inference: Inference, request: MultiInferenceRequest) -> MultiInferenceResponse:
-    """Answer a `MultiInferenceRequest`, see `multi_infer`."""
+    """Answer a `MultiInferenceRequest`, see `multi_infer`.
+
+    Args:
+        inference: what the server says of its models.
+        request: the message.
+    """
     name = request.tasks[0].model_spec.name if request.tasks else ""
     with inference.counted(name, "GRPC", "MultiInference"):
         return multi_infer(inference, request)
