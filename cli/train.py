@@ -101,8 +101,8 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file: Path | None, **given: Any) -> None:
     """Train METHOD and score it on patients it has never seen.
 
-    method1 predicts the post-treatment image in one step, method2 by DDIM, direct without noise (the baseline). The
-    same command on the same --out goes on where it stopped.
+    method1 predicts the post-treatment image in one step, method2 by DDIM, direct without noise (the baseline),
+    distribution draws what may happen from latent noise. The same command on the same --out goes on where it stopped.
 
     \b
     Example:

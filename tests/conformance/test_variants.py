@@ -13,7 +13,7 @@ from tfdrift.config import TrainConfig, train_config, write_config
 from tfdrift.diffusion.predictions import PREDICTIONS
 from tfdrift.export.saved_model import export_run
 from tfdrift.methods import METHODS
-from tfdrift.methods.method import Predictor
+from tfdrift.methods.method import Predictor, asking
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS
 from tfdrift.training.checkpoint import Checkpoints
@@ -33,6 +33,7 @@ VARIANTS = [
     ("method2", "shared", "v", "float32"),
     ("direct", "shared", "eps", "float32"),
     ("direct", "independent", "eps", "mixed_bfloat16"),
+    ("distribution", "shared", "eps", "float32"),
 ]
 SIZE, BATCH, STEPS = 8, 4, 60
 
@@ -152,7 +153,8 @@ def test_export_answers_any_batch_as_the_network_does(exported, trained):
 def test_export_denoises_as_the_network_does(exported, trained):
     image, _ = normalised_request(3)
     request = {"image": image, "t": tf.constant([[0.0], [0.4], [1.0]])}
-    expected = tf.function(trained.network)(request)
+    ask = asking(trained.network, latents=METHODS[trained.config.method].latents)
+    expected = tf.function(ask)(request["image"], request["t"])
     actual = exported.signatures["denoise"](**request)
     for name in ("recon", "drift"):
         assert actual[name].dtype == tf.float32

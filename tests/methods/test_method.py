@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.methods.known_networks import PRE, SEED, make_predictor
 from tfdrift.config import train_config
 from tfdrift.methods import METHODS, make_method
-from tfdrift.methods.method import Predictor
+from tfdrift.methods.method import Predictor, asking
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import Inputs
 from tfdrift.model.unet import build_unet
@@ -15,7 +15,7 @@ from tfdrift.model.unet import build_unet
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_bits_and_noise_matters_where_there_is_noise(method):
-    network = build_unet(8, base_filters=2, depth=1)
+    network = build_unet(8, base_filters=2, depth=1, latents=METHODS[method].latents)
     predict = tf.function(make_predictor(network, method).__call__)
     first, again = predict(PRE, SEED)["post"].numpy(), predict(PRE, SEED)["post"].numpy()
     other = predict(PRE, SEED + 1)["post"].numpy()
@@ -52,11 +52,17 @@ def test_every_method_learns_from_and_answers_images_of_any_shape(method, slices
     how, inputs = make_method(method, settings), Inputs(channels=channels, slices=slices)
     shape = inputs.image_shape(8)
     network = build_unet(
-        8, channels=channels, slices=slices, outputs=how.output_channels(channels), base_filters=2, depth=1
+        8,
+        channels=channels,
+        slices=slices,
+        outputs=how.output_channels(channels),
+        base_filters=2,
+        depth=1,
+        latents=how.latents,
     )
     pre, post = tf.random.stateless_uniform([2, *shape], (0, 1)), tf.zeros([2, *shape[:-1], 1])
     shown = how.show(pre, post, tf.constant([0, 0], tf.int64))
-    outputs = network({"image": shown.image, "t": shown.t})
+    outputs = asking(network, latents=how.latents)(shown.image, shown.t)
     assert {name: output.shape for name, output in outputs.items()} == {
         name: target.shape for name, target in shown.targets.items()
     }

@@ -1,11 +1,26 @@
 """The losses against scikit-image and against their own closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from skimage.metrics import structural_similarity
 
-from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, image_loss, mse, noise_loss, ssim, ssim_window
+from tfdrift.training.losses import (
+    DRIFT_RANGE,
+    IMAGE_RANGE,
+    MEAN_SHARE,
+    fair_crps,
+    image_loss,
+    mse,
+    noise_loss,
+    outcomes_loss,
+    ssim,
+    ssim_window,
+)
+
+RNG = np.random.default_rng(0)
 
 
 def images(size: int, data_range: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -96,3 +111,33 @@ def test_noise_has_no_similarity_in_its_loss():
     parts = noise_loss(tf.constant(first), tf.constant(second))
     assert set(parts) == {"loss", "mse"}
     np.testing.assert_allclose(parts["loss"], np.mean((first - second) ** 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_the_score_of_a_few_normal_outcomes_is_without_bias_that_of_the_normal_distribution(count):
+    """Of N(0, 1) about y the score is y (2 F(y) - 1) + 2 f(y) - 1 / sqrt(pi) (Gneiting and Raftery 2007, eq. 22)."""
+    y, trials = 0.7, 400_000
+    outcomes = RNG.standard_normal((trials, count)).astype(np.float32)
+    density = math.exp(-(y**2) / 2) / math.sqrt(2 * math.pi)
+    expected = y * math.erf(y / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi)
+    score = float(fair_crps(tf.constant(outcomes), tf.fill([trials, 1], y)))
+    assert score == pytest.approx(expected, abs=5 / math.sqrt(trials))
+
+
+def test_outcomes_that_are_the_truth_score_0_and_one_outcome_too_narrow_or_wide_scores_worse():
+    truth = tf.constant(RNG.standard_normal((500, 16, 16, 1)), tf.float32)
+    assert float(outcomes_loss(tf.concat([truth] * 3, axis=-1), truth)["loss"]) == pytest.approx(0, abs=1e-6)
+    drawn = RNG.standard_normal((500, 16, 16, 4)).astype(np.float32)
+    scores = [float(fair_crps(tf.constant(width * drawn), truth)) for width in (0.3, 1.0, 3.0)]
+    assert min(scores) == scores[1]
+
+
+def test_outcomes_that_agree_between_neighbours_are_told_from_those_that_do_not():
+    """Both have the same pixels one by one; of an image of one value only the first has the right average."""
+    truth = tf.constant(np.broadcast_to(RNG.standard_normal((500, 1, 1, 1)), (500, 16, 16, 1)), tf.float32)
+    whole = tf.constant(np.broadcast_to(RNG.standard_normal((500, 1, 1, 4)), (500, 16, 16, 4)), tf.float32)
+    apart = tf.constant(RNG.standard_normal((500, 16, 16, 4)), tf.float32)
+    of_whole, of_apart = outcomes_loss(whole, truth), outcomes_loss(apart, truth)
+    assert float(of_apart["crps"]) == pytest.approx(float(of_whole["crps"]), abs=0.1)
+    without_mean = [float(parts["loss"] - MEAN_SHARE * parts["mse"]) for parts in (of_whole, of_apart)]
+    assert without_mean[0] < without_mean[1] - 0.2

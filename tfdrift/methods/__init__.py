@@ -4,6 +4,7 @@ method    what a method is, and a trained network with its method
 method1   from the noised first MRI to the second in one step
 method2   from the noised first MRI to a clean one by DDIM, and the drift beside it
 direct    the baseline without noise
+distribution  second MRIs drawn from latent noise, trained with a proper score
 balances  how the losses of the two outputs are weighed
 outputs   what the reconstruction is, and how it and the drift agree
 symmetries  turned and mirrored images, in training and when a network is asked
@@ -18,11 +19,17 @@ from typing import Any
 
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.methods.direct import Direct
+from tfdrift.methods.distribution import Distribution
 from tfdrift.methods.method import Method
 from tfdrift.methods.method1 import Method1
 from tfdrift.methods.method2 import Method2
 
-METHODS: dict[str, type[Method]] = {"method1": Method1, "method2": Method2, "direct": Direct}
+METHODS: dict[str, type[Method]] = {
+    "method1": Method1,
+    "method2": Method2,
+    "direct": Direct,
+    "distribution": Distribution,
+}
 """Every method by the name that the command line and `config.json` know it by."""
 
 

@@ -90,7 +90,7 @@ class Method(abc.ABC):
         summary: what it does, as a part of a sentence.
         draws: whether its answer depends on the seed, so that there are outcomes to draw.
         defaults: settings that differ from those of `TrainConfig`.
-        ssim_share: the setting that says how much SSIM counts in its loss.
+        ssim_share: the setting that says how much SSIM counts in its loss; None where it has none.
         level_axis: what the levels of `at_levels` are; None where there is one answer.
         latents: L, the maps of noise that its network is given beside the image.
 
@@ -102,7 +102,7 @@ class Method(abc.ABC):
     summary: ClassVar[str]
     draws: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {}
-    ssim_share: ClassVar[str] = "recon_ssim"
+    ssim_share: ClassVar[str | None] = "recon_ssim"
     level_axis: ClassVar[LevelAxis | None] = None
     latents: ClassVar[int] = 0
 

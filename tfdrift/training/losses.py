@@ -6,8 +6,14 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfdrift.axes import spatial_axes
+
 IMAGE_RANGE = 1.0  # images are scaled so that the largest signal of the pre crop is 1
 DRIFT_RANGE = 2.0  # a difference of two such images lies between -1 and 1
+SQUARES = (4, 16)
+"""Sides, in pixels, of the squares whose averages `outcomes_loss` scores beside the pixels."""
+MEAN_SHARE = 3.0
+"""Weight of the error of the mean outcome in `outcomes_loss`."""
 
 
 def ssim_window(image_size: int) -> tuple[int, float]:
@@ -89,6 +95,53 @@ def noise_loss(predicted: tf.Tensor, target: tf.Tensor, _ssim_share: float = 0.0
     return {"loss": error, "mse": error}
 
 
+def fair_crps(outcomes: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Return the continuous ranked probability score of M outcomes, unbiased by their number, a scalar.
+
+    Its expectation is smallest where the outcomes are drawn from the distribution of the target.
+
+    Args:
+        outcomes: float32 [..., M], M at least 2.
+        target: float32 [..., 1].
+
+    Source: Ferro (2014), eq. 4; Gneiting and Raftery (2007), eq. 21.
+
+    Example:
+        >>> float(fair_crps(tf.constant([[0.0, 2.0]]), tf.constant([[1.0]])))
+        0.0
+    """
+    count = int(outcomes.shape[-1])  # pyright: ignore[reportArgumentType] - never None
+    apart = tf.abs(tf.expand_dims(outcomes, -1) - tf.expand_dims(outcomes, -2))
+    # Each pair stands there twice, and an outcome beside itself is 0.
+    spread = tf.reduce_sum(apart, axis=[-2, -1]) / (2 * count * (count - 1))
+    return tf.reduce_mean(tf.reduce_mean(tf.abs(outcomes - target), axis=-1) - spread)
+
+
+def outcomes_loss(predicted: tf.Tensor, target: tf.Tensor, _ssim_share: float = 0.0) -> dict[str, tf.Tensor]:
+    """Return the score of several outcomes: pixels, their averages over squares, and the error of the mean outcome.
+
+    The averages over squares make outcomes agree between neighbours: pixels that are each right, but drawn one without
+    the other, have too narrow a spread of the whole lesion.
+
+    Args:
+        predicted: float32 [B, ..., M], M outcomes.
+        target: float32 [B, ..., 1].
+
+    Returns:
+        Scalars `loss`, `crps` of the pixels, and `mse` of the mean outcome.
+
+    Source: Gneiting and Raftery (2007), sec. 3.2: a sum of proper scores is one.
+    """
+    sides = [int(target.shape[axis]) for axis in spatial_axes(target)]  # pyright: ignore[reportArgumentType]
+    pixels = fair_crps(predicted, target)
+    scores = [pixels]
+    for square in SQUARES:
+        window = [min(square, side) for side in sides]
+        scores.append(fair_crps(*(tf.nn.avg_pool(images, window, window, "VALID") for images in (predicted, target))))
+    error = mse(tf.reduce_mean(predicted, axis=-1, keepdims=True), target)
+    return {"loss": tf.add_n(scores) + MEAN_SHARE * error, "crps": pixels, "mse": error}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loss:
     """What an output is compared by.
@@ -112,8 +165,10 @@ LOSSES = {
     "image": Loss(compare=functools.partial(_compare_images, data_range=IMAGE_RANGE), measures=("loss", "mse", "ssim")),
     "drift": Loss(compare=functools.partial(_compare_images, data_range=DRIFT_RANGE), measures=("loss", "mse", "ssim")),
     "noise": Loss(compare=noise_loss, measures=("loss", "mse")),
+    "outcomes": Loss(compare=outcomes_loss, measures=("loss", "crps", "mse")),
 }
 """The losses by the name that a method gives them.
 
-`image` and `drift` are (1 - w) * MSE + w * (1 - SSIM), each with the range of what it compares; `noise` is MSE alone.
+`image` and `drift` are (1 - w) * MSE + w * (1 - SSIM), each with the range of what it compares; `noise` is MSE alone;
+`outcomes` a proper score of several draws.
 """
