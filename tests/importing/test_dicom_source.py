@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import DeformableSpatialRegistrationStorage
+from pydicom.uid import DeformableSpatialRegistrationStorage, SpatialFiducialsStorage, generate_uid
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.imaging.structures import Roi
@@ -92,15 +92,16 @@ def test_files_that_are_no_patients_are_counted_by_reason(heads):
     assert refused == [Exclusion(visit="", structure=None, reason="1 file: the file is not a DICOM file")]
 
 
-def test_registrations_are_found_newest_first_and_deformable_ones_passed_over(tmp_path):
+def test_registrations_of_both_kinds_are_found_newest_first_and_no_other_objects(tmp_path):
     patient = make_cohort(2)[1]
+    kinds = {"deformable": DeformableSpatialRegistrationStorage, "fiducials": SpatialFiducialsStorage, "rigid": None}
     for acquisition in make_acquisitions(patient, 0, (6.0, 6.0, 6.0)):
-        visit = acquisition.visit
-        for kind in ("rigid", "deformable"):
-            dataset = spatial_registration(visit, "1.2.3", np.eye(4))
-            if kind == "deformable":
-                dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = DeformableSpatialRegistrationStorage
+        for kind, sop_class in kinds.items():
+            dataset = spatial_registration(acquisition.visit, "1.2.3", np.eye(4))
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            if sop_class:
+                dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
             dataset.save_as(tmp_path / f"{acquisition.session}-{kind}.dcm", enforce_file_format=True)
     (found,) = scan(tmp_path).patients
     files = [file.name for file in registration_files(found)]
-    assert files == ["follow_up-rigid.dcm", "post-rigid.dcm", "pre-rigid.dcm"]
+    assert files == [f"{name}-{kind}.dcm" for name in ("follow_up", "post", "pre") for kind in ("deformable", "rigid")]
