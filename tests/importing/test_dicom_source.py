@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from pydicom.uid import DeformableSpatialRegistrationStorage, SpatialFiducialsStorage, generate_uid
 
 from tfdrift.cohort.tables import Exclusion
-from tfdrift.imaging.structures import Roi
+from tfdrift.imaging.structures import Roi, in_frame
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.dicom_source import find_patients, registration_files
 from tfdrift.importing.settings import ImportSettings
@@ -65,6 +65,13 @@ def test_a_structure_outside_the_image_is_broken(visits):
     _, (exclusion,) = drawn_on(visits[0], far).read([far])
     assert (exclusion.structure, exclusion.broken) == (9, True)
     assert exclusion.reason.startswith("structure 9 reaches outside the volume")
+
+
+def test_a_structure_of_another_frame_is_left_out_and_not_broken(visits):
+    foreign = in_frame(dataclasses.replace(visits[0].structures[0], number=9), "1.2.3")
+    _, exclusions = drawn_on(visits[0], foreign).read([foreign])
+    reason = "structure 9 was drawn in another frame of reference"
+    assert exclusions == [Exclusion(visit="pre", structure=9, reason=reason)]
 
 
 def test_only_what_is_wanted_is_read(visits):

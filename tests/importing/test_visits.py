@@ -217,6 +217,24 @@ def test_a_structure_set_that_cannot_be_read_is_broken(tmp_path):
     assert reasons(exclusions) == [("study 1", reason, True)]
 
 
+@pytest.mark.parametrize("foreign", [1, 2])
+def test_of_a_structure_set_of_two_frames_only_the_structure_of_the_mri_has_contours(tmp_path, foreign):
+    write_mr(tmp_path, 2, DATES[2])
+    write_structures(tmp_path, 2, DATES[2])
+    write_mr(tmp_path, 0, DATES[0])
+    dataset = structures_dataset({"GTV a": contours_of(MASK, GRID), "GTV b": contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(0), DATES[0]
+    frame = dataset.ReferencedFrameOfReferenceSequence[0]
+    frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = uid(0, 1)
+    dataset.StructureSetROISequence[foreign - 1].ReferencedFrameOfReferenceUID = uid("ct")
+    write(dataset, tmp_path / "rs.dcm")
+    (patient,) = scan(tmp_path).patients
+    assert [bool(one.fits) for one in patient.studies[0].structure_sets[0].rois] == [foreign == 2, foreign == 1]
+    visits, _ = choose_visits(patient, lambda _roi: True)
+    found = {roi.number: (bool(roi.contours_mm), roi.fault) for roi in visits[0].rois}
+    assert found == {foreign: (False, "was drawn in another frame of reference"), 3 - foreign: (True, "")}
+
+
 def test_a_visit_without_a_date_is_left_out(tmp_path):
     two_visits(tmp_path)
     write_mr(tmp_path, 1, "")

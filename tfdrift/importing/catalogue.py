@@ -19,7 +19,7 @@ from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
 from tfdrift.imaging.slices import Slice, slices_of
-from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
+from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
 from tfdrift.importing.dates import image_date
 
 
@@ -355,10 +355,9 @@ def _structures(header: _Header, volumes: list[Series]) -> FoundStructures:
     if header.structures:
         reasons = weigh_candidates(header.structures, volumes)
         possible = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
-        rois = [
-            FoundRoi(roi=roi, fits=tuple(series for series in possible if not misfit(roi, series.grid)))
-            for roi in header.structures.rois
-        ]
+        for roi in header.structures.rois:
+            seen = [(one, in_frame(roi, one.frame_of_reference_uid)) for one in possible]
+            rois.append(FoundRoi(roi=roi, fits=tuple(one for one, drawn in seen if not misfit(drawn, one.grid))))
     return FoundStructures(
         file=header.file,
         label=header.label,

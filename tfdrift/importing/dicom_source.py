@@ -11,7 +11,7 @@ from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.spatial_registration import REGISTRATION_CLASSES
-from tfdrift.imaging.structures import Roi, mask_figures, misfit, rasterise
+from tfdrift.imaging.structures import OTHER_FRAME, Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import Session, VisitName
@@ -62,7 +62,8 @@ class DicomVisit:
             fault = misfit(roi, Grid.of(image)) if roi.contours_mm else roi.fault
             if fault:
                 reason = f"structure {roi.number} {fault}"
-                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=True))
+                broken = fault != OTHER_FRAME  # as a set of a CT and an MR has them
+                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=broken))
                 continue
             try:
                 mask, said = rasterise(roi, image)
