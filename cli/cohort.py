@@ -74,11 +74,11 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
     from tfdrift.imaging.matching import fits
     from tfdrift.imaging.nifti import write_nifti
     from tfdrift.imaging.series import read_series
-    from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
+    from tfdrift.imaging.structures import find_roi, in_frame, mask_figures, rasterise, read_structures
 
     image, series = read_series(series_dir)
     structures = read_structures(rtstruct)
-    structure = find_roi(structures, roi)
+    structure = in_frame(find_roi(structures, roi), series.frame_of_reference_uid)
     reason = fits(structures, series)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")

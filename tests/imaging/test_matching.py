@@ -51,6 +51,26 @@ def test_an_unnamed_frame_of_reference_is_no_reason():
     assert fits(drawn_on(GRID), series_on(GRID, frame_of_reference_uid="")) is None
 
 
+def test_a_set_of_two_frames_fits_by_the_structure_of_the_series_own():
+    """The CT's contours are outside the MR and between its slices, and the frames of both are listed."""
+    (own,) = drawn_on(GRID).rois
+    of_ct = dataclasses.replace(own, number=2, frame_uid="1.9", contours_mm=(own.contours_mm[0] + 0.7,))
+    both = drawn_on(
+        GRID,
+        rois=(of_ct, dataclasses.replace(own, frame_uid=FRAME_UID)),
+        frame_of_reference_uids=frozenset({FRAME_UID, "1.9"}),
+        series_uids=NONE,
+    )
+    assert match_series(both, [series_on(FINER, series_uid="1.9"), series_on(GRID)]).series_uid == SERIES_UID
+
+
+def test_a_set_whose_structures_are_all_of_another_frame_does_not_fit():
+    (roi,) = drawn_on(GRID).rois
+    frames = frozenset({FRAME_UID, "1.9"})
+    foreign = drawn_on(GRID, rois=(dataclasses.replace(roi, frame_uid="1.9"),), frame_of_reference_uids=frames)
+    assert fits(foreign, series_on(GRID)) == "structure 1 was drawn in another frame of reference"
+
+
 def test_a_reference_to_another_series_does_not_fit():
     assert fits(drawn_on(GRID), series_on(GRID, series_uid="1.9")) == "it refers to another series"
 

@@ -22,7 +22,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging import structures as structures_module
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import read_series
-from tfdrift.imaging.structures import Roi, find_roi, mask_figures, rasterise, read_structures
+from tfdrift.imaging.structures import Roi, find_roi, in_frame, mask_figures, rasterise, read_structures
 
 DATA = Path(os.environ.get("TFDRIFT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PATIENTS = ("STS_002", "STS_008")
@@ -323,3 +323,26 @@ def test_real_structure_sets_of_another_image_are_refused_on_it(file):
     for roi in structures.rois:
         with pytest.raises(DataError, match=f"structure {roi.number} "):
             rasterise(roi, image_on(make_grid()))
+
+
+def of_frames(tmp_path, *frames: str) -> tuple[Roi, ...]:
+    """As many structures of one square, each drawn in a frame of its own."""
+    dataset = structures_dataset({f"GTV {frame}": [to_mm(make_grid(), SQUARE)] for frame in frames})
+    for roi, frame in zip(dataset.StructureSetROISequence, frames, strict=True):
+        roi.ReferencedFrameOfReferenceUID = frame
+    return read_structures(write(dataset, tmp_path / "rs.dcm")).rois
+
+
+@pytest.mark.parametrize("own", [0, 1, 2])
+def test_of_three_frames_a_series_sees_the_structures_of_its_own(tmp_path, own):
+    frames = ("1.2.3", "1.2.4", "1.2.5")
+    seen = [in_frame(roi, frames[own]) for roi in of_frames(tmp_path, *frames)]
+    assert [len(roi.contours_mm) for roi in seen] == [int(k == own) for k in range(3)]
+    with pytest.raises(DataError, match=r"^structure [1-3] was drawn in another frame of reference$"):
+        rasterise(seen[own - 1], image_on(make_grid()))
+
+
+@pytest.mark.parametrize(("named", "series_frame"), [("", "1.2.3"), ("1.2.3", ""), ("", "")])
+def test_a_structure_or_a_series_without_a_frame_is_taken_as_it_is(tmp_path, named, series_frame):
+    (roi,) = of_frames(tmp_path, named)
+    assert in_frame(roi, series_frame) is roi

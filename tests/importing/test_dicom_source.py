@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import DeformableSpatialRegistrationStorage
+from pydicom.uid import DeformableSpatialRegistrationStorage, SpatialFiducialsStorage, generate_uid
 
 from tfdrift.cohort.tables import Exclusion
-from tfdrift.imaging.structures import Roi
+from tfdrift.imaging.structures import Roi, in_frame
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.dicom_source import find_patients, registration_files
 from tfdrift.importing.settings import ImportSettings
@@ -67,6 +67,13 @@ def test_a_structure_outside_the_image_is_broken(visits):
     assert exclusion.reason.startswith("structure 9 reaches outside the volume")
 
 
+def test_a_structure_of_another_frame_is_left_out_and_not_broken(visits):
+    foreign = in_frame(dataclasses.replace(visits[0].structures[0], number=9), "1.2.3")
+    _, exclusions = drawn_on(visits[0], foreign).read([foreign])
+    reason = "structure 9 was drawn in another frame of reference"
+    assert exclusions == [Exclusion(visit="pre", structure=9, reason=reason)]
+
+
 def test_only_what_is_wanted_is_read(visits):
     session, _ = visits[0].read(visits[0].structures[2:3])
     assert list(session.masks) == [visits[0].structures[2].number]
@@ -92,15 +99,16 @@ def test_files_that_are_no_patients_are_counted_by_reason(heads):
     assert refused == [Exclusion(visit="", structure=None, reason="1 file: the file is not a DICOM file")]
 
 
-def test_registrations_are_found_newest_first_and_deformable_ones_passed_over(tmp_path):
+def test_registrations_of_both_kinds_are_found_newest_first_and_no_other_objects(tmp_path):
     patient = make_cohort(2)[1]
+    kinds = {"deformable": DeformableSpatialRegistrationStorage, "fiducials": SpatialFiducialsStorage, "rigid": None}
     for acquisition in make_acquisitions(patient, 0, (6.0, 6.0, 6.0)):
-        visit = acquisition.visit
-        for kind in ("rigid", "deformable"):
-            dataset = spatial_registration(visit, "1.2.3", np.eye(4))
-            if kind == "deformable":
-                dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = DeformableSpatialRegistrationStorage
+        for kind, sop_class in kinds.items():
+            dataset = spatial_registration(acquisition.visit, "1.2.3", np.eye(4))
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            if sop_class:
+                dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
             dataset.save_as(tmp_path / f"{acquisition.session}-{kind}.dcm", enforce_file_format=True)
     (found,) = scan(tmp_path).patients
     files = [file.name for file in registration_files(found)]
-    assert files == ["follow_up-rigid.dcm", "post-rigid.dcm", "pre-rigid.dcm"]
+    assert files == [f"{name}-{kind}.dcm" for name in ("follow_up", "post", "pre") for kind in ("deformable", "rigid")]

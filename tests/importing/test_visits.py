@@ -1,4 +1,5 @@
 import datetime
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,47 @@ def test_of_several_structure_sets_the_one_with_a_lesion_counts(tmp_path):
     assert exclusions == []
 
 
+@pytest.mark.parametrize("study", [0, 2])
+def test_a_structure_set_that_lies_there_three_times_counts_once(tmp_path, study):
+    two_visits(tmp_path)
+    for folder in ("a", "z/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(tmp_path / f"rs{study}-1.dcm", tmp_path / folder / "again.dcm")
+    visits, exclusions = choose(tmp_path)
+    assert ([day for _, day, _ in visits], exclusions) == ([DAYS[0], DAYS[2]], [])
+
+
+def rename_structure(dataset):
+    dataset.StructureSetROISequence[0].ROIName = "GTV Doe"
+
+
+def move_a_point(dataset):
+    contour = dataset.ROIContourSequence[0].ContourSequence[0]
+    contour.ContourData = [contour.ContourData[0] + 0.25, *contour.ContourData[1:]]
+
+
+@pytest.mark.parametrize("change", [rename_structure, move_a_point])
+def test_of_two_versions_of_one_structure_set_neither_is_used(tmp_path, change):
+    two_visits(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "rs0-1.dcm")
+    change(dataset)
+    write(dataset, tmp_path / "again.dcm")
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    why = "cannot be read: another file has its SOPInstanceUID and other content; keep the right one"
+    assert reasons(exclusions)[:2] == [("study 1", f"structure set {number} {why}", True) for number in (1, 2)]
+
+
+def test_structure_sets_without_an_instance_uid_are_no_versions_of_each_other(tmp_path):
+    two_visits(tmp_path)
+    for study in (0, 2):
+        dataset = pydicom.dcmread(tmp_path / f"rs{study}-1.dcm")
+        del dataset.SOPInstanceUID
+        dataset.save_as(tmp_path / f"rs{study}-1.dcm")
+    visits, _ = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0], DAYS[2]]
+
+
 def test_a_structure_set_that_fits_several_series_names_them_by_number(tmp_path):
     two_visits(tmp_path)
     write_mr(tmp_path, 1, DATES[1])
@@ -173,6 +215,24 @@ def test_a_structure_set_that_cannot_be_read_is_broken(tmp_path):
     _, exclusions = choose(tmp_path)
     reason = "structure set 1 cannot be read: the file has no structures (StructureSetROISequence)"
     assert reasons(exclusions) == [("study 1", reason, True)]
+
+
+@pytest.mark.parametrize("foreign", [1, 2])
+def test_of_a_structure_set_of_two_frames_only_the_structure_of_the_mri_has_contours(tmp_path, foreign):
+    write_mr(tmp_path, 2, DATES[2])
+    write_structures(tmp_path, 2, DATES[2])
+    write_mr(tmp_path, 0, DATES[0])
+    dataset = structures_dataset({"GTV a": contours_of(MASK, GRID), "GTV b": contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(0), DATES[0]
+    frame = dataset.ReferencedFrameOfReferenceSequence[0]
+    frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = uid(0, 1)
+    dataset.StructureSetROISequence[foreign - 1].ReferencedFrameOfReferenceUID = uid("ct")
+    write(dataset, tmp_path / "rs.dcm")
+    (patient,) = scan(tmp_path).patients
+    assert [bool(one.fits) for one in patient.studies[0].structure_sets[0].rois] == [foreign == 2, foreign == 1]
+    visits, _ = choose_visits(patient, lambda _roi: True)
+    found = {roi.number: (bool(roi.contours_mm), roi.fault) for roi in visits[0].rois}
+    assert found == {foreign: (False, "was drawn in another frame of reference"), 3 - foreign: (True, "")}
 
 
 def test_a_visit_without_a_date_is_left_out(tmp_path):

@@ -30,7 +30,7 @@ from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import read_header
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
-from tfdrift.imaging.structures import Roi, rasterise, read_structures
+from tfdrift.imaging.structures import Roi, in_frame, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
 
 MAX_OUTCOMES = 1000
@@ -152,7 +152,8 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     reason = fits(structures, series)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")
-    matching = [one for one in structures.rois if is_target(one.name, pattern)]
+    rois = (in_frame(one, series.frame_of_reference_uid) for one in structures.rois)
+    matching = [one for one in rois if is_target(one.name, pattern)]
     if not matching:
         raise DataError(
             f"none of the {len(structures.rois)} structures has a name that matches --roi {pattern!r}; "

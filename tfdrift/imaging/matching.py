@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import Series
-from tfdrift.imaging.structures import PLANE_TOLERANCE_MM, StructureSet, misfit
+from tfdrift.imaging.structures import OTHER_FRAME, PLANE_TOLERANCE_MM, StructureSet, in_frame, misfit
 
 
 def fits(structures: StructureSet, series: Series) -> str | None:
@@ -50,7 +49,7 @@ def weigh_candidates(structures: StructureSet, candidates: Sequence[Series]) -> 
     reasons = []
     for series in candidates:
         reason = _place_misfit(structures, series)
-        if reason is None and not _lies_on_slices(structures, series.grid):
+        if reason is None and not _lies_on_slices(structures, series):
             reason = "it refers to a series that is not there, and its contours are not on these slices"
         reasons.append(reason)
     return reasons
@@ -71,7 +70,7 @@ def match_series(structures: StructureSet, candidates: Sequence[Series]) -> Seri
     reasons = weigh_candidates(structures, candidates)
     found = [series for series, reason in zip(candidates, reasons, strict=True) if reason is None]
     if len(found) > 1:
-        found = [series for series in found if _lies_on_slices(structures, series.grid)] or found
+        found = [series for series in found if _lies_on_slices(structures, series)] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -84,16 +83,16 @@ def match_series(structures: StructureSet, candidates: Sequence[Series]) -> Seri
 def _place_misfit(structures: StructureSet, series: Series) -> str | None:
     frame = series.frame_of_reference_uid
     if frame and structures.frame_of_reference_uids and frame not in structures.frame_of_reference_uids:
-        return "it was drawn in another frame of reference"
-    reasons = [misfit(roi, series.grid) for roi in structures.rois]
+        return f"it {OTHER_FRAME}"
+    rois = [in_frame(roi, frame) for roi in structures.rois]
+    reasons = [misfit(roi, series.grid) for roi in rois]
     if "" in reasons:
         return None
-    drawn = next((i for i, roi in enumerate(structures.rois) if roi.contours_mm), 0)
+    drawn = next((i for i, roi in enumerate(rois) if roi.contours_mm), 0)
     return f"structure {structures.rois[drawn].number} {reasons[drawn]}"
 
 
-def _lies_on_slices(structures: StructureSet, grid: Grid) -> bool:
-    depths = np.array(
-        [grid.to_index(points)[:, 2].mean() for roi in structures.rois for points in roi.contours_mm], float
-    )
+def _lies_on_slices(structures: StructureSet, series: Series) -> bool:
+    grid, rois = series.grid, [in_frame(roi, series.frame_of_reference_uid) for roi in structures.rois]
+    depths = np.array([grid.to_index(points)[:, 2].mean() for roi in rois for points in roi.contours_mm], float)
     return bool(np.all(np.abs(depths - np.round(depths)) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM))

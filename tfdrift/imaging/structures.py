@@ -30,6 +30,9 @@ HALF_SLICE_TOLERANCE = 1e-3
 MAX_POINTS = 2_000_000
 """Most contour points that are read from one structure set; 50 structures of 100 slices have a fifth of it."""
 
+OTHER_FRAME = "was drawn in another frame of reference"
+"""Why a structure's contours cannot be used on a series; goes on from the structure's name."""
+
 _FILLED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _SKIPPED_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 _NUMBER_BYTES = b"0123456789+-.eE\\ "
@@ -46,6 +49,8 @@ class Roi:
         warnings: what was skipped and why.
         fault: why the contours cannot be used; empty where they can.
         places: of each contour in the file, from 1; empty where there is no file.
+        frame_uid: ReferencedFrameOfReferenceUID, that of its contours; empty where it names none. For matching in
+            memory, and must not be written to any file.
     """
 
     number: int
@@ -54,6 +59,7 @@ class Roi:
     warnings: tuple[str, ...] = ()
     fault: str = ""
     places: tuple[int, ...] = ()
+    frame_uid: str = ""
 
     def place(self, index: int) -> int:
         """Return what a message calls a contour: its place in the file, or among the contours."""
@@ -104,8 +110,7 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
         described = value_of(dataset, "StructureSetROISequence") or []
         if not described:
             raise DataError(f"{name} has no structures (StructureSetROISequence)")
-        frames = {str(value_of(item, "ReferencedFrameOfReferenceUID") or "") for item in described}
-        series_uids = set()
+        frames, series_uids = set(), set()
         for frame in value_of(dataset, "ReferencedFrameOfReferenceSequence") or []:
             frames.add(str(value_of(frame, "FrameOfReferenceUID") or ""))
             for study in value_of(frame, "RTReferencedStudySequence") or []:
@@ -124,11 +129,11 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
                 raise DataError(f"{name} gives two structures the number {number}; export it again")
             roi = _roi(number, text_of(item, "ROIName", declared=declared), contours.get(number, []), points_left)
             points_left -= sum(len(points) for points in roi.contours_mm)
-            rois.append(roi)
+            rois.append(dataclasses.replace(roi, frame_uid=str(value_of(item, "ReferencedFrameOfReferenceUID") or "")))
         return StructureSet(
             rois=tuple(rois),
             series_uids=frozenset(series_uids - {""}),
-            frame_of_reference_uids=frozenset(frames - {""}),
+            frame_of_reference_uids=frozenset((frames | {roi.frame_uid for roi in rois}) - {""}),
             study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
         )
 
@@ -151,6 +156,25 @@ def find_roi(structures: StructureSet, name: str) -> Roi:
     message = f"{len(found) or 'no'} structures are called {name}; there are: {names}"
     # A name can hold characters that steer a terminal.
     raise DataError("".join(char if char.isprintable() else "?" for char in message))
+
+
+def in_frame(roi: Roi, frame_uid: str) -> Roi:
+    """Return a structure as a series of a frame of reference sees it: drawn in another one, it has a fault.
+
+    A structure set of a fused CT and MR holds contours in the coordinates of both.
+
+    Args:
+        roi: from `read_structures`.
+        frame_uid: Frame of Reference UID of the series; empty where it names none.
+
+    Returns:
+        The structure itself where either names no frame or both name the same; else one without contours.
+
+    Source: DICOM PS3.3, C.8.8.5, Referenced Frame of Reference UID (3006,0024).
+    """
+    if not roi.frame_uid or not frame_uid or roi.frame_uid == frame_uid:
+        return roi
+    return dataclasses.replace(roi, contours_mm=(), places=(), warnings=(), fault=OTHER_FRAME)
 
 
 def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import filecmp
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
 from tfdrift.imaging.slices import Slice, slices_of
-from tfdrift.imaging.structures import Roi, StructureSet, misfit, read_structures
+from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
 from tfdrift.importing.dates import image_date
 
 
@@ -156,6 +156,9 @@ class _Header:
 COPY = "the file is a copy of another"
 """Why a file is passed over that is the same, byte for byte, as another one of its instance."""
 
+RIVAL = "another file has its SOPInstanceUID and other content; keep the right one"
+"""Why a structure set is not used of whose instance there are two versions."""
+
 Progress = Callable[[list[Path]], Iterable[Path]]
 """Wraps the iteration over files, such as `tqdm.tqdm`."""
 
@@ -268,7 +271,22 @@ def _without_copies(headers: list[_Header]) -> tuple[list[_Header], list[Path]]:
     return kept, copies
 
 
+def _without_rivals(headers: list[_Header]) -> list[_Header]:
+    """Return a patient's headers; structure sets of one instance that are not the same, byte for byte, get a fault.
+
+    Which of them is meant, nobody can tell. Images of one instance are for `assemble_series` to refuse.
+    """
+    named = Counter(header.sop_uid for header in headers if header.modality == "RTSTRUCT" and header.sop_uid)
+    return [
+        dataclasses.replace(header, structures=None, fault=header.fault or RIVAL)
+        if header.modality == "RTSTRUCT" and named[header.sop_uid] > 1
+        else header
+        for header in headers
+    ]
+
+
 def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
+    headers = _without_rivals(headers)
     images: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         if header.slices or (header.fault and header.modality != "RTSTRUCT"):
@@ -337,10 +355,9 @@ def _structures(header: _Header, volumes: list[Series]) -> FoundStructures:
     if header.structures:
         reasons = weigh_candidates(header.structures, volumes)
         possible = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
-        rois = [
-            FoundRoi(roi=roi, fits=tuple(series for series in possible if not misfit(roi, series.grid)))
-            for roi in header.structures.rois
-        ]
+        for roi in header.structures.rois:
+            seen = [(one, in_frame(roi, one.frame_of_reference_uid)) for one in possible]
+            rois.append(FoundRoi(roi=roi, fits=tuple(one for one, drawn in seen if not misfit(drawn, one.grid))))
     return FoundStructures(
         file=header.file,
         label=header.label,

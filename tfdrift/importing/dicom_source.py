@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydicom.uid import SpatialRegistrationStorage
-
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import read_series
-from tfdrift.imaging.structures import Roi, mask_figures, misfit, rasterise
+from tfdrift.imaging.spatial_registration import REGISTRATION_CLASSES
+from tfdrift.imaging.structures import OTHER_FRAME, Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import Session, VisitName
@@ -63,7 +62,8 @@ class DicomVisit:
             fault = misfit(roi, Grid.of(image)) if roi.contours_mm else roi.fault
             if fault:
                 reason = f"structure {roi.number} {fault}"
-                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=True))
+                broken = fault != OTHER_FRAME  # as a set of a CT and an MR has them
+                exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=broken))
                 continue
             try:
                 mask, said = rasterise(roi, image)
@@ -133,7 +133,7 @@ def find_patients(
 
 
 def registration_files(patient: FoundPatient) -> list[Path]:
-    """Return a patient's rigid Spatial Registration objects, newest study first; deformable ones are passed over.
+    """Return a patient's Spatial Registration objects, rigid and deformable, newest study first.
 
     Raises:
         DataError: one has been changed since the scan.
@@ -143,6 +143,6 @@ def registration_files(patient: FoundPatient) -> list[Path]:
         for file in study.others.get("REG", ()):
             header = read_header(file, "a registration object")
             with parsing("a registration object"):
-                if value_of(header, "SOPClassUID") == SpatialRegistrationStorage:
+                if value_of(header, "SOPClassUID") in REGISTRATION_CLASSES:
                     found.append(file)
     return found

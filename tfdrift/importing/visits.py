@@ -13,7 +13,7 @@ from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
 from tfdrift.imaging.matching import match_series, weigh_candidates
 from tfdrift.imaging.series import Series
-from tfdrift.imaging.structures import Roi
+from tfdrift.imaging.structures import Roi, in_frame
 from tfdrift.importing.catalogue import FoundPatient, FoundSeries, FoundStructures
 from tfdrift.importing.sessions import VISITS, VisitName
 from tfdrift.importing.target_names import IsWanted
@@ -146,7 +146,7 @@ def _match(patient: FoundPatient) -> tuple[dict[str, list[_Drawn]], set[int], li
                 one = _Drawn(
                     label=f"{label} of study {number}",
                     series=on,
-                    rois=tuple(roi.roi for roi in found.rois),
+                    rois=tuple(in_frame(roi.roi, on.frame_of_reference_uid) for roi in found.rois),
                     warnings=_doubts(found, on),
                 )
                 drawn[on.series_uid].append(one)
