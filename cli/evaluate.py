@@ -25,9 +25,22 @@ _FOLDER = click.Path(path_type=Path)
     type=click.IntRange(1, 1000),
     help="Outcomes of each slice.",
 )
+@click.option(
+    "--data", type=click.Choice(["phantom"]), help="Score patients of the phantom drawn anew, not the held-out fold."
+)
+@click.option("--patients", type=click.IntRange(2, 10_000), help="How many, with --data phantom.  [default: 150]")
+@click.option("--data-seed", type=click.IntRange(0), help="Which, with --data phantom.  [default: 4242]")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
-    run: Sequence[Path], ensemble: bool, against: Sequence[Path], out: Path | None, outcomes: int, as_json: bool
+    run: Sequence[Path],
+    ensemble: bool,
+    against: Sequence[Path],
+    out: Path | None,
+    outcomes: int,
+    data: str | None,
+    patients: int | None,
+    data_seed: int | None,
+    as_json: bool,
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
 
@@ -38,16 +51,23 @@ def evaluate(
     Example:
       tfdrift evaluate runs/first --against runs/baseline
       tfdrift evaluate --runs runs/seed0 runs/seed1 runs/seed2
+      tfdrift evaluate runs/first --data phantom --patients 150 --data-seed 4242 --out new
     """
     from tfdrift.errors import UsageError
 
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
+    given = {name: value for name, value in (("patients", patients), ("data_seed", data_seed)) if value is not None}
+    if given and data is None:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{options} without --data phantom: only patients of the phantom can be drawn; add it")
     start_tensorflow()
     from tfdrift.evaluation.document import as_json as to_json
     from tfdrift.evaluation.report import evaluate as evaluate_runs
     from tfdrift.evaluation.report import in_short
+    from tfdrift.synthetic.new_patients import NewPatients
 
     folder = out or run[0] / "evaluation"
-    metrics = evaluate_runs(run, folder, against=against, count=outcomes)
+    new = NewPatients(**given) if data else None
+    metrics = evaluate_runs(run, folder, against=against, count=outcomes, new_patients=new)
     click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

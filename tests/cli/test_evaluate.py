@@ -43,6 +43,16 @@ def test_json_is_one_document_and_nothing_else(trained, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "metrics.json").read_text())
 
 
+def test_new_patients_are_drawn_by_number_and_seed(trained, capsys, tmp_path):
+    capsys.readouterr()
+    new = ["--data", "phantom", "--patients", "3", "--data-seed", "5"]
+    assert exit_code(["evaluate", str(trained / "baseline"), *new, "--out", str(tmp_path), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["new_patients"] == {"patients": 3, "data_seed": 5}
+    assert (metrics["patients"], metrics["data"]) == (3, "phantom")
+    assert metrics["attainable"]["skill"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -51,6 +61,9 @@ def test_json_is_one_document_and_nothing_else(trained, capsys, tmp_path):
         (["--runs", "first", "first"], 2, "the settings and the seed of another member"),
         (["nothing"], 3, "nothing/config.json does not exist; give a run folder"),
         (["first", "--samples", "0"], 2, "0 is not in the range"),
+        (["first", "--patients", "3"], 2, "--patients without --data phantom"),
+        (["first", "--patients", "3", "--data-seed", "5"], 2, "--patients and --data-seed without --data phantom"),
+        (["first", "--data", "mnist"], 2, "'mnist' is not 'phantom'"),
         (["first", "--out", "mnist.npz/report"], 4, "cannot write to"),
     ],
 )

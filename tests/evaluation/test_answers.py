@@ -1,12 +1,19 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from tests.random_samples import make_samples
 from tfdrift.cohort.folds import split
+from tfdrift.config import train_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.answers import answer, join, load_shared_samples
+from tfdrift.evaluation.answers import answer, join, load_shared_samples, refuse_misfit, refuse_training_seed
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.response import fit_cut, fit_exponent
+from tfdrift.model.conditions import Conditions
+from tfdrift.model.inputs import Inputs
+from tfdrift.synthetic.new_patients import NewPatients
 
 
 def test_answers_are_about_the_held_out_fold_and_learn_from_the_others(tiny_run, phantom):
@@ -17,6 +24,21 @@ def test_answers_are_about_the_held_out_fold_and_learn_from_the_others(tiny_run,
     assert set(found.exponent) == {fit_exponent(training)}
     assert set(found.cut) == {fit_cut(training)}
     assert found.post.shape == (2, *held_out.post.shape)
+
+
+def test_answers_about_new_patients_learn_from_the_training_patients_of_the_run(tiny_run, phantom):
+    drawn = NewPatients(patients=3, data_seed=5).draw(8)
+    found = answer([tiny_run("method1")], phantom, count=2, drawn=drawn)
+    training, _ = split(phantom, 0)
+    np.testing.assert_array_equal(found.held_out.post, drawn.post)
+    np.testing.assert_array_equal(found.mean_drift, baselines.mean_drift(training, drawn))
+    assert found.post.shape == (2, *drawn.post.shape)
+    assert found.fingerprint == drawn.fingerprint()
+
+
+def test_new_patients_that_the_run_was_trained_on_are_refused(tiny_run, phantom):
+    with pytest.raises(DataError, match="share an image"):
+        answer([tiny_run("direct")], phantom, count=1, drawn=NewPatients(patients=9, data_seed=0).draw(8))
 
 
 def test_a_method_without_noise_has_one_outcome(tiny_run, phantom):
@@ -100,3 +122,40 @@ def test_a_single_request_gets_the_first_outcome(make_answers):
 
 def test_no_change_is_measured_by_the_first_mri(make_answers, phantom):
     np.testing.assert_array_equal(make_answers().copy_mse, squared_errors(phantom.pre, phantom.post))
+
+
+def test_the_seed_of_the_phantom_that_a_run_was_trained_on_is_refused():
+    with pytest.raises(UsageError, match="--data-seed 0 draws the phantom that the run was trained on"):
+        refuse_training_seed(NewPatients(data_seed=0), train_config("direct"))
+
+
+def test_that_seed_is_as_good_as_any_for_a_run_on_other_data():
+    refuse_training_seed(NewPatients(data_seed=0), train_config("direct", data="mnist"))
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return NewPatients(patients=3, data_seed=5).draw(8)
+
+
+DOSE = Conditions(names=("dose_gy",), widths=(1,), mean=(20.0,), std=(2.0,), low=(15.0,), high=(24.0,))
+INTERVAL = dataclasses.replace(DOSE, names=("interval_days",))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "channels", "words"),
+    [
+        (Inputs(channels=2), ("t1c", "flair"), "the channels t1c, flair"),
+        (Inputs(slices=4), None, "stacks of 4 slices"),
+        (Inputs(conditions=DOSE), None, "the condition dose_gy"),
+    ],
+    ids=["channels", "stacks", "condition"],
+)
+def test_a_network_that_asks_for_more_is_refused_in_one_line(inputs, channels, words, drawn, tmp_path):
+    with pytest.raises(DataError, match=f"{words}, which patients of --data phantom do not have") as refused:
+        refuse_misfit(tmp_path, inputs, channels or drawn.channels, drawn)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_on_other_data_with_the_same_inputs_fits(drawn, tmp_path):
+    refuse_misfit(tmp_path, Inputs(conditions=INTERVAL), make_samples(count=4, size=8).channels, drawn)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,10 +10,12 @@ from skimage.io import imread
 from tests.random_samples import make_samples
 from tfdrift.cohort.folds import split
 from tfdrift.diffusion.noise import example_seeds
-from tfdrift.errors import DataError, ResourceError
+from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
 from tfdrift.evaluation.results import read_results
+from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.phantom import attainable_skill
 from tfdrift.training.run_folder import load_predictor
 
 FILES = {
@@ -66,6 +69,42 @@ def test_a_second_run_of_the_same_method_gets_a_name_of_its_own(tiny_run, phanto
 def test_a_run_of_another_fold_cannot_be_compared(tiny_run, phantom, tmp_path):
     with pytest.raises(DataError, match="holds out fold 1"):
         evaluate([tiny_run("direct")], tmp_path, against=[tiny_run("direct", fold=1)], count=1, samples=phantom)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def on_new_patients(tiny_run, phantom, tmp_path_factory):
+    folder, new = tmp_path_factory.mktemp("new"), NewPatients(patients=3, data_seed=5)
+    evaluate([tiny_run("method1")], folder, against=[tiny_run("direct")], count=2, samples=phantom, new_patients=new)
+    return folder
+
+
+def test_new_patients_are_all_scored_and_nobody_else(on_new_patients):
+    names = {f"seed5-phantom{number:03}" for number in range(3)}
+    assert {row["patient"] for row in read_results(on_new_patients).slices} == names
+    assert read_metrics(on_new_patients).patients == 3
+
+
+def test_files_and_page_name_the_new_patients(on_new_patients):
+    assert read_metrics(on_new_patients).new_patients == NewPatients(patients=3, data_seed=5)
+    assert "patients drawn anew with data seed 5" in (on_new_patients / "report.md").read_text()
+
+
+def test_without_new_patients_the_file_has_no_key_for_them(evaluated):
+    folder, _ = evaluated
+    assert "new_patients" not in json.loads((folder / "metrics.json").read_text())
+
+
+def test_attainable_is_that_of_the_new_patients(on_new_patients):
+    found, expected = read_metrics(on_new_patients).attainable, attainable_skill(image_size=8, patients=3, seed=5)
+    assert found is not None
+    assert (found.skill, found.standard_error) == (expected.value, expected.standard_error)
+
+
+def test_the_training_patients_anew_are_refused_and_nothing_is_written(tiny_run, phantom, tmp_path):
+    new = NewPatients(patients=3, data_seed=0)
+    with pytest.raises(UsageError, match="--data-seed 0 draws the phantom"):
+        evaluate([tiny_run("direct")], tmp_path, count=1, samples=phantom, new_patients=new)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfdrift.axes import image_axes
-from tfdrift.cohort.folds import split
+from tfdrift.cohort.folds import check_no_leak, split
 from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
@@ -18,6 +18,9 @@ from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
+from tfdrift.model.inputs import Inputs
+from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.phantom import PHANTOM_SEED
 from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 
@@ -30,7 +33,7 @@ class Answers:
         config: of the run, the first one where there are several.
         step: steps that it was trained for.
         fingerprint: of the whole data set, so that only answers about the same data are compared.
-        held_out: n slices.
+        held_out: n slices, of the held-out fold or of new patients.
         group: int [n], the patients that are left out together when an interval is calibrated.
         post: float32 [N, n, ..., S, S, 1], outcomes; the first one is what a single request would be answered.
         drift: float32 [N, n, ..., S, S, 1].
@@ -109,35 +112,84 @@ def load_shared_samples(folders: Sequence[Path], samples: Samples | None = None)
     return load_run_samples(config, facts, samples)
 
 
-def answer(folders: Sequence[Path], samples: Samples, *, count: int) -> Answers:
-    """Ask a run, or an ensemble of runs, about its held-out fold.
+def refuse_training_seed(new: NewPatients, config: TrainConfig) -> None:
+    """Refuse to draw the very patients that a run was trained on.
+
+    Args:
+        new: the patients that are asked for.
+        config: of the run.
+
+    Raises:
+        UsageError: the seed is that of the phantom of the run.
+    """
+    if config.data == "phantom" and new.data_seed == PHANTOM_SEED:
+        raise UsageError(
+            f"--data-seed {new.data_seed} draws the phantom that the run was trained on; choose another seed"
+        )
+
+
+def refuse_misfit(folder: Path, inputs: Inputs, channels: tuple[str, ...], drawn: Samples) -> None:
+    """Refuse a run whose network asks for what the new patients do not have.
+
+    Args:
+        folder: of the run, for the message.
+        inputs: of its network.
+        channels: of the images it was trained on.
+        drawn: of `NewPatients.draw`.
+
+    Raises:
+        DataError: other channels, stacks of slices, or a condition that the phantom does not know.
+    """
+    wants: list[str] = []
+    if channels != drawn.channels:
+        wants.append(f"the channels {', '.join(channels)}")
+    if inputs.slices is not None:
+        wants.append(f"stacks of {inputs.slices} slices")
+    wants += [f"the condition {name}" for name in inputs.conditions.names if name not in drawn.conditions]
+    if wants:
+        raise DataError(
+            f"{folder} takes {' and '.join(wants)}, which patients of --data phantom do not have; "
+            "score it on its own data, without --data"
+        )
+
+
+def answer(folders: Sequence[Path], samples: Samples, *, count: int, drawn: Samples | None = None) -> Answers:
+    """Ask a run, or an ensemble of runs, about its held-out fold or about new patients.
 
     Args:
         folders: the run folders; several make an ensemble.
         samples: of `load_shared_samples`.
         count: N, the outcomes of each slice; the members share them evenly, and each gives at least one.
+        drawn: new patients to be asked about instead of the held-out fold.
 
     Raises:
-        DataError: no checkpoint.
+        DataError: no checkpoint, or new patients that the networks cannot be asked about.
         UsageError: members of different methods or levels, or the same run twice.
     """
-    return ensemble([ask(folder, samples, count=-(-count // len(folders))) for folder in folders], folders)
+    share = -(-count // len(folders))
+    return ensemble([ask(folder, samples, count=share, drawn=drawn) for folder in folders], folders)
 
 
-def ask(folder: Path, samples: Samples, *, count: int) -> Answers:
-    """Ask a run about its held-out fold.
+def ask(folder: Path, samples: Samples, *, count: int, drawn: Samples | None = None) -> Answers:
+    """Ask a run about its held-out fold or about new patients.
 
     Args:
         folder: the run folder.
         samples: of `load_shared_samples`.
         count: outcomes of each slice; one where the method has no noise.
+        drawn: new patients to be asked about instead of the held-out fold; the training patients stay those of the run.
 
     Raises:
-        DataError: no checkpoint, or other data than the run was trained on.
+        DataError: no checkpoint, other data than the run was trained on, or new patients that its network cannot be
+            asked about or that it was trained on.
     """
     config, facts, trained = load_predictor(folder)
     load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
+    if drawn is not None:
+        refuse_misfit(folder, trained.inputs, training.channels, drawn)
+        check_no_leak(training, drawn)
+        held_out = drawn
     outcomes = draw_outcomes(trained, held_out, count=count if trained.method.draws else 1, seed=config.seed)
     at_levels = draw_levels(trained, held_out, seed=config.seed)
     shown_row = int(np.argmax(np.mean(held_out.drift**2, axis=image_axes(held_out.drift))))
@@ -145,7 +197,7 @@ def ask(folder: Path, samples: Samples, *, count: int) -> Answers:
         label=trained.method.label,
         config=config,
         step=facts["step"],
-        fingerprint=facts["data"]["fingerprint"],
+        fingerprint=facts["data"]["fingerprint"] if drawn is None else drawn.fingerprint(),
         held_out=held_out,
         group=patient_groups(held_out.patient),
         post=outcomes["post"],

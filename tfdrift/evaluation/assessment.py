@@ -16,16 +16,24 @@ from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
+from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import attainable_skill
 
 
-def assess(ours: Answers, others: Sequence[Answers] = (), *, attainable: Attainable | None = None) -> Results:
+def assess(
+    ours: Answers,
+    others: Sequence[Answers] = (),
+    *,
+    attainable: Attainable | None = None,
+    new_patients: NewPatients | None = None,
+) -> Results:
     """Score a method and compare it with others on the same held-out patients.
 
     Args:
         ours: the method.
         others: further methods, with other labels, about the same slices.
         attainable: of `attainable_score`, where the data's law is known.
+        new_patients: who was drawn to be scored, where no fold was held out.
     """
     held_out, every = ours.held_out, (ours, *others)
     columns = {
@@ -45,7 +53,7 @@ def assess(ours: Answers, others: Sequence[Answers] = (), *, attainable: Attaina
         label=ours.label,
         step=ours.step,
         method=ours.config.method,
-        data=ours.config.data_kind,  # a folder of the machine stays out
+        data=ours.config.data_kind if new_patients is None else "phantom",  # a folder of the machine stays out
         fingerprint=ours.fingerprint,
         fold=ours.config.fold,
         folds=sorted(set(held_out.fold.tolist())),
@@ -68,6 +76,7 @@ def assess(ours: Answers, others: Sequence[Answers] = (), *, attainable: Attaina
             for rival in (MEAN_DRIFT, *(answers.label for answers in others))
         ],
         calibration=calibrate(ours),
+        new_patients=new_patients,
     )
     return Results(
         metrics=metrics,
@@ -87,6 +96,17 @@ def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | No
     if config.data != "phantom":
         return None
     found = attainable_skill(image_size=config.image_size, among=patients)
+    return Attainable(skill=found.value, standard_error=found.standard_error)
+
+
+def attainable_by_new(new: NewPatients, image_size: int) -> Attainable:
+    """Return the skill of the best predictor there can be on patients of the phantom drawn anew.
+
+    Args:
+        new: who is scored.
+        image_size: side S of the crops in pixels.
+    """
+    found = attainable_skill(image_size=image_size, patients=new.patients, seed=new.data_seed)
     return Attainable(skill=found.value, standard_error=found.standard_error)
 
 

@@ -21,8 +21,10 @@ from tfdrift.evaluation.comparison import Comparison
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
 from tfdrift.evaluation.uncertainty import SpreadScores
+from tfdrift.synthetic.new_patients import NewPatients
 
 FILE = "metrics.json"
+_LEFT_OUT_IF_NONE = "left_out_if_none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,9 +85,9 @@ class Metrics:
         step: that its runs were trained for.
         method: name of the method.
         data: kind of the data; never a folder.
-        fingerprint: of the whole data set.
+        fingerprint: of the whole data set; of the new patients where there are any.
         fold: that is held out by the first run.
-        folds: all that are held out.
+        folds: all that are held out; of new patients [0].
         patients: held out.
         lesions: of them.
         slices: of them.
@@ -102,6 +104,7 @@ class Metrics:
         methods: the rows of the report by name; `label` is the mean of the outcomes.
         comparisons: of two methods each.
         calibration: for a new patient.
+        new_patients: who was drawn to be scored; None, and no key of the file, where a fold was held out.
     """
 
     tfdrift: str
@@ -128,6 +131,7 @@ class Metrics:
     methods: dict[str, MethodScores]
     comparisons: list[Comparison]
     calibration: Calibration
+    new_patients: NewPatients | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
     @property
     def ours(self) -> MethodScores:
@@ -150,7 +154,12 @@ def as_document(value: Any) -> Any:
     if isinstance(value, Estimate):
         return as_document(value._asdict())
     if dataclasses.is_dataclass(value):
-        return {field.name: as_document(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        told = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {
+            field.name: as_document(entry)
+            for field, entry in told.items()
+            if entry is not None or _LEFT_OUT_IF_NONE not in field.metadata
+        }
     if isinstance(value, Mapping):
         return {key: as_document(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -55,6 +55,8 @@ def held_out(metrics: Metrics) -> str:
 def _head(metrics: Metrics) -> str:
     folds = metrics.folds
     where = f"fold {folds[0]}" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}, each by a run of its own"
+    if metrics.new_patients is not None:
+        where = f"patients drawn anew with data seed {metrics.new_patients.data_seed}"
     skill = metrics.scored[metrics.label]["skill"]
     lines = [
         f"# {escape_markdown(title_of(metrics))}",

@@ -17,15 +17,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tfdrift.cohort.samples import Samples
+from tfdrift.config import read_config
 from tfdrift.drawing.figure import png_bytes
-from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples
-from tfdrift.evaluation.assessment import assess, attainable_score
+from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples, refuse_training_seed
+from tfdrift.evaluation.assessment import assess, attainable_by_new, attainable_score
 from tfdrift.evaluation.document import FILE, Metrics, as_json
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
 from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
 from tfdrift.evaluation.results import LESIONS, Results, as_csv, slice_columns
 from tfdrift.files import write_whole, writing
+from tfdrift.synthetic.new_patients import NewPatients
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
@@ -71,34 +73,46 @@ def evaluate(
     against: Sequence[Path] = (),
     count: int = 16,
     samples: Samples | None = None,
+    new_patients: NewPatients | None = None,
 ) -> Metrics:
-    """Score a run, or an ensemble of runs, on its held-out patients, and write the report.
+    """Score a run, or an ensemble of runs, on its held-out patients or on new ones, and write the report.
 
     Args:
         folders: run folders; several are one ensemble.
         out: folder of the report.
         against: run folders of other methods on the same data and fold, to be compared with.
         count: outcomes of each slice.
-        samples: the runs' data, if they are at hand; what can be attained is then not known.
+        samples: the runs' data, if they are at hand; what can be attained by their patients is then not known.
+        new_patients: patients of the phantom to be drawn and scored instead of the held-out fold.
 
     Returns:
         What stands in `metrics.json`.
 
     Raises:
-        DataError: no run, no checkpoint, other data, or a run was trained on patients that are tested here.
-        UsageError: an ensemble of different methods, or of the same run twice.
+        DataError: no run, no checkpoint, other data, a run was trained on patients that are tested here, or new
+            patients do not have what a network asks for.
+        UsageError: an ensemble of different methods, or of the same run twice, or the new patients are the run's own.
         ResourceError: the folder cannot be written.
     """
+    drawn = None
+    if new_patients is not None:
+        config, _ = read_config(folders[0] / "config.json")
+        refuse_training_seed(new_patients, config)
+        drawn = new_patients.draw(config.image_size)
     shared = load_shared_samples([*folders, *against], samples)
-    ours = answer(folders, shared, count=count)
+    ours = answer(folders, shared, count=count, drawn=drawn)
     others: list[Answers] = []
     for folder in against:
-        found = answer([folder], shared, count=count)
+        found = answer([folder], shared, count=count, drawn=drawn)
         taken = {ours.label, *(other.label for other in others)}
         label = f"{found.label} ({folder.name})" if found.label in taken else found.label
         others.append(dataclasses.replace(found, label=label))
-    attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist())) if samples is None else None
-    results = assess(ours, others, attainable=attainable)
+    attainable = None
+    if new_patients is not None:
+        attainable = attainable_by_new(new_patients, ours.config.image_size)
+    elif samples is None:
+        attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist()))
+    results = assess(ours, others, attainable=attainable, new_patients=new_patients)
     write_report(out, results, ours)
     return results.metrics
 

@@ -18,6 +18,9 @@ from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
 
+PHANTOM_SEED = 0
+"""Of the cohort that `--data phantom` trains on."""
+
 SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
 SPACING_MM = (1.0, 0.75, 0.75)
 """Slice, row and column spacing of the patches that training uses."""

@@ -6,7 +6,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.errors import DataError
 from tfdrift.synthetic.digits import digit_samples
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom import PHANTOM_SEED, phantom_samples
 
 
 def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix") -> Samples:
@@ -23,7 +23,7 @@ def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, m
         UsageError: the cohort has crops of another size; the message names it.
     """
     if data == "phantom":
-        return phantom_samples(image_size=image_size)
+        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED)
     if data == "mnist":
         file = Path(mnist_file) if mnist_file else None
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)

@@ -1,0 +1,47 @@
+"""Patients of the phantom that were drawn after a run was trained: as many held-out patients as one asks for."""
+
+import dataclasses
+
+import numpy as np
+
+from tfdrift.cohort.samples import Samples
+from tfdrift.errors import UsageError
+from tfdrift.synthetic.phantom import phantom_samples
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewPatients:
+    """Which patients of the phantom are drawn.
+
+    Args:
+        patients: how many, 2 or more.
+        data_seed: of everything about them, 0 or more.
+
+    Raises:
+        UsageError: fewer patients, or a negative seed.
+    """
+
+    patients: int = 150
+    data_seed: int = 4242
+
+    def __post_init__(self) -> None:
+        if self.patients < 2:
+            raise UsageError(f"--patients {self.patients}: must be 2 or more")
+        if self.data_seed < 0:
+            raise UsageError(f"--data-seed {self.data_seed}: must be 0 or more")
+
+    def draw(self, image_size: int) -> Samples:
+        """Return the patients as samples, one group; their names hold the seed, so that they are nobody else's.
+
+        Args:
+            image_size: side S of the crops in pixels.
+
+        Example:
+            >>> samples = NewPatients(patients=2, data_seed=7).draw(16)
+            >>> sorted(set(samples.patient.tolist()))
+            ['seed7-phantom000', 'seed7-phantom001']
+        """
+        # Folds of a phantom are two or more, and here nobody is trained on.
+        drawn = phantom_samples(image_size=image_size, patients=self.patients, folds=2, seed=self.data_seed)
+        names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
+        return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)
