@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.stats import norm, spearmanr
 
 from tfdrift.evaluation.response import lesions_of
@@ -17,6 +18,7 @@ from tfdrift.evaluation.uncertainty import (
     spread_error_correlation,
     volume_uncertainty,
 )
+from tfdrift.training.losses import fair_crps
 
 
 def test_the_interval_of_many_normal_outcomes_is_that_of_the_law():
@@ -49,6 +51,13 @@ def test_crps_of_few_outcomes_is_that_of_many_on_average():
     few = crps(np.random.default_rng(1).standard_normal((3, 40_000)), truth)
     expected = 2 * norm.pdf(0) - 1 / np.sqrt(np.pi)
     assert few.mean() == pytest.approx(expected, abs=4 * few.std() / 200)
+
+
+def test_crps_of_the_report_is_that_of_the_loss():
+    rng = np.random.default_rng(3)
+    outcomes, truth = rng.standard_normal((5, 200)), rng.standard_normal(200)
+    of_loss = float(fair_crps(tf.constant(outcomes.T, tf.float32), tf.constant(truth[:, None], tf.float32)))
+    assert crps(outcomes, truth).mean() == pytest.approx(of_loss, abs=1e-6)
 
 
 def test_crps_of_one_outcome_is_its_absolute_error():

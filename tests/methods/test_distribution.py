@@ -3,10 +3,13 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.known_networks import PRE, SEED, make_predictor
-from tfdrift.axes import spatial_axes
+from tfdrift.axes import first_channel, spatial_axes
 from tfdrift.config import train_config
 from tfdrift.errors import UsageError
 from tfdrift.methods.distribution import DRAWS, WHOLE, latent_noise
+from tfdrift.methods.method import asking
+from tfdrift.model.unet import build_unet
+from tfdrift.training.losses import LOSSES
 
 
 def noise(inputs):
@@ -66,3 +69,16 @@ def test_a_training_step_compares_outcomes_of_noise_of_their_own_with_the_truth(
 def test_ssim_is_refused():
     with pytest.raises(UsageError, match=r"--recon-ssim 0\.1: distribution has no SSIM"):
         train_config("distribution", recon_ssim=0.1)
+
+
+def test_outcomes_of_stacks_of_slices_are_scored_as_well():
+    pre = tf.random.stateless_uniform([2, 4, 8, 8, 2], (0, 1))
+    method = make_predictor(noise, "distribution").method
+    network = build_unet(8, channels=2, slices=4, base_filters=2, depth=1, latents=method.latents)
+    trial = method.attempt(
+        asking(network, latents=method.latents), pre, first_channel(pre), tf.constant([0, 1], tf.int64)
+    )
+    for name, loss in method.losses.items():
+        assert trial.predicted[name].shape == (2, 4, 8, 8, DRAWS)
+        parts = LOSSES[loss].compare(trial.predicted[name], trial.targets[name], 0.0)
+        assert all(np.isfinite(value) for value in parts.values())

@@ -33,7 +33,7 @@ class Direct(Method):
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:  # noqa: ARG002 - no draw
         """As `Method.show`; nothing is drawn."""
-        return Shown(pre, _time_zero(pre), {"recon": post, "drift": post - first_channel(pre)})
+        return Shown(pre, time_zero(pre), {"recon": post, "drift": post - first_channel(pre)})
 
     def read(self, outputs: Images, pre: tf.Tensor) -> Images:
         """As `Method.read`."""
@@ -41,11 +41,12 @@ class Direct(Method):
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:  # noqa: ARG002 - no draw
         """As `Method.answer`; the seed changes nothing."""
-        outputs = self.read(ask(pre, _time_zero(pre)), pre)
+        outputs = self.read(ask(pre, time_zero(pre)), pre)
         return {"post": outputs["recon"], "drift": outputs["drift"]}
 
 
-def _time_zero(images: tf.Tensor) -> tf.Tensor:
+def time_zero(images: tf.Tensor) -> tf.Tensor:
+    """Return the time of clean images, float32 [B, 1]."""
     import tensorflow as tf
 
     return tf.zeros([tf.shape(images)[0], 1])

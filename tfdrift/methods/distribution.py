@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfdrift.axes import first_channel, spatial_axes
+from tfdrift.axes import spatial_axes
 from tfdrift.errors import UsageError
-from tfdrift.methods.method import Ask, Images, Method, Shown, Trial
-from tfdrift.methods.outputs import OUTPUTS
+from tfdrift.methods.direct import Direct, time_zero
+from tfdrift.methods.method import Ask, Images, Trial
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -22,8 +22,8 @@ DRAWS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Distribution(Method):
-    """A U-Net from the clean first MRI and latent noise to one outcome, trained with a proper score.
+class Distribution(Direct):
+    """The plain U-Net, given latent noise beside the clean first MRI: an outcome for each noise, by a proper score.
 
     Method 1 noises what it is shown, so its spread tells how the answer depends on that noise. Here the noise is a
     channel of its own and the loss is smallest where outcomes are as far from the truth as from one another.
@@ -36,6 +36,7 @@ class Distribution(Method):
     """
 
     label = "distribution"
+    draws = True
     summary = "a U-Net that draws second MRIs from latent noise beside the clean first one, trained with a proper score"
     defaults: ClassVar[Mapping[str, Any]] = {
         "heads": "shared",
@@ -50,8 +51,6 @@ class Distribution(Method):
     ssim_share = None
     latents = WHOLE + SMOOTH
 
-    output: str = "images"
-
     @classmethod
     def check(cls, settings: Mapping[str, Any]) -> None:
         """As `Method.check`."""
@@ -65,14 +64,6 @@ class Distribution(Method):
         """As `Method.losses`."""
         return {"recon": "outcomes", "drift": "outcomes"}
 
-    def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:  # noqa: ARG002 - the latents are drawn
-        """As `Method.show`; the image is the clean one."""
-        return Shown(pre, _time_zero(pre), {"recon": post, "drift": post - first_channel(pre)})
-
-    def read(self, outputs: Images, pre: tf.Tensor) -> Images:
-        """As `Method.read`."""
-        return {**outputs, "recon": OUTPUTS[self.output].post(outputs["recon"], pre)}
-
     def attempt(self, ask: Ask, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Trial:
         """As `Method.attempt`: `DRAWS` outcomes of each image, as channels."""
         import tensorflow as tf
@@ -80,14 +71,14 @@ class Distribution(Method):
         shown = self.show(pre, post, seed)
         images = tf.concat([shown.image] * DRAWS, axis=0)
         seeds = tf.random.split(seed, tf.shape(images)[0], alg="philox")  # pyright: ignore[reportArgumentType]
-        outputs = self.read(ask(images, _time_zero(images), latent_noise(seeds, images)), images)
+        outputs = self.read(ask(images, time_zero(images), latent_noise(seeds, images)), images)
         return Trial(
             {name: tf.concat(tf.split(outcome, DRAWS), axis=-1) for name, outcome in outputs.items()}, shown.targets
         )
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """As `Method.answer`: one outcome."""
-        outputs = self.read(ask(pre, _time_zero(pre), latent_noise(seed, pre)), pre)
+        outputs = self.read(ask(pre, time_zero(pre), latent_noise(seed, pre)), pre)
         return {"post": outputs["recon"], "drift": outputs["drift"]}
 
 
@@ -118,9 +109,3 @@ def latent_noise(seed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     # The mean of n numbers varies by 1 / n.
     smooth = tf.nn.avg_pool(white, windows, 1, "VALID") * math.sqrt(math.prod(windows))
     return tf.concat([tf.zeros([batch, *sides, WHOLE]) + whole, smooth], axis=-1)
-
-
-def _time_zero(images: tf.Tensor) -> tf.Tensor:
-    import tensorflow as tf
-
-    return tf.zeros([tf.shape(images)[0], 1])
