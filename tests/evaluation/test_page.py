@@ -9,6 +9,7 @@ from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.page import compose, escape_markdown, title_of
+from tfdrift.synthetic.new_patients import NewPatients
 
 PICTURES = ("skills", "reliability", "lesions", "levels", "snapshots", "spread")
 
@@ -130,3 +131,12 @@ def test_escaped_text_is_shown_as_it_is():
     html = markdown.markdown(escape_markdown(HOSTILE), extensions=["tables"])
     text = html.removeprefix("<p>").removesuffix("</p>")
     assert text.replace("&lt;", "<").replace("&gt;", ">") == HOSTILE.replace("\n", " ")
+
+
+def test_only_margins_that_an_export_takes_are_offered_to_it(metrics):
+    calibration = dataclasses.replace(metrics.calibration, volume_margin=0.2, drift_margin=0.1)
+    own = dataclasses.replace(metrics, calibration=calibration, new_patients=None)
+    drawn = dataclasses.replace(own, new_patients=NewPatients())
+    assert "0.100 of the largest signal" in compose(drawn, PICTURES)
+    assert "tfdrift export --calibration" in compose(own, PICTURES)
+    assert "tfdrift export --calibration" not in compose(drawn, PICTURES)

@@ -244,10 +244,12 @@ def _for_a_new_patient(metrics: Metrics) -> str:
     found = metrics.calibration
     if not math.isfinite(found.volume_margin):
         return ""
+    # An export takes margins of the run's own data alone.
+    use = "." if metrics.new_patients else "; `tfdrift export --calibration` gives them to a model."
     return (
         f" For a new patient all {found.patients} together ask for {found.volume_margin:.3f} of the volume now "
         f"on both ends of a volume's interval, and {found.drift_margin:.3f} of the largest signal on both ends of a "
-        "pixel's drift; `tfdrift export --calibration` gives them to a model."
+        f"pixel's drift{use}"
     )
 
 
