@@ -166,8 +166,9 @@ async def _serve(
         await grpc_server.start()
         for service in ("", *SERVICES):
             await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
-        rest_server, rest = None, asyncio.sleep(0)
-        if listener is not None:
+        if listener is None:
+            rest_server, rest = None, asyncio.sleep(0)
+        else:
             rest_server = uvicorn.Server(
                 uvicorn.Config(
                     rest_app(inference, monitoring, threads),
