@@ -18,6 +18,7 @@ from .quiet import start_tensorflow
 @click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
 @click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
 @click.option("--roi", help="Regular expression for the lesions' names.  [default: names of GTVs and metastases]")
+@click.option("--by-place", is_flag=True, help="Take the structures although they refer to another series.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
 @click.option("--outcomes", "--samples", default=16, show_default=True, help="Draws of the second MRI, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
@@ -28,6 +29,7 @@ def predict(
     series_dir: Path,
     rtstruct: Path,
     roi: str | None,
+    by_place: bool,
     out: Path,
     outcomes: int,
     seed: int,
@@ -62,6 +64,7 @@ def predict(
             rtstruct=rtstruct,
             out=out,
             roi=DEFAULT_ROI_PATTERN if roi is None else roi,
+            by_place=by_place,
             outcomes=outcomes,
             seed=seed,
         )

@@ -10,6 +10,7 @@ Voxels outside all crops are 0. Where the crops of two lesions overlap their pre
 lesions are independent, so their variances are added too.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import read_header
-from tfdrift.imaging.matching import fits
+from tfdrift.imaging.matching import doubt, fits, rois_on
 from tfdrift.imaging.series import Series, files_of, read_series
-from tfdrift.imaging.structures import Roi, in_frame, rasterise, read_structures
+from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
 
 MAX_OUTCOMES = 1000
@@ -44,6 +45,7 @@ def predict_patient(
     rtstruct: Path,
     out: Path,
     roi: str = DEFAULT_ROI_PATTERN,
+    by_place: bool = False,
     outcomes: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def predict_patient(
         rtstruct: the RTSTRUCT file drawn on it.
         out: a folder that is empty or does not exist.
         roi: regular expression, see `is_target`.
+        by_place: see `tfdrift.imaging.matching.fits`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
 
@@ -79,7 +82,7 @@ def predict_patient(
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
     headers = read_headers(files_of(series_dir), series)
-    rois = find_lesions(rtstruct, series, roi)
+    rois = find_lesions(rtstruct, series, roi, by_place=by_place)
     drawn, skipped = [], []
     for one in rois:
         label = public_label(one, headers[0])
@@ -136,24 +139,30 @@ def read_headers(files: list[Path], series: Series) -> list[Dataset]:
     return [once[one.file] for one in series.slices]
 
 
-def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
-    """Return the structures whose names match.
+def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool = False) -> list[Roi]:
+    """Return the structures whose names match, with a warning where they do not belong to the series by reference.
 
     Args:
         rtstruct: the RTSTRUCT file.
         series: that it must belong to.
         pattern: regular expression, see `is_target`.
+        by_place: see `tfdrift.imaging.matching.fits`.
 
     Raises:
         UsageError: the pattern is not a regular expression.
         DataError: the structure set cannot be read or belongs to another series, or no structure matches.
     """
     structures = read_structures(rtstruct)
-    reason = fits(structures, series)
+    reason = fits(structures, series, by_place=by_place)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")
-    rois = (in_frame(one, series.frame_of_reference_uid) for one in structures.rois)
-    matching = [one for one in rois if is_target(one.name, pattern)]
+    said = doubt(structures, series)
+    doubts_of_set = (f"its structure set {said}",) if said else ()
+    matching = [
+        dataclasses.replace(one, warnings=(*doubts_of_set, *one.warnings))
+        for one in rois_on(structures, series)
+        if is_target(one.name, pattern)
+    ]
     if not matching:
         raise DataError(
             f"none of the {len(structures.rois)} structures has a name that matches --roi {pattern!r}; "
