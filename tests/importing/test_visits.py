@@ -279,6 +279,37 @@ def test_images_of_one_series_with_dates_far_apart_are_warned_of(tmp_path):
     assert warnings_of(tmp_path) == [("the images of its series have dates up to 4 days apart",), ()]
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_series_of_one_study_with_dates_far_apart_are_warned_of(tmp_path, count):
+    """The visit's own series is of one day."""
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    for file in sorted((tmp_path / "mr0-2").iterdir())[:count]:
+        dataset = pydicom.dcmread(file)
+        dataset.AcquisitionDate = "20240203"
+        dataset.save_as(file)
+    assert warnings_of(tmp_path) == [("the objects of its study have dates up to 3 days apart",), ()]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+@pytest.mark.parametrize(("date", "apart"), [("20240202", 2), ("20240129", 2), ("20240201", 0), ("1.2.24", 0)])
+def test_a_structure_set_that_dates_the_study_otherwise_is_warned_of(tmp_path, date, apart):
+    two_visits(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "rs0-1.dcm")
+    dataset.add_new("StudyDate", "DA", date)
+    dataset.save_as(tmp_path / "rs0-1.dcm")
+    said = (f"the objects of its study have dates up to {apart} days apart",) if apart else ()
+    assert warnings_of(tmp_path) == [said, ()]
+
+
+def test_contours_that_were_drawn_weeks_later_are_not_warned_of(tmp_path):
+    two_visits(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "rs0-1.dcm")
+    dataset.SeriesDate = dataset.StructureSetDate = "20240301"
+    dataset.save_as(tmp_path / "rs0-1.dcm")
+    assert warnings_of(tmp_path) == [(), ()]
+
+
 def warnings_of(folder: Path, *, by_place: bool = False) -> list[tuple[str, ...]]:
     (patient,) = scan(folder).patients
     visits, _ = choose_visits(patient, lambda _roi: True, by_place=by_place)

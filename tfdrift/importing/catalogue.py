@@ -20,7 +20,7 @@ from tfdrift.imaging.matching import parts_of, weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
 from tfdrift.imaging.slices import Slice, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
-from tfdrift.importing.dates import image_date
+from tfdrift.importing.dates import days_between, image_date, study_date
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,7 @@ class FoundStudy:
     Args:
         uid: StudyInstanceUID.
         date: of its first image, else of its first object; None where none has a date that is understood.
+        days_apart: by how much its images' dates, or what its objects say of the day of the study, disagree.
         series: by modality, then number.
         structure_sets: by file.
         others: files of other DICOM objects, such as registrations and doses, by modality.
@@ -98,6 +99,7 @@ class FoundStudy:
 
     uid: str
     date: datetime.date | None
+    days_apart: int
     series: tuple[FoundSeries, ...]
     structure_sets: tuple[FoundStructures, ...]
     others: dict[str, tuple[Path, ...]]
@@ -145,6 +147,7 @@ class _Header:
     study_uid: str
     sop_uid: str
     date: datetime.date | None
+    study_date: datetime.date | None
     series_uid: str
     series_number: str
     description: str
@@ -248,6 +251,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         study_uid=str(dataset.get("StudyInstanceUID") or ""),
         sop_uid=str(dataset.get("SOPInstanceUID") or ""),
         date=image_date(dataset),
+        study_date=study_date(dataset),
         series_uid=str(dataset.get("SeriesInstanceUID") or ""),
         series_number=str(dataset.get("SeriesNumber") or ""),
         description=str(dataset.get("SeriesDescription") or ""),
@@ -315,6 +319,7 @@ def _study(uid: str, headers: list[_Header], series: list[FoundSeries], of_patie
     return FoundStudy(
         uid=uid,
         date=min(of_images or of_all, default=None),
+        days_apart=max(days_between(of_images), days_between(header.study_date for header in headers)),
         series=tuple(sorted(series, key=lambda one: (one.modality, one.number.zfill(12), one.uid))),
         structure_sets=tuple(_structures(header, of_patient) for header in headers if header.modality == "RTSTRUCT"),
         others={modality: tuple(sorted(others[modality])) for modality in sorted(others)},

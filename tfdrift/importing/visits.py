@@ -118,6 +118,8 @@ def choose_visits(
             warnings = list(one.warnings)
             if (last - first).days > 1:
                 warnings.append(f"the images of its series have dates up to {(last - first).days} days apart")
+            if study.days_apart > max((last - first).days, 1):
+                warnings.append(f"the objects of its study have dates up to {study.days_apart} days apart")
             visits.append(
                 ChosenVisit(
                     name=VISITS[len(visits)],
