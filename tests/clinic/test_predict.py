@@ -464,6 +464,37 @@ def test_a_structure_drawn_on_another_series_of_its_structure_set_is_skipped(tmp
     assert document["skipped"] == ["GTV 2: structure 2 was drawn on another series"]
 
 
+def with_padding(where):
+    """A change of `write_series` that makes this part of each slice padding."""
+
+    def change(dataset, _k):
+        pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(dataset.Rows, dataset.Columns).copy()
+        pixels[where] = 65535
+        dataset.PixelData = pixels.tobytes()
+        dataset.add_new("PixelPaddingValue", "US", 65535)
+
+    return change
+
+
+def test_padding_is_no_part_of_a_lesion(tmp_path):
+    """The lesion's middle is between rows 13 and 14."""
+    whole = run(write_patient(tmp_path / "whole"), tmp_path / "whole" / "out")
+    patient = write_patient(tmp_path / "half", change=with_padding(np.s_[14:]))
+    document = run(patient, tmp_path / "half" / "out")
+    (lesion,), (before,) = document["lesions"], whole["lesions"]
+    assert lesion["volume_now_mm3"] == pytest.approx(before["volume_now_mm3"] / 2)
+    assert "50% of it is padding in the MRI; volume and prediction are of the rest" in lesion["warnings"]
+    _, shown = read_nifti(tmp_path / "half/out/nifti/post_mean.nii.gz")
+    _, full = read_nifti(tmp_path / "whole/out/nifti/post_mean.nii.gz")
+    assert shown.max() <= 1.02 * full.max()  # the padding's value is a hundred times that
+
+
+def test_a_lesion_that_is_all_padding_is_skipped(tmp_path):
+    patient = write_patient(tmp_path, lesions=TWO, change=with_padding(np.s_[:, :16]))
+    document = run(patient, tmp_path / "out")
+    assert document["skipped"] == ["GTV 1: all of it is padding in the MRI, which holds no signal"]
+
+
 def test_no_matching_structure_is_refused_without_naming_those_there_are(tmp_path):
     patient = write_patient(tmp_path, lesions={"GTV Jane": {}})
     refuse(DataError, r"none of the 1 structures has a name that matches --roi 'Met'", tmp_path, patient, roi="Met")

@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
@@ -30,6 +31,7 @@ from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import read_header
 from tfdrift.imaging.matching import doubt, fits, rois_on
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
@@ -81,6 +83,7 @@ def predict_patient(
     if series.modality != "MR":
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
+    seen = sitk.GetArrayFromImage(measured(image)) > 0
     headers = read_headers(files_of(series_dir), series)
     rois = find_lesions(rtstruct, series, roi, by_place=by_place)
     drawn, skipped = [], []
@@ -88,12 +91,12 @@ def predict_patient(
         label = public_label(one, headers[0])
         try:
             mask, warnings = rasterise(one, image)
-            gtv = sitk.GetArrayViewFromImage(mask).astype(bool)
-            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size)
+            gtv, said = without_padding(sitk.GetArrayViewFromImage(mask).astype(bool), seen)
+            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen)
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        drawn.append((one, label, gtv, crops, warnings))
+        drawn.append((one, label, gtv, crops, [*warnings, *said]))
     if not drawn:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     slices = sorted({k for _, _, _, crops, _ in drawn for k in crops.slices})
@@ -137,6 +140,23 @@ def read_headers(files: list[Path], series: Series) -> list[Dataset]:
     """
     once = {number: read_header(files[number], f"file {number + 1}") for number in {s.file for s in series.slices}}
     return [once[one.file] for one in series.slices]
+
+
+def without_padding(gtv: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the part of a GTV that the MRI shows, and a warning where that is not all of it.
+
+    Args:
+        gtv: bool [slices, rows, columns], not empty.
+        measured: bool, the same grid, False in padding.
+
+    Raises:
+        DataError: all of it is padding.
+    """
+    shown = gtv & measured
+    lost = 1 - shown.sum() / gtv.sum()
+    if lost == 1:
+        raise DataError("all of it is padding in the MRI, which holds no signal")
+    return shown, [f"{lost:.0%} of it is padding in the MRI; volume and prediction are of the rest"] if lost else []
 
 
 def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool = False) -> list[Roi]:
