@@ -297,7 +297,7 @@ def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
     for header in headers:
         if header.slices or (header.fault and header.modality != "RTSTRUCT"):
             images[header.series_uid].append(header)
-    series = [_series(uid, images[uid]) for uid in images]
+    series = [_series(uid, images[uid]) for uid in sorted(images)]
     studies: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         studies[header.study_uid].append(header)
