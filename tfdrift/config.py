@@ -27,6 +27,7 @@ from tfdrift.model.limits import PRECISIONS, check_image_size
 
 BUILT_IN_DATA = ("phantom", "mnist")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
+PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed")
 PRESETS = ("default", "paper")
 NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
 """Settings that the weights at a given step do not depend on."""
@@ -47,6 +48,7 @@ class TrainConfig:
     data: str = "phantom"
     mnist_file: str | None = None
     mnist_change: str = "mix"
+    law: str = "response"
     fold: int = 0
 
     image_size: int = 32
@@ -99,6 +101,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
+        if self.law != "response" and self.data != "phantom":
+            raise UsageError(f"--law {self.law} with --data {self.data}: only the phantom has laws; leave --law out")
         check_image_size(self.image_size, self.depth)
         if self.recon_weight == 0 and self.drift_weight == 0:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
@@ -263,8 +267,8 @@ _PAPER: dict[str, Any] = {
 # The tables themselves, so that an entry added to one of them can be chosen.
 _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES, "output": OUTPUTS,
-    "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
+    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "drift_from": DRIFT_FROM, "balance": BALANCES,
+    "output": OUTPUTS, "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "inner_folds": (0, math.inf, "0 (off) or 2 or more"),

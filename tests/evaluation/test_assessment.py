@@ -12,7 +12,7 @@ from tfdrift.evaluation.document import Attainable, as_json
 from tfdrift.evaluation.metrics import skill, squared_errors
 from tfdrift.evaluation.pictures import draw_pictures
 from tfdrift.evaluation.scores import ONE
-from tfdrift.synthetic.phantom import attainable_skill
+from tfdrift.synthetic.oracle import ask_oracle
 
 
 def test_the_skill_is_that_of_one_outcome_and_the_methods_that_of_the_mean(assessed, make_answers, phantom):
@@ -91,6 +91,6 @@ def test_whole_lesions_of_several_slices_are_scored_and_drawn():
 def test_what_can_be_attained_is_known_for_the_phantom_alone():
     patients = {"phantom000"}
     found = attainable_score(train_config("direct", image_size=8, depth=1), patients)
-    expected = attainable_skill(image_size=8, among=patients)
+    expected = ask_oracle(image_size=8, among=patients).attainable
     assert found == Attainable(skill=expected.value, standard_error=expected.standard_error)
     assert attainable_score(train_config("direct", data="mnist"), patients) is None

@@ -20,7 +20,7 @@ from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
 from tfdrift.model.inputs import Inputs
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import PHANTOM_SEED
+from tfdrift.synthetic.phantom_samples import PHANTOM_SEED
 from tfdrift.training.run_folder import load_predictor, load_run_samples
 
 
@@ -244,6 +244,28 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
         members=len(parts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
         **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
+    )
+
+
+def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
+    """Return the outcomes of one who knows the law as the answers of a method.
+
+    Args:
+        post: float32 [N, n, S, S, 1], `tfdrift.synthetic.oracle.Oracle.post`.
+        ours: a method's answers about the same n slices, beside which they are scored.
+    """
+    drift = post - ours.held_out.pre[None, ..., :1]
+    errors = squared_errors(post.mean(axis=0), ours.held_out.post)[None]
+    return dataclasses.replace(
+        ours,
+        label="oracle",
+        post=post,
+        drift=drift,
+        levels=[None],
+        level_post_errors=errors,
+        level_drift_errors=errors,
+        shown=drift[:1, ours.shown_row],
+        members=1,
     )
 
 

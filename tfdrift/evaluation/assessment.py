@@ -17,7 +17,7 @@ from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import attainable_skill
+from tfdrift.synthetic.oracle import AttainableSkill, ask_oracle
 
 
 def assess(
@@ -95,18 +95,11 @@ def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | No
     """
     if config.data != "phantom":
         return None
-    found = attainable_skill(image_size=config.image_size, among=patients)
-    return Attainable(skill=found.value, standard_error=found.standard_error)
+    return as_attainable(ask_oracle(image_size=config.image_size, law=config.law, among=patients).attainable)
 
 
-def attainable_by_new(new: NewPatients, image_size: int) -> Attainable:
-    """Return the skill of the best predictor there can be on patients of the phantom drawn anew.
-
-    Args:
-        new: who is scored.
-        image_size: side S of the crops in pixels.
-    """
-    found = attainable_skill(image_size=image_size, patients=new.patients, seed=new.data_seed)
+def as_attainable(found: AttainableSkill) -> Attainable:
+    """Return a skill as `metrics.json` has it."""
     return Attainable(skill=found.value, standard_error=found.standard_error)
 
 

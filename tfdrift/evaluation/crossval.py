@@ -17,8 +17,7 @@ from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.report import write_report, write_scores
 from tfdrift.evaluation.results import Results, compare_results, read_results
 from tfdrift.evaluation.scores import ONE, PERFECT
-from tfdrift.training.data import load_samples
-from tfdrift.training.run_folder import is_trained
+from tfdrift.training.run_folder import is_trained, load_config_samples
 from tfdrift.training.side_by_side import train_all
 from tfdrift.training.train import train
 
@@ -60,13 +59,7 @@ def cross_validate(
         DivergedError: see `tfdrift.training.train.train`.
         StoppedError: a signal; the same call goes on from there.
     """
-    data = (
-        load_samples(
-            config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
-        )
-        if samples is None
-        else samples
-    )
+    data = load_config_samples(config) if samples is None else samples
     known = sorted(set(data.fold.tolist()))
     chosen = known if folds is None else list(folds)
     if not chosen or not set(chosen) <= set(known):

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import read_config
 from tfdrift.drawing.figure import png_bytes
-from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples, refuse_training_seed
-from tfdrift.evaluation.assessment import assess, attainable_by_new, attainable_score
+from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples, of_oracle, refuse_training_seed
+from tfdrift.evaluation.assessment import as_attainable, assess, attainable_score
 from tfdrift.evaluation.document import FILE, Metrics, as_json
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
@@ -28,6 +28,7 @@ from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
 from tfdrift.evaluation.results import LESIONS, Results, as_csv, slice_columns
 from tfdrift.files import write_whole, writing
 from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.oracle import ask_oracle
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
@@ -77,6 +78,8 @@ def evaluate(
 ) -> Metrics:
     """Score a run, or an ensemble of runs, on its held-out patients or on new ones, and write the report.
 
+    On new patients one who knows their law is asked beside the method, the row `oracle`.
+
     Args:
         folders: run folders; several are one ensemble.
         out: folder of the report.
@@ -109,7 +112,14 @@ def evaluate(
         others.append(dataclasses.replace(found, label=label))
     attainable = None
     if new_patients is not None:
-        attainable = attainable_by_new(new_patients, ours.config.image_size)
+        oracle = ask_oracle(
+            image_size=ours.config.image_size,
+            patients=new_patients.patients,
+            seed=new_patients.data_seed,
+            law=new_patients.law,
+        )
+        others.append(of_oracle(oracle.post, ours))
+        attainable = as_attainable(oracle.attainable)
     elif samples is None:
         attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist()))
     results = assess(ours, others, attainable=attainable, new_patients=new_patients)

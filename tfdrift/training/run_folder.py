@@ -175,7 +175,11 @@ def load_run_samples(config: TrainConfig, facts: dict, samples: Samples | None =
 def load_config_samples(config: TrainConfig) -> Samples:
     """Return the data that a configuration names; see `tfdrift.training.data.load_samples`."""
     return load_samples(
-        config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
+        config.data,
+        image_size=config.image_size,
+        mnist_file=config.mnist_file,
+        mnist_change=config.mnist_change,
+        law=config.law,
     )
 
 
