@@ -18,14 +18,16 @@ from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.errors import DataError, UsageError
 from tfdrift.files import write_whole
 from tfdrift.methods import METHODS
+from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
 from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
-from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
+from tfdrift.methods.symmetries import SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS, check_image_size
 
 BUILT_IN_DATA = ("phantom", "mnist")
+DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
 PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed")
 PRESETS = ("default", "paper")
@@ -84,6 +86,7 @@ class TrainConfig:
     steps: int = 1000
     batch_size: int = 64
     learning_rate: float = 1e-3
+    decay: str = "none"
     weight_decay: float = 1e-4
     ema: float = 0.0
     clip_norm: float = 0.0
@@ -253,6 +256,7 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
     # Of the steps that are looked at, one is chosen.
     not_deciding = NOT_DECIDING - ({"validate_every"} if ours.inner_folds else set())
+    not_deciding -= {"steps"} if ours.decay != "none" else set()  # how fast it falls
     return [
         f"{name}: {mine[name]}, not {other[name]}"
         for name in mine
@@ -267,7 +271,7 @@ _PAPER: dict[str, Any] = {
 # The tables themselves, so that an entry added to one of them can be chosen.
 _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "drift_from": DRIFT_FROM, "balance": BALANCES,
+    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "decay": DECAYS, "drift_from": DRIFT_FROM, "balance": BALANCES,
     "output": OUTPUTS, "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
