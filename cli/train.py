@@ -81,6 +81,7 @@ _SETTINGS = [
     click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file."),
     _option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES)),
     _option("law", "How the phantom's lesions change.", type=click.Choice(settings.PHANTOM_LAWS)),
+    _option("patients", "How many patients the phantom has."),
     _option("log_every", "Steps between lines of progress; a signal is heeded there."),
     _option("validate_every", "Steps between looks at the held-out patients."),
     _option("checkpoint_every", "Steps between checkpoints."),

@@ -51,6 +51,7 @@ class TrainConfig:
     mnist_file: str | None = None
     mnist_change: str = "mix"
     law: str = "response"
+    patients: int = 39
     fold: int = 0
 
     image_size: int = 32
@@ -104,8 +105,10 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        if self.law != "response" and self.data != "phantom":
-            raise UsageError(f"--law {self.law} with --data {self.data}: only the phantom has laws; leave --law out")
+        for name, usual in (("law", "response"), ("patients", 39)):
+            value = getattr(self, name)
+            if value != usual and self.data != "phantom":
+                raise UsageError(f"--{name} {value} with --data {self.data}: only the phantom takes it; leave it out")
         check_image_size(self.image_size, self.depth)
         if self.recon_weight == 0 and self.drift_weight == 0:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
@@ -276,6 +279,7 @@ _CHOICES: dict[str, Collection[Any]] = {
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "inner_folds": (0, math.inf, "0 (off) or 2 or more"),
+    "patients": (2, 100_000, "between 2 and 100000"),
     "fold": (0, math.inf, "0 or more"),
     "image_size": (4, 1024, "between 4 and 1024"),
     "base_filters": (1, 1024, "between 1 and 1024"),

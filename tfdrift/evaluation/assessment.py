@@ -95,7 +95,9 @@ def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | No
     """
     if config.data != "phantom":
         return None
-    return as_attainable(ask_oracle(image_size=config.image_size, law=config.law, among=patients).attainable)
+    return as_attainable(
+        ask_oracle(image_size=config.image_size, patients=config.patients, law=config.law, among=patients).attainable
+    )
 
 
 def as_attainable(found: AttainableSkill) -> Attainable:

@@ -10,7 +10,13 @@ from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, phantom_samples
 
 
 def load_samples(
-    data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix", law: str = "response"
+    data: str,
+    *,
+    image_size: int,
+    mnist_file: str | None = None,
+    mnist_change: str = "mix",
+    law: str = "response",
+    patients: int = 39,
 ) -> Samples:
     """Return the samples that `--data` names.
 
@@ -20,13 +26,14 @@ def load_samples(
         mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
         mnist_change: `mix`, `grow` or `shrink`.
         law: by which the phantom's lesions respond, in `tfdrift.synthetic.laws.NAMES`.
+        patients: how many the phantom has.
 
     Raises:
         DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
         UsageError: the cohort has crops of another size; the message names it.
     """
     if data == "phantom":
-        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law)
+        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients)
     if data == "mnist":
         file = Path(mnist_file) if mnist_file else None
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)

@@ -180,6 +180,7 @@ def load_config_samples(config: TrainConfig) -> Samples:
         mnist_file=config.mnist_file,
         mnist_change=config.mnist_change,
         law=config.law,
+        patients=config.patients,
     )
 
 
