@@ -14,11 +14,11 @@ from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
 from tfdrift.model.inputs import Inputs
+from tfdrift.statistics.conformal import patient_groups
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import PHANTOM_SEED
 from tfdrift.training.run_folder import load_predictor, load_run_samples

@@ -10,12 +10,12 @@ from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.calibration import calibrate
-from tfdrift.evaluation.comparison import compare
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
+from tfdrift.statistics.comparison import compare
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import attainable_skill
 

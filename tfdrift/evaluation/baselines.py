@@ -8,8 +8,8 @@ from skimage.measure import regionprops
 
 from tfdrift.axes import first_channel, spatial_axes
 from tfdrift.cohort.samples import Samples
-from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.response import lesions_of, of_lesions
+from tfdrift.statistics.conformal import patient_groups
 
 
 def copy(held_out: Samples) -> np.ndarray:

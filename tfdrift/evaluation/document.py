@@ -17,10 +17,10 @@ import numpy as np
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration
-from tfdrift.evaluation.comparison import Comparison
-from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
 from tfdrift.evaluation.uncertainty import SpreadScores
+from tfdrift.statistics.comparison import Comparison
+from tfdrift.statistics.intervals import Estimate
 from tfdrift.synthetic.new_patients import NewPatients
 
 FILE = "metrics.json"

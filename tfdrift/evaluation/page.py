@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Sequence
 
 from tfdrift.evaluation.document import Metrics
-from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.uncertainty import CALIBRATED, RAW, SpreadScores
 from tfdrift.methods import METHODS
+from tfdrift.statistics.intervals import Estimate
 
 FEW_PATIENTS = 20
 

@@ -12,9 +12,9 @@ import numpy as np
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import Answers
-from tfdrift.evaluation.intervals import Estimate, mean_interval
 from tfdrift.evaluation.metrics import METRICS, skill, skill_interval
 from tfdrift.evaluation.response import area_ratios, of_lesions, ratio_outcomes, response_scores
+from tfdrift.statistics.intervals import Estimate, mean_interval
 
 COPY, MEAN_DRIFT, PERFECT, ONE = "copy", "mean drift", "true second MRI", ", one outcome"
 

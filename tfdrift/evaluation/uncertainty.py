@@ -9,12 +9,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from tfdrift.axes import image_axes
-from tfdrift.evaluation import conformal
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.intervals import Estimate, bootstrap_interval, mean_interval, ratio_interval
 from tfdrift.evaluation.metrics import absolute_errors, squared_errors
 from tfdrift.evaluation.response import lesions_of, of_lesions
+from tfdrift.statistics import conformal
+from tfdrift.statistics.intervals import Estimate, bootstrap_interval, mean_interval, ratio_interval
 
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RAW, CALIBRATED = "raw", "calibrated"
@@ -193,7 +193,7 @@ def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.nd
         outcomes: float [N, m].
         truth: float [m].
         patient: str [m], whose they are; each patient's share of covered values counts the same.
-        group: int [m], see `tfdrift.evaluation.conformal.margins`.
+        group: int [m], see `tfdrift.statistics.conformal.margins`.
     """
     reliability, coverage, width = [], {}, {}
     for nominal in NOMINAL:
