@@ -99,8 +99,9 @@ def _scores(metrics: Metrics) -> str:
             "## Images and drift",
             "![Skill of every method with its interval](skills.png)",
             _table(["", *skills.values(), *(metric.words for metric in shown.values())], rows),
-            "`copy` predicts no change and `mean drift` the mean change of the training patients. Intervals of every "
-            "number are in `metrics.json`." + _without_baseline(metrics),
+            "`copy` predicts no change, `mean drift` the mean change of the training patients, and `nearest lesion` "
+            "the change of the training lesion whose first MRI is most like this one. Intervals of every number are in "
+            "`metrics.json`." + _without_baseline(metrics),
         ]
     )
 
