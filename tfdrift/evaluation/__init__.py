@@ -9,6 +9,7 @@ response      volumes of lesions and their response
 uncertainty   the spread of outcomes, what intervals cover
 calibration   the margins for a new patient
 scores        all scores of answers
+memorisation  how near answers are to training images
 document      the schema of `metrics.json`
 results       tables; evaluations read back
 assessment    from answers to results

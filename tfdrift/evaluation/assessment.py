@@ -11,6 +11,7 @@ from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.calibration import calibrate
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
+from tfdrift.evaluation.memorisation import audit
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
@@ -120,11 +121,13 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
         )
         for answers in every
     }
+    copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
         name: MethodScores(
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
             clinic=clinic[name],
             uncertainty=sure.get(name),
+            memorisation=copied.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }

@@ -17,6 +17,7 @@ import numpy as np
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration
+from tfdrift.evaluation.memorisation import Memorisation
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
 from tfdrift.evaluation.uncertainty import SpreadScores
 from tfdrift.statistics.comparison import Comparison
@@ -68,11 +69,13 @@ class MethodScores:
         scores: of images and drift, by the names of `METRICS` and of their skills; None for the true second MRI.
         clinic: of volumes and response.
         uncertainty: None for baselines and single outcomes.
+        memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
     """
 
     scores: dict[str, Estimate] | None = None
     clinic: dict[str, Estimate] | None = None
     uncertainty: Uncertainty | None = None
+    memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

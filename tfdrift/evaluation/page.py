@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from tfdrift.evaluation.document import Metrics
+from tfdrift.evaluation.memorisation import NEARLY
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.uncertainty import CALIBRATED, RAW, SpreadScores
 from tfdrift.methods import METHODS
@@ -26,7 +27,7 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
     sections = [_head(metrics), _scores(metrics), _clinic(metrics)]
     if "levels" in pictures:
         sections.append(_levels(metrics))
-    sections += [_uncertainty(metrics, "spread" in pictures), _lesions(), _reading()]
+    sections += [_uncertainty(metrics, "spread" in pictures), _lesions(), _memorisation(metrics), _reading()]
     return "\n\n".join(sections) + "\n"
 
 
@@ -259,6 +260,39 @@ def _lesions() -> str:
         "## Lesions\n\nThe best, the median and the worst lesion by the error of the mean outcome; of each the slice "
         "that changes most.\n\n![Best, median and worst lesion](lesions.png)"
     )
+
+
+def _memorisation(metrics: Metrics) -> str:
+    rows = [
+        [name, _words(found.ratio), _words(found.outcome_ratio), _share(found.nearly_copies)]
+        for name, entry in metrics.methods.items()
+        if (found := entry.memorisation) is not None
+    ]
+    ours = metrics.ours.memorisation
+    assert ours is not None
+    nearest = "; ".join(
+        f"{one.lesion} to {one.training_lesion} of {one.training_patient} ({_number(one.ratio, 2)})"
+        for one in ours.nearest
+    )
+    if ours.nearly_copies.value > 0:
+        verdict = f"**Answers are nearly copies of training images** for {_share(ours.nearly_copies)} of the slices."
+    else:
+        verdict = "No answer and no outcome is nearly a copy of a training image."
+    return "\n\n".join(
+        [
+            "## Does it repeat what it was trained on?",
+            f"{verdict} Nearest by this measure: {escape_markdown(nearest)}.",
+            _table(["distance to the nearest training image", "answer", "one outcome", "nearly copies"], rows),
+            "Distances of predicted second MRIs to the nearest second MRI of a training lesion, turned and mirrored as "
+            "fits best, over those of the true second MRIs: 0 for a copy, 1 where predictions are as far from the "
+            "training lesions as what really happened. A mean of what may happen is blurred and so below 1 by itself, "
+            f"as `mean drift` shows. Nearly a copy: below {NEARLY}.",
+        ]
+    )
+
+
+def _share(share: Estimate) -> str:
+    return f"{share.value:.0%}"
 
 
 def _reading() -> str:
