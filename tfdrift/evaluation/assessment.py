@@ -15,6 +15,7 @@ from tfdrift.evaluation.memorisation import audit
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
+from tfdrift.evaluation.strata import strata
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
 from tfdrift.statistics.comparison import compare
 from tfdrift.synthetic.new_patients import NewPatients
@@ -121,12 +122,14 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
         )
         for answers in every
     }
+    by_lesion = {answers.label: strata(answers) for answers in every}
     copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
         name: MethodScores(
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
             clinic=clinic[name],
             uncertainty=sure.get(name),
+            strata=by_lesion.get(name),
             memorisation=copied.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]

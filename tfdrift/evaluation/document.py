@@ -19,6 +19,7 @@ from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration
 from tfdrift.evaluation.memorisation import Memorisation
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
+from tfdrift.evaluation.strata import Strata
 from tfdrift.evaluation.uncertainty import SpreadScores
 from tfdrift.statistics.comparison import Comparison
 from tfdrift.statistics.intervals import Estimate
@@ -69,12 +70,14 @@ class MethodScores:
         scores: of images and drift, by the names of `METRICS` and of their skills; None for the true second MRI.
         clinic: of volumes and response.
         uncertainty: None for baselines and single outcomes.
+        strata: scores by the lesions' size and change; None, and no key of the file, where there is no uncertainty.
         memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
     """
 
     scores: dict[str, Estimate] | None = None
     clinic: dict[str, Estimate] | None = None
     uncertainty: Uncertainty | None = None
+    strata: Strata | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
 

@@ -52,7 +52,8 @@ class Memorisation:
 
     Args:
         ratio: sum of the answers' distances over the sum of the truths', each to its own nearest: 0 for copies, 1 where
-            answers are as far as what really happens. A mean of what may happen is blurred, and so below 1 by itself.
+            answers are as far as what really happens. The mean of outcomes is nearer to every image than they are, by
+            their variance.
         outcome_ratio: the same of each outcome alone; None for baselines and where there is one outcome.
         nearly_copies: share of slices where the answer, or an outcome, is nearer than `NEARLY` of the truth's distance.
         nearest: the answers or outcomes with the smallest ratios, each of another lesion.

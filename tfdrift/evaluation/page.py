@@ -27,7 +27,13 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
     sections = [_head(metrics), _scores(metrics), _clinic(metrics)]
     if "levels" in pictures:
         sections.append(_levels(metrics))
-    sections += [_uncertainty(metrics, "spread" in pictures), _lesions(), _memorisation(metrics), _reading()]
+    sections += [
+        _uncertainty(metrics, "spread" in pictures),
+        _strata(metrics),
+        _lesions(),
+        _memorisation(metrics),
+        _reading(),
+    ]
     return "\n\n".join(sections) + "\n"
 
 
@@ -255,6 +261,39 @@ def _for_a_new_patient(metrics: Metrics) -> str:
     )
 
 
+def _strata(metrics: Metrics) -> str:
+    found = metrics.ours.strata
+    assert found is not None
+    units = {"size": ("volume", "mm³", 0), "change": ("change", "of the largest signal", 2)}
+    rows = [
+        [
+            f"{words} {_number(part.low, digits)} to {_number(part.high, digits)} {unit}",
+            str(part.lesions),
+            part.skill.words(),
+            _number(part.crps.value, 3),
+            *(
+                _number(covered[kind].value if kind in covered else None, 2)
+                for covered in (part.drift_coverage, part.volume_coverage)
+                for kind in (RAW, CALIBRATED)
+            ),
+        ]
+        for name, (words, unit, digits) in units.items()
+        for part in getattr(found, name)
+    ]
+    header = [
+        "", "lesions", "skill", "CRPS", "drift covered, raw", "calibrated", "volume covered, raw", "calibrated",
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## For which lesions?",
+            _table(header, rows),
+            "Lesions in three groups by their volume at the first MRI, and by the root mean square of the true drift "
+            "in the GTV. The volume is known beforehand, the change only afterwards, so that no interval can promise "
+            "to hold in its groups: a truth far from what was expected is what makes a change large.",
+        ]
+    )
+
+
 def _lesions() -> str:
     return (
         "## Lesions\n\nThe best, the median and the worst lesion by the error of the mean outcome; of each the slice "
@@ -285,8 +324,9 @@ def _memorisation(metrics: Metrics) -> str:
             _table(["distance to the nearest training image", "answer", "one outcome", "nearly copies"], rows),
             "Distances of predicted second MRIs to the nearest second MRI of a training lesion, turned and mirrored as "
             "fits best, over those of the true second MRIs: 0 for a copy, 1 where predictions are as far from the "
-            "training lesions as what really happened. A mean of what may happen is blurred and so below 1 by itself, "
-            f"as `mean drift` shows. Nearly a copy: below {NEARLY}.",
+            "training lesions as what really happened. The mean of what may happen is nearer to every image than its "
+            "outcomes are, so an answer somewhat below 1 is no sign of copying; an outcome is. Nearly a copy: below "
+            f"{NEARLY}.",
         ]
     )
 
