@@ -7,6 +7,7 @@ metrics       scores of a slice; the table of them all
 volumes       where a predicted image shows the lesion
 response      volumes of lesions and their response
 uncertainty   the spread of outcomes, what intervals cover
+decisions     which side of the 80% rule a lesion will be on
 strata        scores by the lesions' size and change
 calibration   the margins for a new patient
 scores        all scores of answers

@@ -10,6 +10,7 @@ from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.calibration import calibrate
+from tfdrift.evaluation.decisions import decisions
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
 from tfdrift.evaluation.memorisation import audit
 from tfdrift.evaluation.response import lesions_of, of_lesions
@@ -122,6 +123,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
         )
         for answers in every
     }
+    decided = {answers.label: decisions(answers) for answers in every}
     by_lesion = {answers.label: strata(answers) for answers in every}
     copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
@@ -129,6 +131,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
             clinic=clinic[name],
             uncertainty=sure.get(name),
+            decisions=decided.get(name),
             strata=by_lesion.get(name),
             memorisation=copied.get(name),
         )

@@ -17,6 +17,7 @@ import numpy as np
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration
+from tfdrift.evaluation.decisions import Decisions
 from tfdrift.evaluation.memorisation import Memorisation
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
 from tfdrift.evaluation.strata import Strata
@@ -70,6 +71,7 @@ class MethodScores:
         scores: of images and drift, by the names of `METRICS` and of their skills; None for the true second MRI.
         clinic: of volumes and response.
         uncertainty: None for baselines and single outcomes.
+        decisions: which side of the 80% rule lesions will be on; None, and no key of the file, as for `strata`.
         strata: scores by the lesions' size and change; None, and no key of the file, where there is no uncertainty.
         memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
     """
@@ -77,6 +79,7 @@ class MethodScores:
     scores: dict[str, Estimate] | None = None
     clinic: dict[str, Estimate] | None = None
     uncertainty: Uncertainty | None = None
+    decisions: Decisions | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     strata: Strata | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+from tfdrift.evaluation.decisions import Decided
 from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.memorisation import NEARLY
 from tfdrift.evaluation.metrics import METRICS
@@ -29,6 +30,7 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
         sections.append(_levels(metrics))
     sections += [
         _uncertainty(metrics, "spread" in pictures),
+        _decisions(metrics),
         _strata(metrics),
         _lesions(),
         _memorisation(metrics),
@@ -259,6 +261,46 @@ def _for_a_new_patient(metrics: Metrics) -> str:
         f"on both ends of a volume's interval, and {found.drift_margin:.3f} of the largest signal on both ends of a "
         f"pixel's drift{use}"
     )
+
+
+def _decisions(metrics: Metrics) -> str:
+    rows = []
+    for name, entry in metrics.methods.items():
+        found = entry.decisions
+        if found is None:
+            continue
+        for by, decided in (("outcomes", found.by_outcomes), ("calibrated interval", found.by_interval)):
+            rows.append([name, by, *_decided(decided), _words(found.brier) if by == "outcomes" else ""])
+    ours = metrics.ours.decisions
+    assert ours is not None
+    reliability = [
+        [
+            f"{group.low:.1f} to {group.high:.1f}",
+            str(group.lesions),
+            _number(group.predicted, 2),
+            _number(group.observed, 2),
+        ]
+        for group in ours.reliability
+    ]
+    return "\n\n".join(
+        [
+            "## Below 80% or not?",
+            _table(["", "by", "lesions decided", "of them wrong", "Brier score"], rows),
+            "Which side of 80% of its volume a lesion will be on at the second MRI. A lesion is decided by outcomes "
+            "where 90% or more are on one side, and by the calibrated interval where all of it is, as in `tfdrift "
+            "predict`. The Brier score is that of the share of outcomes below 80%; for the share of training lesions "
+            f"that were below it is {ours.brier_of_base_rate.words()}. The share of outcomes as a probability, for "
+            f"{escape_markdown(metrics.label)}:",
+            _table(["share of outcomes below", "lesions", "its mean", "really below"], reliability),
+        ]
+    )
+
+
+def _decided(found: Decided | None) -> list[str]:
+    if found is None:
+        return ["too few patients to calibrate", "–"]
+    wrong = f"{found.wrong_lesions} of {found.lesions}: {found.wrong.words()}" if found.lesions else "–"
+    return [found.share.words(), wrong]
 
 
 def _strata(metrics: Metrics) -> str:
