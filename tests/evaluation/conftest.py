@@ -56,6 +56,8 @@ def make_answers(phantom):
             config=train_config("direct" if count == 1 else "method1", **TINY),
             step=2,
             fingerprint=phantom.fingerprint(),
+            data=phantom,
+            left_out=phantom.fold,
             held_out=phantom,
             group=phantom.fold,
             post=phantom.pre + drift,

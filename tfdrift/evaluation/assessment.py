@@ -10,12 +10,15 @@ from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.calibration import calibrate
-from tfdrift.evaluation.comparison import compare
+from tfdrift.evaluation.decisions import decisions
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
+from tfdrift.evaluation.memorisation import audit
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
+from tfdrift.evaluation.strata import strata
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
+from tfdrift.statistics.comparison import compare
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.oracle import AttainableSkill, ask_oracle
 
@@ -115,11 +118,17 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
         )
         for answers in every
     }
+    decided = {answers.label: decisions(answers) for answers in every}
+    by_lesion = {answers.label: strata(answers) for answers in every}
+    copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
         name: MethodScores(
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
             clinic=clinic[name],
             uncertainty=sure.get(name),
+            decisions=decided.get(name),
+            strata=by_lesion.get(name),
+            memorisation=copied.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }

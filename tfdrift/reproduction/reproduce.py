@@ -11,12 +11,12 @@ from typing import Any
 
 from tfdrift import __version__
 from tfdrift.drawing.figure import write_png
-from tfdrift.evaluation.intervals import interval_words
 from tfdrift.files import write_whole, writing
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.drawings import DRAWINGS, check_response
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.experiments import chosen_experiments
+from tfdrift.statistics.intervals import interval_words
 
 
 def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callable[[str], None]) -> list[Path]:
