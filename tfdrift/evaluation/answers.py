@@ -23,6 +23,9 @@ from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import PHANTOM_SEED
 from tfdrift.training.run_folder import load_predictor, load_run_samples
 
+ORACLE = "oracle"
+"""The row of one who knows the law."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
@@ -277,7 +280,7 @@ def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
     errors = squared_errors(post.mean(axis=0), ours.held_out.post)[None]
     return dataclasses.replace(
         ours,
-        label="oracle",
+        label=ORACLE,
         post=post,
         drift=drift,
         levels=[None],
