@@ -39,8 +39,9 @@ NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_ev
 class TrainConfig:
     """One training run. Make it with `train_config`, which knows what each method's defaults are.
 
-    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, and `mnist_file` a file: paths on the user's machine,
-    which nothing that leaves the run folder may hold (see `without_paths`).
+    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, `mnist_file` a file, and `folds_file` one that
+    `tfdrift.cohort.groups` wrote, in place of the data's own folds: paths on the user's machine, which nothing that
+    leaves the run folder may hold (see `without_paths`).
 
     Raises:
         UsageError: a value is out of its range, or two values do not go together. The message names the option.
@@ -53,6 +54,7 @@ class TrainConfig:
     law: str = "response"
     patients: int = 39
     fold: int = 0
+    folds_file: str | None = None
 
     image_size: int = 32
     base_filters: int = 16
@@ -152,7 +154,7 @@ class TrainConfig:
             >>> train_config("direct", data="/home/someone/cohort").without_paths().data
             'cohort'
         """
-        return dataclasses.replace(self, data=self.data_kind, mnist_file=None)
+        return dataclasses.replace(self, data=self.data_kind, mnist_file=None, folds_file=None)
 
     def seen_from(self, folder: Path) -> "TrainConfig":
         """Return the settings with the paths of the data as seen from a folder: what a run folder holds of them.
@@ -173,7 +175,10 @@ class TrainConfig:
 
     def _with_paths(self, change: Callable[[str], str]) -> "TrainConfig":
         data = change(self.data) if self.data_kind == "cohort" else self.data
-        return dataclasses.replace(self, data=data, mnist_file=change(self.mnist_file) if self.mnist_file else None)
+        files = {"mnist_file": self.mnist_file, "folds_file": self.folds_file}
+        return dataclasses.replace(
+            self, data=data, **{name: change(path) if path else None for name, path in files.items()}
+        )
 
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
