@@ -80,7 +80,7 @@ def serialised(image: np.ndarray, seed: np.ndarray | None = None) -> np.ndarray:
 
 
 def save(predictor: Predictor, folder, outcomes: int = 2) -> None:
-    module = ServingModule(predictor, 8, outcomes)
+    module = ServingModule([predictor], 8, outcomes)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
 
 
@@ -207,7 +207,7 @@ def test_ensemble_of_an_echo_has_the_statistics_of_the_noise():
     # The echo's drift is x_t = signal_rate * image + noise_rate * eps, a normal variable in every pixel.
     predictor = one_step(lambda inputs: {"recon": inputs["image"], "drift": inputs["image"]})
     outcomes = 1000
-    ensemble = tf.function(ServingModule(predictor, 8, outcomes).ensemble)
+    ensemble = tf.function(ServingModule([predictor], 8, outcomes).ensemble)
     answer = ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
     mean = predictor.method.schedule.signal_rate[2]
     std = predictor.method.schedule.noise_rate[2]
@@ -225,7 +225,7 @@ def test_ensemble_asks_the_network_for_one_outcome_of_each_image_at_a_time():
         number = tf.zeros_like(inputs["image"]) + tf.cast(tf.shape(inputs["image"])[0], tf.float32)
         return {"recon": number, "drift": number}
 
-    answer = ServingModule(one_step(batch_size), 8, 7).ensemble(tf.ones([3, 8, 8, 1]), tf.zeros([3, 2], tf.int64))
+    answer = ServingModule([one_step(batch_size)], 8, 7).ensemble(tf.ones([3, 8, 8, 1]), tf.zeros([3, 2], tf.int64))
     np.testing.assert_array_equal(answer["post_mean"], 3)
 
 
@@ -272,7 +272,7 @@ def test_the_network_sees_each_image_with_a_largest_signal_of_1():
     def network(inputs):
         return {"recon": tf.zeros_like(inputs["image"]) + tf.reduce_max(inputs["image"]), "drift": inputs["image"]}
 
-    module = ServingModule(direct(network), 8)
+    module = ServingModule([direct(network)], 8)
     image = make_request(3)["image"]
     answer = module.predict(tf.constant(image), tf.zeros([3, 2], tf.int64))
     np.testing.assert_allclose(answer["drift"], image, rtol=1e-6)  # given the image / scale, an echo is the image

@@ -43,6 +43,7 @@ def describe(
             "sha256": about.sha256,
             "weights_sha256": about.facts.get("weights_sha256"),
             "image_size": about.image_size,
+            "members": about.members,
             "method": trained.get("method"),
             "data": trained.get("data"),
             "step": about.facts.get("step"),

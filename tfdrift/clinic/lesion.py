@@ -194,7 +194,7 @@ def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.n
 
 
 def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
-    """Return K outcomes of a lesion's second MRI and what they say.
+    """Return K outcomes of a lesion's second MRI and what they say; the members of a model share them in turn.
 
     Args:
         model: answers.
@@ -208,8 +208,13 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     """
     outcomes, count = seeds.shape[:2]
     side = crops.image.shape[1]
-    answer = predict_batches(model, np.tile(crops.image, (outcomes, 1, 1, 1)), seeds.reshape(-1, 2))
-    post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
+    members = model.about.members
+    post, drift = np.empty((2, outcomes, count, side, side), np.float32)
+    for member in range(members):
+        own = seeds[member::members]
+        answer = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
+        for images, name in ((post, "post"), (drift, "drift")):
+            images[member::members] = answer[name].reshape(len(own), count, side, side)
 
     window, box = _window(crops, gtv.shape[1:])
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)

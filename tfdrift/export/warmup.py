@@ -8,18 +8,22 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
+from tfdrift.export.members import member_signature
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 BRIGHTEST = 1000.0  # of the order of an MR image's signals
 
 
-def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str, dict[str, np.ndarray]]:
+def synthetic_requests(
+    image_size: int, inputs: Inputs = ONE_IMAGE, members: int = 1
+) -> dict[str, dict[str, np.ndarray]]:
     """Return a request of two images to each signature: smooth round spots, nobody's lesion.
 
     Args:
         image_size: side S of the images in pixels.
         inputs: what the model is given.
+        members: how many runs it holds.
 
     Returns:
         The inputs of each signature by name.
@@ -40,6 +44,7 @@ def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str,
     known = {"image": image, "seed": seed, "condition": np.zeros([2, numbers], np.float32)}
     return {
         **({"serving_conditioned": known, "ensemble_conditioned": known} if numbers else {}),
+        **{member_signature(member): {"image": image, "seed": seed} for member in range(members) if members > 1},
         "serving_default": {"image": image, "seed": seed},
         "ensemble": {"image": image, "seed": seed},
         "denoise": {"image": spot, "t": t},
