@@ -6,7 +6,8 @@ method2   from the noised first MRI to a clean one by DDIM, and the drift beside
 direct    the baseline without noise
 distribution  second MRIs drawn from latent noise, trained with a proper score
 balances  how the losses of the two outputs are weighed
-outputs   what the reconstruction is, and how it and the drift agree
+outputs   what the reconstruction and the drift are, and how they agree
+field     drift as movement, gain and residual
 symmetries  turned and mirrored images, in training and when a network is asked
 
 `METHODS` is the only list of them. Nothing here imports TensorFlow before it is needed: the command line reads labels
@@ -41,8 +42,8 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
         settings: fields of `tfdrift.config.TrainConfig`.
 
     Example:
-        >>> settings = {"schedule": "linear", "levels": 4, "noise_level": 0.2, "estimate_level": 1, "output": "images"}
-        >>> make_method("method1", settings).levels()
+        >>> noise = {"schedule": "linear", "levels": 4, "noise_level": 0.2, "estimate_level": 1}
+        >>> make_method("method1", {**noise, "output": "images", "drift_form": "difference"}).levels()
         [3, 2, 1, 0]
     """
     schedule = make_schedule(settings["schedule"], levels=settings["levels"], noise_level=settings["noise_level"])
