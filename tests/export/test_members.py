@@ -207,7 +207,7 @@ def test_a_model_that_lacks_a_member_it_names_is_refused(joined, tmp_path):
     document = config_of(joined)
     document["members"].append(document["members"][0])
     (broken / "assets/config.json").write_text(json.dumps(document))
-    with pytest.raises(DataError, match=r"does not have the 4 runs that its config.json names; export it again"):
+    with pytest.raises(DataError, match=r"does not answer for what its config.json names; export it again"):
         LocalModel(broken)
 
 

@@ -101,6 +101,7 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
             "interval_half_width": half_width,
             "raw_interval_half_width": raw_half_width,
         },
+        **({} if prediction.field is None else {"movement_in_gtv": prediction.field.statistics(prediction.gtv)}),
         "crop_mm": prediction.crops.box.side_mm,
         "warnings": lesion.warnings,
     }

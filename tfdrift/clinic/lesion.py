@@ -10,6 +10,7 @@ import numpy as np
 
 from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
+from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
@@ -69,6 +70,7 @@ class LesionPrediction:
         volume_mm3: of the lesion now.
         outcome_volumes_mm3: float64 [K], of the lesion in each outcome.
         outcome_masks: bool [K, n, S, S], the lesion in each outcome, on the crops.
+        field: how it moves, where the model tells that.
     """
 
     crops: Crops
@@ -83,6 +85,7 @@ class LesionPrediction:
     volume_mm3: float
     outcome_volumes_mm3: np.ndarray
     outcome_masks: np.ndarray
+    field: Field | None = None
 
     @property
     def predicted_gtv(self) -> np.ndarray:
@@ -208,13 +211,14 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     """
     outcomes, count = seeds.shape[:2]
     side = crops.image.shape[1]
-    members = model.about.members
-    post, drift = np.empty((2, outcomes, count, side, side), np.float32)
+    members, answer = model.about.members, {}
     for member in range(members):
         own = seeds[member::members]
-        answer = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
-        for images, name in ((post, "post"), (drift, "drift")):
-            images[member::members] = answer[name].reshape(len(own), count, side, side)
+        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
+        for name, images in part.items():
+            answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
+            answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])
+    post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
 
     window, box = _window(crops, gtv.shape[1:])
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
@@ -240,6 +244,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         volume_mm3=float(gtv.sum() * voxel_mm3),
         outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
+        field=make_field({name: images.mean(axis=0) for name, images in answer.items()}, crops.pixel_mm, on_grid),
     )
 
 

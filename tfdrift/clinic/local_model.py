@@ -61,7 +61,7 @@ class LocalModel:
         )
         named = [self.about.signature(member) for member in range(self.about.members)]
         if not set(named) <= set(self._model.signatures):
-            raise DataError(f"{where} does not have the {len(named)} runs that its config.json names; export it again")
+            raise DataError(f"{where} does not answer for what its config.json names; export it again")
         self._functions = [self._model.signatures[name] for name in named]
 
     def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ class LocalModel:
             member: see there.
         """
         answer = self._functions[member](image=tf.constant(image), seed=tf.constant(seed))
-        return {name: answer[name].numpy() for name in ("post", "drift")}
+        return {name: value.numpy() for name, value in answer.items()}
 
     def close(self) -> None:
         """Do nothing; the memory is freed with the object."""

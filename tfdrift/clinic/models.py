@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfdrift.errors import DataError
-from tfdrift.export.members import member_signature
+from tfdrift.export.members import FIELD, member_signature
 from tfdrift.serving.client import Signature, TensorInfo
 
 SIGNATURE = "serving_default"
@@ -42,9 +42,16 @@ class About(NamedTuple):
         """How many runs it holds, which share the outcomes: outcome k is drawn from member k mod that number."""
         return max(1, len(self.facts.get("members", [])))
 
+    @property
+    def tells_field(self) -> bool:
+        """Whether it tells how a lesion moves, see `--drift-form`."""
+        return self.facts.get("train", {}).get("drift_form") == FIELD
+
     def signature(self, member: int) -> str:
-        """Return the name of the signature that answers for a member alone."""
-        return SIGNATURE if self.members == 1 else member_signature(member)
+        """Return the name of the signature in which a member answers alone, with all that it tells."""
+        if self.members > 1:
+            return member_signature(member)
+        return FIELD if self.tells_field else SIGNATURE
 
 
 class Model(Protocol):
@@ -53,7 +60,7 @@ class Model(Protocol):
     about: About
 
     def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
-        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
+        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
             image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
@@ -86,7 +93,7 @@ def image_size_of(signature: Signature, where: str) -> int:
 
 
 def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
-    """Return `post` and `drift` of any number of crops, asked for in batches.
+    """Return what a model answers to any number of crops, asked for in batches.
 
     Args:
         model: answers.
@@ -100,9 +107,10 @@ def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray, member: i
     batch = max(1, min(BATCH, BATCH_PIXELS // image[0].size))
     starts = range(0, len(image), batch)
     parts = [model.predict(image[start : start + batch], seed[start : start + batch], member) for start in starts]
-    answer = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
+    answer = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in answer.items():
-        if values.shape != image.shape or not np.isfinite(values).all():
+        expected = image.shape if name in ("post", "drift") else (*image.shape[:-1], values.shape[-1])
+        if values.shape != expected or not np.isfinite(values).all():
             raise DataError(
                 f"the model's {name} is not an image of finite numbers for each crop; train or export again"
             )

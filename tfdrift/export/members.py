@@ -14,6 +14,9 @@ from tfdrift.evaluation.answers import refuse_same_run
 from tfdrift.methods.method import Predictor
 from tfdrift.training.run_folder import load_predictor
 
+FIELD = "field"
+"""Signature in which a method tells its `maps` beside `post` and `drift`."""
+
 
 class Member(NamedTuple):
     """A run as `load_predictor` gives it.
@@ -76,7 +79,7 @@ def describe_members(members: Sequence[Member]) -> list[dict[str, Any]]:
 
 
 def member_signature(member: int) -> str:
-    """Return the name of the signature in which a member of an ensemble answers alone, as `serving_default` does.
+    """Return the name of the signature in which a member of an ensemble answers alone, `maps` and all.
 
     Args:
         member: its number, from 0.

@@ -82,7 +82,7 @@ def push_runs(
             raise NotBlessedError(f"NOT_BLESSED, not pushed: {'; '.join(failed)}; train better or push with --force")
         signatures = write_model(folder, members, outcomes=outcomes, metrics=metrics, calibration=found)
         write_blessing(folder, checks, forced=bool(failed))
-        requests = synthetic_requests(config.image_size, predictor.inputs, len(members))
+        requests = synthetic_requests(config.image_size, predictor.inputs, signatures)
         expected = {name: _answers(signatures[name], inputs) for name, inputs in requests.items()}
         tried.append(try_out(folder.parent, requests, expected))
 

@@ -131,7 +131,7 @@ def write_model(
     tf.saved_model.save(module, str(folder), signatures=signatures)
     check_ops(folder / "saved_model.pb")
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs, len(members)))
+    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs, signatures))
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return signatures
 

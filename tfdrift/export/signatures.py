@@ -1,7 +1,7 @@
 """What an exported model answers, and the only ops its graph may hold."""
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -12,28 +12,28 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
-from tfdrift.export.members import member_signature, weights_of, weights_sha256
+from tfdrift.export.members import FIELD, member_signature, weights_of, weights_sha256
 from tfdrift.methods.method import Images, Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
 # does not have.
 ALLOWED_OPS = frozenset({
-    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "BatchMatMulV2", "BiasAdd",
-    "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
-    "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan", "Einsum", "Elu", "Equal",
-    "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Greater",
-    "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less", "LessEqual", "LinSpace", "Log",
-    "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool", "MaxPool3D", "Maximum", "Mean",
-    "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PadV2",
-    "ParseExampleV2", "PartitionedCall", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv",
-    "Relu", "Reshape",
-    "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice",
-    "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
-    "StatefulPartitionedCall", "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2",
-    "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile", "StopGradient", "StridedSlice",
-    "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem",
-    "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp", "While", "ZerosLike",
+    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "AvgPool3D", "BatchMatMulV2",
+    "BiasAdd", "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D",
+    "Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan",
+    "Einsum", "Elu", "Equal", "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd",
+    "GatherV2", "Greater", "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less",
+    "LessEqual", "LinSpace", "Log", "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool",
+    "MaxPool3D", "Maximum", "Mean", "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack",
+    "Pad", "PadV2", "ParseExampleV2", "PartitionedCall", "Placeholder", "Pow", "Prod", "Range", "Rank",
+    "ReadVariableOp", "RealDiv", "Relu", "Reshape", "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2",
+    "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice", "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square",
+    "SquaredDifference", "Squeeze", "StatefulPartitionedCall", "StatelessRandomNormalV2",
+    "StatelessRandomUniformFullIntV2", "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile",
+    "StopGradient", "StridedSlice", "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp",
+    "While", "ZerosLike",
 })  # fmt: skip
 # The format's own functions that read the weights when a server loads the model; no request reaches them.
 SAVER_OPS = frozenset({
@@ -65,6 +65,7 @@ class ServingModule(tf.Module):
         first, members = predictors[0], len(predictors)
         self._predictors = list(predictors)
         self._inputs = first.inputs
+        self._maps = dict(first.method.maps)
         self._image_shape = first.inputs.image_shape(image_size)
         self.outcomes = members * (math.ceil(outcomes / members) if first.method.draws else 1)
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
@@ -97,15 +98,18 @@ class ServingModule(tf.Module):
             "serve_tf_examples": (self.predict_examples, [examples]),
             "about": (tell, [tf.TensorSpec([None], tf.int64, name="asked")]),
         }
+        if self._maps:
+            functions[FIELD] = (self.predict_field, [image, seed])
         if len(self._predictors) > 1:
             for member, predictor in enumerate(self._predictors):
-                functions[member_signature(member)] = (partial(_predict, predictor), [image, seed])
+                functions[member_signature(member)] = (partial(_predict, predictor, self._maps), [image, seed])
         numbers = self._inputs.conditions.numbers
         if numbers:
             condition = tf.TensorSpec([None, numbers], tf.float32, name="condition")
             functions |= {
                 "serving_conditioned": (self.predict, [image, seed, condition]),
                 "ensemble_conditioned": (self.ensemble, [image, seed, condition]),
+                **({f"{FIELD}_conditioned": (self.predict_field, [image, seed, condition])} if self._maps else {}),
             }
         return {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
@@ -123,7 +127,23 @@ class ServingModule(tf.Module):
             seed: int64 [N, 2], the noise of each image.
             condition: float32 [N, numbers], what is known beside the image, NaN where unknown; None for nothing.
         """
-        return _mean([_predict(predictor, image, seed, condition) for predictor in self._predictors])
+        return _mean([_predict(predictor, {}, image, seed, condition) for predictor in self._predictors])
+
+    def predict_field(
+        self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Return what `predict` does and the method's `maps`: how the lesion moves, grows, brightens, and what is new.
+
+        Args:
+            image: see `predict`.
+            seed: see `predict`.
+            condition: see `predict`.
+
+        Returns:
+            `post`, `drift` and, with `--drift-form field`, `displacement` float32 [N, ..., D] in pixels, rows before
+            columns, `log_jacobian` and `log_gain` [N, ..., 1], and `residual` [N, ..., 1] in the units of `image`.
+        """
+        return _mean([_predict(predictor, self._maps, image, seed, condition) for predictor in self._predictors])
 
     def ensemble(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Return mean and standard deviation of `post` and `drift` over K outcomes, and two quantiles of `drift`.
@@ -228,10 +248,18 @@ def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
-def _predict(predictor: Predictor, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
+def _predict(
+    predictor: Predictor,
+    maps: Mapping[str, bool],
+    image: tf.Tensor,
+    seed: tf.Tensor,
+    condition: tf.Tensor | None = None,
+) -> Images:
+    """Return `post`, `drift` and maps; without signal in the image all of them are zeros."""
     normalised, scale = _normalise(image)
     predicted = predictor(normalised, seed, condition)
-    return {name: scale * value for name, value in _post_and_drift(predicted).items()}
+    of_image = {"post": True, "drift": True, **maps}
+    return {name: (scale if units else tf.sign(scale)) * predicted[name] for name, units in of_image.items()}
 
 
 def _post_and_drift(predicted: Images) -> Images:

@@ -41,6 +41,11 @@ class Direct(Method):
         """As `Method.read`."""
         return DRIFT_FORMS[self.drift_form].read(outputs, pre, OUTPUTS[self.output])
 
+    @property
+    def maps(self) -> Mapping[str, bool]:
+        """As `Method.maps`."""
+        return DRIFT_FORMS[self.drift_form].maps
+
     def turn_back(self, outputs: Images, number: tf.Tensor) -> Images:
         """As `Method.turn_back`."""
         return DRIFT_FORMS[self.drift_form].turn_back(outputs, number)

@@ -159,6 +159,11 @@ class Method(abc.ABC):
         """
         return outputs
 
+    @property
+    def maps(self) -> Mapping[str, bool]:
+        """What it tells of a change beside `post` and `drift`, and whether that is in units of the image."""
+        return {}
+
     def turn_back(self, outputs: Images, number: tf.Tensor) -> Images:
         """Return a network's outputs for a turned image as those for the image.
 
@@ -184,7 +189,7 @@ class Method(abc.ABC):
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """Return `post` and `drift`, float32 [B, ..., 1]; the same image and seed give the same bits.
 
-        What more a method tells of a change goes by other names, images of any channels, 0 where nothing changes.
+        What more it tells, its `maps`, stands beside them, images of any channels that are 0 where nothing changes.
 
         Args:
             ask: the trained network.

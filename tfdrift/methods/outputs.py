@@ -51,6 +51,7 @@ class DriftForm:
         turn_back: (outputs of a network for a turned image, number of the symmetry [B]) to its outputs for the image.
         settings: of `tfdrift.config.TrainConfig` that go with it unless others are given.
         corrects: whether it needs one of `OUTPUTS` that starts at zero.
+        maps: what more `read` tells, and whether that is in units of the image.
     """
 
     read: Callable[[Images, tf.Tensor, Output], Images]
@@ -58,6 +59,7 @@ class DriftForm:
     turn_back: Callable[[Images, tf.Tensor], Images]
     settings: Mapping[str, Any]
     corrects: bool
+    maps: Mapping[str, bool]
 
 
 def _read_difference(outputs: Images, pre: tf.Tensor, output: Output) -> Images:
@@ -86,6 +88,7 @@ DRIFT_FORMS: dict[str, DriftForm] = {
         turn_back=undo_each,
         settings={},
         corrects=False,
+        maps={},
     ),
     "field": DriftForm(
         read=_read_field,
@@ -93,6 +96,7 @@ DRIFT_FORMS: dict[str, DriftForm] = {
         turn_back=_turn_field_back,
         settings={"output": "correction"},
         corrects=True,
+        maps={"displacement": False, "log_jacobian": False, "log_gain": False, "residual": True},
     ),
 }
 """What `--drift-form` may be.
