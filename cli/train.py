@@ -14,7 +14,7 @@ from tfdrift.methods import METHODS
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
-from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
+from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS
@@ -51,6 +51,11 @@ _SETTINGS = [
         "output",
         "What the reconstruction is: the second MRI, or what the first lacks of it.",
         type=click.Choice(list(OUTPUTS)),
+    ),
+    _option(
+        "drift_form",
+        "The drift as a difference, or as movement, gain and what is new.",
+        type=click.Choice(list(DRIFT_FORMS)),
     ),
     _option("agree", "Post and pre + drift as two answers, or their mean.", type=click.Choice(list(AGREEMENTS))),
     _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),

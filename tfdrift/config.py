@@ -21,7 +21,7 @@ from tfdrift.methods import METHODS
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
-from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
+from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS, check_image_size
@@ -64,6 +64,7 @@ class TrainConfig:
     condition: str = ""
 
     output: str = "images"
+    drift_form: str = "difference"
     agree: str = "apart"
     symmetries: int = 1
     augment: str = "rotations"
@@ -182,7 +183,7 @@ class TrainConfig:
 
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
-    """Return the settings of a run: the method's defaults, then the preset's, then what is given.
+    """Return the settings of a run: the method's defaults, then the preset's and the drift form's, then what is given.
 
     Args:
         method: a name in `tfdrift.methods.METHODS`.
@@ -208,7 +209,12 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(TrainConfig)})
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]}")
-    settings = {**METHODS[method].defaults, **(_PAPER if preset == "paper" else {})}
+    form = DRIFT_FORMS.get(given.get("drift_form", TrainConfig.drift_form))
+    settings = {
+        **METHODS[method].defaults,
+        **(_PAPER if preset == "paper" else {}),
+        **(form.settings if form else {}),
+    }
     levels = given.get("levels", TrainConfig.levels)
     start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
@@ -280,7 +286,8 @@ _PAPER: dict[str, Any] = {
 _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
     "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "decay": DECAYS, "drift_from": DRIFT_FROM, "balance": BALANCES,
-    "output": OUTPUTS, "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
+    "output": OUTPUTS, "drift_form": DRIFT_FORMS, "agree": AGREEMENTS, "augment": AUGMENTATIONS,
+    "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "inner_folds": (0, math.inf, "0 (off) or 2 or more"),

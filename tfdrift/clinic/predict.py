@@ -72,6 +72,11 @@ def predict_patient(
         raise UsageError(f"--outcomes {outcomes}: must be 2 to {MAX_OUTCOMES}; a spread needs at least two")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed {seed}: must be 0 to {MAX_SEED}")
+    if outcomes < model.about.members:
+        raise UsageError(
+            f"--outcomes {outcomes}: the model holds {model.about.members} runs, and each draws its share; use "
+            f"{model.about.members} or more"
+        )
     refuse_used(out)
     calibration = calibration_of(model.about)
     image, series = read_series(series_dir)

@@ -249,11 +249,10 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
         UsageError: members of different methods or levels, or the same run twice.
     """
     first = parts[0]
-    for number, (folder, part) in enumerate(zip(folders, parts, strict=True)):
+    for folder, part in zip(folders, parts, strict=True):
         if (part.config.method, part.levels) != (first.config.method, first.levels):
             raise UsageError(f"{folder} is of another method or levels; an ensemble's runs differ in their --seed")
-        if any(not differences(part.config, other.config) for other in parts[:number]):
-            raise UsageError(f"{folder} has the settings and the seed of another member; give runs of other --seed")
+    refuse_same_run([part.config for part in parts], folders)
     if len(parts) == 1:
         return first
 
@@ -289,6 +288,21 @@ def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
         shown=drift[:1, ours.shown_row],
         members=1,
     )
+
+
+def refuse_same_run(configs: Sequence[TrainConfig], folders: Sequence[Path]) -> None:
+    """Refuse an ensemble in which a run comes twice.
+
+    Args:
+        configs: of each member.
+        folders: the runs, for the message.
+
+    Raises:
+        UsageError: two members have the same settings and seed.
+    """
+    for number, (folder, config) in enumerate(zip(folders, configs, strict=True)):
+        if any(not differences(config, other) for other in configs[:number]):
+            raise UsageError(f"{folder} has the settings and the seed of another member; give runs of other --seed")
 
 
 def join(folds: Sequence[Answers]) -> Answers:

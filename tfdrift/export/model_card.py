@@ -34,6 +34,7 @@ def model_card(document: dict[str, Any]) -> str:
         outcomes=document["samples"],
         trained_on=DATA[train["data"]],
         of_patients=train["data"] == "cohort",
+        members=document.get("members", []),
         not_scored=NOT_SCORED,
         not_calibrated=NOT_CALIBRATED,
         **{name: document[name] for name in ("data", "step", "metrics", "calibration", "tfdrift", "trained_with")},

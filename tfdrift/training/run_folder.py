@@ -24,7 +24,7 @@ from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
 from tfdrift.methods.method import Predictor
-from tfdrift.methods.outputs import OUTPUTS
+from tfdrift.methods.outputs import DRIFT_FORMS, OUTPUTS
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
@@ -103,7 +103,9 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
         channels=inputs.channels,
         slices=inputs.slices,
         conditions=inputs.conditions.inputs,
-        outputs=METHODS[config.method].output_channels(inputs.channels),
+        outputs=DRIFT_FORMS[config.drift_form].channels(
+            METHODS[config.method].output_channels(inputs.channels), 2 if inputs.slices is None else 3
+        ),
         base_filters=config.base_filters,
         depth=config.depth,
         heads=config.heads,
