@@ -23,7 +23,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def cohort() -> None:
-    """Turn DICOM MR series and RTSTRUCT files into training pairs.
+    """Turn MR series with structure sets or segmentations into training pairs.
 
     Example:
 
@@ -57,14 +57,19 @@ def scan(dicom_dir: Path, as_json: bool) -> None:
 
 @cohort.command()
 @click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
-@click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
-@click.option("--roi", required=True, help="Name of the structure, as the planning system shows it.")
+@click.option(
+    "--rtstruct", "--structures", required=True, type=click.Path(path_type=Path),
+    help="The RTSTRUCT or Segmentation (SEG) file drawn on it.",
+)  # fmt: skip
+@click.option(
+    "--roi", required=True, metavar="NAME|#N", help="The structure by name, as the planning system shows it, or number."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="NIfTI file to write (.nii or .nii.gz).")
 def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
     """Write one structure as a mask on its own MR series' voxels.
 
-    A voxel belongs to the mask when its centre is inside the contours. Prints the number of voxels, the volume and the
-    centroid in patient coordinates (DICOM LPS).
+    A voxel belongs to the mask when its centre is inside the contours; a Segmentation's voxels are taken as they are.
+    Prints the number of voxels, the volume and the centroid in patient coordinates (DICOM LPS).
 
     Example:
 

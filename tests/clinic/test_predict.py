@@ -42,6 +42,7 @@ from tests.imaging.mock_dicom import (
     write,
     write_series,
 )
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.clinic import output, predict
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
@@ -131,6 +132,15 @@ def test_nifti_drift_lies_on_the_patients_side_it_is_on(written):
 def test_parametric_map_drift_lies_on_the_patients_side_it_is_on(written):
     patient, out = written
     assert_is_ramp_to_the_left(*read_frames(out / "dicom/drift_mean.dcm"), patient.grid)
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize("roi", ["GTV", "#1"])
+def test_a_segmentation_takes_the_place_of_the_structure_set(tmp_path, roi):
+    patient = write_patient(tmp_path)
+    drawn = run(patient, tmp_path / "drawn")
+    seg = write(segmentation_dataset(patient.grid, patient.masks), tmp_path / "seg.dcm")
+    assert run(patient, tmp_path / "out", rtstruct=seg, roi=roi)["lesions"] == drawn["lesions"]
 
 
 def test_nifti_post_is_the_mri_on_the_side_that_is_left(written):
@@ -427,7 +437,7 @@ def test_a_structure_set_of_another_series_is_refused(tmp_path):
 
 def test_no_matching_structure_is_refused_without_naming_those_there_are(tmp_path):
     patient = write_patient(tmp_path, lesions={"GTV Jane": {}})
-    refuse(DataError, r"none of the 1 structures has a name that matches --roi 'Met'", tmp_path, patient, roi="Met")
+    refuse(DataError, r"none of the 1 structures matches --roi 'Met'", tmp_path, patient, roi="Met")
 
 
 def test_a_pattern_that_is_none_is_refused(tmp_path):
