@@ -147,3 +147,34 @@ def show(folder: Path, out: Path | None) -> None:
     picture = out or folder / "contact_sheet.png"
     write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)
     click.echo(f"\npicture: {picture}")
+
+
+@cohort.command()
+@click.argument("folder", metavar="COHORT", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def export(folder: Path, out: Path) -> None:
+    """Write a cohort's crops as NIfTI files with a table, for those who train with other programs.
+
+    OUT gets slices.csv, a row for each slice (patient, lesion, slice, fold, days, volumes, response, file names), and
+    the files: both MRIs and both masks of each slice. The numbers are the cohort's to the bit. OUT must be empty or not
+    exist; it appears when all is done.
+
+    Example:
+
+      tfdrift cohort export cohort crops
+    """
+    from tfdrift.cohort.prepared import read_description
+    from tfdrift.cohort.tables import LESION_COLUMNS, read_table
+    from tfdrift.files import refuse_used, staged
+
+    refuse_used(out)
+    description = read_description(folder)
+    lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
+    start_tensorflow()
+    from tfdrift.cohort.nifti_files import TABLE, export_crops
+    from tfdrift.training.data import load_samples
+
+    samples = load_samples(str(folder), image_size=description.image_size)
+    with staged(out) as (whole, _):
+        rows = export_crops(whole, samples, lesions)
+    click.echo(f"exported    {rows} slices of {len(lesions)} lesions\ntable       {out / TABLE}")

@@ -204,6 +204,26 @@ def test_show_prints_the_folds_and_draws_the_sheet_and_nothing_else(prepared):
     assert imread(prepared / "contact_sheet.png").std() > 10
 
 
+def test_export_writes_the_crops_and_their_table(prepared, tmp_path, capsys):
+    out = tmp_path / "crops"
+    assert exit_code(["cohort", "export", str(prepared), str(out)]) == 0
+    told = f"exported    12 slices of 12 lesions\ntable       {out / 'slices.csv'}\n"
+    assert capsys.readouterr().out == told
+    samples = load_samples(str(prepared), image_size=8)
+    with (out / "slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(list(out.rglob("*.nii.gz"))) == 4 * len(rows) == 48
+    for at, row in enumerate(rows):
+        written = sitk.ReadImage(str(out / row["pre"]))
+        assert sitk.GetArrayFromImage(written).tobytes() == samples.pre[at].tobytes()
+        assert (row["interval_days"], row["fold"]) == ("21", str(samples.fold[at]))
+
+
+def test_export_into_a_folder_in_use_is_refused(prepared):
+    run = CliRunner().invoke(cli, ["cohort", "export", str(prepared), str(prepared)])
+    assert isinstance(run.exception, UsageError)
+
+
 def test_show_draws_where_it_is_told(prepared, tmp_path, capsys):
     sheet = tmp_path / "sheets/mine.png"
     assert exit_code(["cohort", "show", str(prepared), "--out", str(sheet)]) == 0

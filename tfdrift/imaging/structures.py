@@ -251,7 +251,8 @@ def _fill(roi: Roi, grid: Grid) -> tuple[np.ndarray, list[int], list[str]]:
     The array is from the first of the slices to the last.
     """
     if roi.frames:
-        return *fill_frames(roi.frames, grid), []
+        inside, drawn = fill_frames(roi.frames, grid)
+        return inside, drawn, []
     indices = [grid.to_index(points) for points in roi.contours_mm]
     depths = np.array([points[:, 2].mean() for points in indices])
     slices = _nearest_slices(depths, grid.size[2])
