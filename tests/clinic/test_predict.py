@@ -50,6 +50,7 @@ from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import rasterise, read_structures
+from tfdrift.importing.target_names import is_target
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -184,6 +185,22 @@ def test_contours_say_that_they_are_predicted_and_for_research(written):
         assert "predicted, research" in text
     assert dataset.StructureSetLabel == "pred., research"  # 16 characters are the most a label has
     assert dataset.ApprovalStatus == "UNAPPROVED"
+
+
+def test_what_was_predicted_is_never_taken_for_what_was_drawn(written):
+    for name in ("predicted_gtv", "predicted_gtv_rtstruct"):
+        (roi,) = read_structures(written[1] / f"dicom/{name}.dcm").rois
+        assert roi.name == "GTV 1 (predicted, research)"
+        assert not is_target(roi.name)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_structure_without_a_name_is_predicted_by_its_number(tmp_path):
+    patient = write_patient(tmp_path, lesions={"": {}})
+    run(patient, tmp_path / "out", roi="#1")
+    for name in ("predicted_gtv", "predicted_gtv_rtstruct"):
+        (roi,) = read_structures(tmp_path / f"out/dicom/{name}.dcm").rois
+        assert roi.name == "structure 1 (predicted, research)"
 
 
 @pytest.mark.usefixtures("without_report")
