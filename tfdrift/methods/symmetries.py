@@ -7,6 +7,7 @@ well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line reads the tables' names, and TensorFlow takes seconds
