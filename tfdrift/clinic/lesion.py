@@ -10,6 +10,7 @@ import numpy as np
 
 from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
+from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
@@ -69,6 +70,7 @@ class LesionPrediction:
         volume_mm3: of the lesion now.
         outcome_volumes_mm3: float64 [K], of the lesion in each outcome.
         outcome_masks: bool [K, n, S, S], the lesion in each outcome, on the crops.
+        field: how it moves, where the model tells that.
     """
 
     crops: Crops
@@ -83,6 +85,7 @@ class LesionPrediction:
     volume_mm3: float
     outcome_volumes_mm3: np.ndarray
     outcome_masks: np.ndarray
+    field: Field | None = None
 
     @property
     def predicted_gtv(self) -> np.ndarray:
@@ -203,7 +206,7 @@ def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.n
 
 
 def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
-    """Return K outcomes of a lesion's second MRI and what they say.
+    """Return K outcomes of a lesion's second MRI and what they say; the members of a model share them in turn.
 
     Args:
         model: answers.
@@ -217,7 +220,13 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     """
     outcomes, count = seeds.shape[:2]
     side = crops.image.shape[1]
-    answer = predict_batches(model, np.tile(crops.image, (outcomes, 1, 1, 1)), seeds.reshape(-1, 2))
+    members, answer = model.about.members, {}
+    for member in range(members):
+        own = seeds[member::members]
+        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
+        for name, images in part.items():
+            answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
+            answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])
     post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
 
     window, box = _window(crops, gtv.shape[1:])
@@ -244,6 +253,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         volume_mm3=float(gtv.sum() * voxel_mm3),
         outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
+        field=make_field({name: images.mean(axis=0) for name, images in answer.items()}, crops.pixel_mm, on_grid),
     )
 
 

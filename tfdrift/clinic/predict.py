@@ -34,7 +34,7 @@ from tfdrift.imaging.matching import doubt, fits, rois_on
 from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, rasterise, read_structures
-from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
 MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
@@ -58,9 +58,9 @@ def predict_patient(
     Args:
         model: answers.
         series_dir: folder of the MR series.
-        rtstruct: the RTSTRUCT file drawn on it.
+        rtstruct: the RTSTRUCT or Segmentation file drawn on it.
         out: a folder that is empty or does not exist.
-        roi: regular expression, see `is_target`.
+        roi: regular expression or numbers, see `target_rule`.
         by_place: see `tfdrift.imaging.matching.fits`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
@@ -77,6 +77,11 @@ def predict_patient(
         raise UsageError(f"--outcomes {outcomes}: must be 2 to {MAX_OUTCOMES}; a spread needs at least two")
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"--seed {seed}: must be 0 to {MAX_SEED}")
+    if outcomes < model.about.members:
+        raise UsageError(
+            f"--outcomes {outcomes}: the model holds {model.about.members} runs, and each draws its share; use "
+            f"{model.about.members} or more"
+        )
     refuse_used(out)
     calibration = calibration_of(model.about)
     image, series = read_series(series_dir)
@@ -163,15 +168,16 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool
     """Return the structures whose names match, with a warning where they do not belong to the series by reference.
 
     Args:
-        rtstruct: the RTSTRUCT file.
+        rtstruct: the RTSTRUCT or Segmentation file.
         series: that it must belong to.
-        pattern: regular expression, see `is_target`.
+        pattern: regular expression or numbers, see `target_rule`.
         by_place: see `tfdrift.imaging.matching.fits`.
 
     Raises:
-        UsageError: the pattern is not a regular expression.
+        UsageError: the pattern is neither.
         DataError: the structure set cannot be read or belongs to another series, or no structure matches.
     """
+    is_wanted = target_rule(pattern)
     structures = read_structures(rtstruct)
     reason = fits(structures, series, by_place=by_place)
     if reason:
@@ -181,11 +187,11 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool
     matching = [
         dataclasses.replace(one, warnings=(*doubts_of_set, *one.warnings))
         for one in rois_on(structures, series)
-        if is_target(one.name, pattern)
+        if is_wanted(one)
     ]
     if not matching:
         raise DataError(
-            f"none of the {len(structures.rois)} structures has a name that matches --roi {pattern!r}; "
-            "`tfdrift cohort scan` lists the names"
+            f"none of the {len(structures.rois)} structures matches --roi {pattern!r}; "
+            "`tfdrift cohort scan` lists names and numbers"
         )
     return matching

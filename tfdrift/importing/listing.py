@@ -125,6 +125,7 @@ def _structures_document(found: FoundStructures, folder: Path, series: dict[str,
             "name": one.roi.name,
             "number": one.roi.number,
             "contours": len(one.roi.contours_mm),
+            "frames": len(one.roi.frames),
             "fits": [series.series_uid for series in one.fits],
             "warnings": list(one.roi.warnings),
             "fault": one.roi.fault or None,
@@ -133,6 +134,7 @@ def _structures_document(found: FoundStructures, folder: Path, series: dict[str,
     ]
     return {
         "file": _shown(found.file, folder),
+        "modality": found.modality,
         "label": found.label,
         "rois": rois,
         "remark": _remark(found, series) or None,
@@ -153,7 +155,7 @@ def _series_line(found: FoundSeries) -> str:
 
 
 def _structures_lines(found: FoundStructures, folder: Path, series: dict[str, FoundSeries]) -> list[str]:
-    lines = [f"RTSTRUCT {found.label}  {_shown(found.file, folder)}"]
+    lines = [f"{found.modality} {found.label}  {_shown(found.file, folder)}"]
     if _remark(found, series):
         lines.append(f"  {_remark(found, series)}")
     if found.fault:
@@ -162,6 +164,8 @@ def _structures_lines(found: FoundStructures, folder: Path, series: dict[str, Fo
     for one in found.rois:
         fitting = ", ".join(_name(series[fitted.series_uid]) for fitted in one.fits) or "no series"
         remarks = "".join(f"; {remark}" for remark in (one.roi.fault, *one.roi.warnings) if remark)
-        contours = _count(len(one.roi.contours_mm), "contour")
-        lines.append(f"  {one.roi.number:>3} {one.roi.name:<{width}}  {contours}, fits {fitting}{remarks}")
+        kind, drawn = ("frame", one.roi.frames) if found.modality == "SEG" else ("contour", one.roi.contours_mm)
+        lines.append(
+            f"  {one.roi.number:>3} {one.roi.name:<{width}}  {_count(len(drawn), kind)}, fits {fitting}{remarks}"
+        )
     return lines

@@ -207,7 +207,7 @@ def _parts_on(
     lost = [
         answer
         for part, answer in zip(parts, answers, strict=True)
-        if isinstance(answer, _NoSeries) and (not on or (answer.spoils and any(roi.contours_mm for roi in part.rois)))
+        if isinstance(answer, _NoSeries) and (not on or (answer.spoils and any(roi.is_drawn for roi in part.rois)))
     ]
     return on, lost
 
