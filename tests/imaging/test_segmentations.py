@@ -79,6 +79,17 @@ def test_a_segmentation_says_what_a_structure_set_says(tmp_path):
     assert {roi.frame_uid for roi in structures.rois} == {dataset.FrameOfReferenceUID}
 
 
+@pytest.mark.parametrize("image_uids", [["1.2.1"], ["1.2.1", "1.2.2"], []])
+def test_the_images_that_frames_name_are_those_of_every_segment(tmp_path, image_uids):
+    dataset = segmentation_dataset(GRID, {"GTV": ONE, "BM": OTHER})
+    for frame, image_uid in zip(dataset.PerFrameFunctionalGroupsSequence, image_uids, strict=False):
+        image, derived = Dataset(), Dataset()
+        image.ReferencedSOPInstanceUID = image_uid
+        derived.SourceImageSequence = [image]
+        frame.DerivationImageSequence = [derived]
+    assert [roi.image_uids for roi in read(tmp_path, dataset).rois] == [set(image_uids)] * 2
+
+
 @pytest.mark.parametrize("name", ["#2", "BM"])
 def test_a_segment_is_found_by_number_and_by_label(tmp_path, name):
     assert find_roi(read(tmp_path, segmentation_dataset(GRID, {"GTV": ONE, "BM": OTHER})), name).number == 2

@@ -124,6 +124,28 @@ def test_an_image_that_has_lost_its_size_is_not_passed_over():
         slices_of(header(Rows=None, Columns=None), "it", 0)
 
 
+@pytest.mark.parametrize(
+    ("values", "with_contrast"),
+    [
+        ({}, False),
+        ({"ContrastBolusAgent": ""}, False),
+        ({"ContrastBolusAgent": "NONE "}, False),
+        ({"ContrastBolusAgent": "no"}, False),
+        ({"ContrastBolusAgent": "7.5 ml Gadovist"}, True),
+        ({"ContrastBolusAgentSequence": [Dataset()]}, True),
+    ],
+)
+def test_a_contrast_agent_is_one_that_is_named(values, with_contrast):
+    assert only_slice(**values).with_contrast == with_contrast
+
+
+@pytest.mark.parametrize(
+    ("values", "name"), [({}, ""), ({"SequenceName": "*fl3d1 "}, "*fl3d1"), ({"PulseSequenceName": "T1TFE"}, "T1TFE")]
+)
+def test_a_sequence_is_named_by_single_frame_and_enhanced_objects(values, name):
+    assert only_slice(**values).sequence_name == name
+
+
 def test_a_localizer_is_passed_over():
     assert slices_of(header(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "it", 0) == []
 

@@ -194,6 +194,27 @@ def test_what_is_nearly_the_same_or_not_known_of_both_is_not_warned_of(sessions,
     assert taken(sessions, **facts) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"with_contrast": True}, {"with_contrast": False}, "a contrast agent is named by the first alone"),
+        ({"with_contrast": False}, {"with_contrast": True}, "a contrast agent is named by the second alone"),
+        ({"sequence_name": "Doe t1"}, {"sequence_name": "Doe t2"}, "two SequenceNames"),
+    ],
+)
+def test_another_contrast_or_sequence_is_warned_of_without_its_name(sessions, first, second, said):
+    pre, post = (dataclasses.replace(one, **facts) for one, facts in zip(sessions[:2], (first, second), strict=True))
+    usual = {"with_contrast": True, "sequence_name": "a"}
+    assert taken_differently(*(dataclasses.replace(one, **usual) for one in (pre, post))) == []
+    assert taken_differently(pre, post) == [f"the two MRIs are of another kind: {said}"]
+
+
+@pytest.mark.parametrize("facts", [{"with_contrast": None}, {"sequence_name": ""}])
+def test_a_contrast_or_sequence_that_is_not_known_is_not_warned_of(sessions, facts):
+    pre, post = (dataclasses.replace(one, with_contrast=True, sequence_name="a") for one in sessions[:2])
+    assert taken_differently(pre, dataclasses.replace(post, **facts)) == []
+
+
 def test_slices_that_lie_another_way_are_warned_of(sessions):
     turned = sitk.Image(sessions[1].image)
     turned.SetDirection((0, 0, 1, 1, 0, 0, 0, 1, 0))

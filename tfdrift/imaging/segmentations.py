@@ -132,6 +132,22 @@ def read_segments(dataset: Dataset, name: str) -> list[Segment]:
     ]
 
 
+def source_images(dataset: Dataset) -> frozenset[str]:
+    """Return the SOPInstanceUIDs of the images that the frames say they were drawn on; use inside `parsing`.
+
+    Args:
+        dataset: from `read_nested`.
+
+    Source: DICOM PS3.3, C.7.6.16.2.6 (Derivation Image).
+    """
+    found = set()
+    for frame in needless(dataset, "PerFrameFunctionalGroupsSequence") or []:
+        for item in needless(frame, "DerivationImageSequence") or []:
+            for image in needless(item, "SourceImageSequence") or []:
+                found.add(str(needless(image, "ReferencedSOPInstanceUID") or ""))
+    return frozenset(found - {""})
+
+
 def frames_misfit(frames: Sequence[Frame], grid: Grid) -> str:
     """Say why a segment's frames do not fit a grid; empty where they do.
 

@@ -35,6 +35,8 @@ class Series:
         study_date: StudyDate; None where there is none.
         modality: one of `IMAGE_MODALITIES`.
         acquisition: allowed attributes of the first slice.
+        with_contrast: whether the first slice names a contrast agent.
+        sequence_name: of the first slice, see `Slice`.
         copies: slices of further files that are the same instance as one of `slices`.
     """
 
@@ -46,6 +48,8 @@ class Series:
     study_date: datetime.date | None
     modality: str
     acquisition: dict[str, float | str]
+    with_contrast: bool = False
+    sequence_name: str = ""
     copies: tuple[Slice, ...] = ()
 
     def __str__(self) -> str:
@@ -157,6 +161,8 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
         study_date=first.study_date,
         modality=first.modality,
         acquisition=first.acquisition,
+        with_contrast=first.with_contrast,
+        sequence_name=first.sequence_name,
         copies=tuple(copies),
     )
 

@@ -71,6 +71,8 @@ class Slice:
         modality: one of `IMAGE_MODALITIES`.
         acquisition: the allowed attributes that are present.
         sop_instance_uid: SOPInstanceUID; empty where there is none.
+        with_contrast: whether it names a contrast agent.
+        sequence_name: of the pulse sequence, empty where there is none; free text, to compare in memory alone.
     """
 
     plane: Plane
@@ -86,6 +88,8 @@ class Slice:
     modality: str
     acquisition: dict[str, float | str]
     sop_instance_uid: str = ""
+    with_contrast: bool = False
+    sequence_name: str = ""
 
 
 def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
@@ -145,6 +149,8 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
                     modality=modality,
                     acquisition=_acquisition(dataset),
                     sop_instance_uid=str(value_of(dataset, "SOPInstanceUID") or ""),
+                    with_contrast=_with_contrast(dataset),
+                    sequence_name=_sequence_name(dataset),
                 )
             )
         return slices
@@ -234,6 +240,16 @@ def _acquisition(dataset: Dataset) -> dict[str, float | str]:
     return {keyword: value for keyword, value in found.items() if isinstance(value, str) or math.isfinite(value)}
 
 
+def _with_contrast(dataset: Dataset) -> bool:
+    agent = str(needless(dataset, "ContrastBolusAgent") or "").strip().upper()
+    return agent not in _NO_AGENT or bool(needless(dataset, "ContrastBolusAgentSequence"))
+
+
+def _sequence_name(dataset: Dataset) -> str:
+    return str(needless(dataset, "SequenceName") or needless(dataset, "PulseSequenceName") or "").strip()
+
+
+_NO_AGENT = ("", "NO", "NONE", "N", "WITHOUT")  # what scanners write where a protocol asks for a word
 _PIXEL_FORMAT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 _RESCALE = tuple((keyword, "PixelValueTransformationSequence") for keyword in ("RescaleSlope", "RescaleIntercept"))
 _EXPORT = "export the series again as MR images"

@@ -83,6 +83,8 @@ class DicomVisit:
             frame=self.chosen.series.frame_of_reference_uid or self.name,
             registration_files=() if self.name == "pre" else registration_files(self.patient),
             acquisition=self.chosen.series.acquisition,
+            with_contrast=self.chosen.series.with_contrast,
+            sequence_name=self.chosen.series.sequence_name,
         )
         return session, exclusions
 

@@ -111,7 +111,8 @@ def taken_differently(pre: Session, post: Session) -> list[str]:
     """Return a warning where the two MRIs are of another kind, so that their difference is not the lesion's alone.
 
     Compared are the facts that both state: field strength, echo, repetition and inversion time within a factor of
-    `SAME_WITHIN`, the kind of sequence, and the orientation of the slices.
+    `SAME_WITHIN`, the kind and the name of the sequence, whether a contrast agent was given, and the orientation of the
+    slices. Names are not repeated: they may hold anything.
 
     Args:
         pre: the first session.
@@ -126,6 +127,10 @@ def taken_differently(pre: Session, post: Session) -> list[str]:
             alike = one == other or (min(one, other) > 0 and max(one, other) <= SAME_WITHIN * min(one, other))
         if not alike:
             found.append(f"{keyword} {_fact(one)} and {_fact(other)}")
+    if {pre.with_contrast, post.with_contrast} == {True, False}:
+        found.append(f"a contrast agent is named by the {'first' if pre.with_contrast else 'second'} alone")
+    if pre.sequence_name and post.sequence_name and pre.sequence_name != post.sequence_name:
+        found.append("two SequenceNames")
     orientations = [orientation_of(session.image.GetDirection()) for session in (pre, post)]
     if orientations[0] != orientations[1]:
         found.append(f"slices {orientations[0]} and {orientations[1]}")

@@ -35,6 +35,8 @@ class Session:
         registration_files: DICOM Spatial Registration objects that may lead from another frame to this one, newest
             first.
         acquisition: facts about the sequence that may leave the import, by DICOM keyword.
+        with_contrast: whether a contrast agent was given; None where the source cannot tell.
+        sequence_name: of the pulse sequence, empty where it is not known; to compare in memory, it must not be written.
         registration: to the first visit; None for the first itself.
     """
 
@@ -47,6 +49,8 @@ class Session:
     frame: str
     registration_files: Sequence[Path] = ()
     acquisition: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
+    with_contrast: bool | None = None
+    sequence_name: str = ""
     registration: Registration | None = None
 
 
