@@ -23,7 +23,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def cohort() -> None:
-    """Turn DICOM MR series and RTSTRUCT files into training pairs.
+    """Turn MR series with structure sets or segmentations into training pairs.
 
     Example:
 
@@ -57,14 +57,19 @@ def scan(dicom_dir: Path, as_json: bool) -> None:
 
 @cohort.command()
 @click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
-@click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
-@click.option("--roi", required=True, help="Name of the structure, as the planning system shows it.")
+@click.option(
+    "--rtstruct", "--structures", required=True, type=click.Path(path_type=Path),
+    help="The RTSTRUCT or Segmentation (SEG) file drawn on it.",
+)  # fmt: skip
+@click.option(
+    "--roi", required=True, metavar="NAME|#N", help="The structure by name, as the planning system shows it, or number."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="NIfTI file to write (.nii or .nii.gz).")
 def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
     """Write one structure as a mask on its own MR series' voxels.
 
-    A voxel belongs to the mask when its centre is inside the contours. Prints the number of voxels, the volume and the
-    centroid in patient coordinates (DICOM LPS).
+    A voxel belongs to the mask when its centre is inside the contours; a Segmentation's voxels are taken as they are.
+    Prints the number of voxels, the volume and the centroid in patient coordinates (DICOM LPS).
 
     Example:
 
@@ -142,3 +147,34 @@ def show(folder: Path, out: Path | None) -> None:
     picture = out or folder / "contact_sheet.png"
     write_png(draw_contact_sheet(load_samples(str(folder), image_size=description.image_size), lesions), picture)
     click.echo(f"\npicture: {picture}")
+
+
+@cohort.command()
+@click.argument("folder", metavar="COHORT", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def export(folder: Path, out: Path) -> None:
+    """Write a cohort's crops as NIfTI files with a table, for those who train with other programs.
+
+    OUT gets slices.csv, a row for each slice (patient, lesion, slice, fold, days, volumes, response, file names), and
+    the files: both MRIs and both masks of each slice. The numbers are the cohort's to the bit. OUT must be empty or not
+    exist; it appears when all is done.
+
+    Example:
+
+      tfdrift cohort export cohort crops
+    """
+    from tfdrift.cohort.prepared import read_description
+    from tfdrift.cohort.tables import LESION_COLUMNS, read_table
+    from tfdrift.files import refuse_used, staged
+
+    refuse_used(out)
+    description = read_description(folder)
+    lesions = read_table(folder / "lesions.csv", LESION_COLUMNS)
+    start_tensorflow()
+    from tfdrift.cohort.nifti_files import TABLE, export_crops
+    from tfdrift.training.data import load_samples
+
+    samples = load_samples(str(folder), image_size=description.image_size)
+    with staged(out) as (whole, _):
+        rows = export_crops(whole, samples, lesions)
+    click.echo(f"exported    {rows} slices of {len(lesions)} lesions\ntable       {out / TABLE}")

@@ -61,7 +61,7 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 @click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
 @click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
 def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
-    """Make a cohort of the patients in an export: MR series and RTSTRUCT files of two visits, or three.
+    """Make a cohort of the patients in an export: MR series with an RTSTRUCT or SEG, two visits or three.
 
     OUT gets lesions.csv, exclusions.csv (everything left out, and why), import.json, contact_sheet.png and the slices.
     It holds no name, ID or date: patients have pseudonyms made with OUT.key, which you keep apart. OUT appears when all

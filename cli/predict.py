@@ -16,8 +16,13 @@ from .quiet import start_tensorflow
 @click.option("--server", metavar="HOST:PORT", help="gRPC address of a model server, instead of --model.")
 @click.option("--name", help="Name of the model on the server.")
 @click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
-@click.option("--rtstruct", required=True, type=click.Path(path_type=Path), help="The RTSTRUCT file drawn on it.")
-@click.option("--roi", help="Regular expression for the lesions' names.  [default: names of GTVs and metastases]")
+@click.option(
+    "--rtstruct", "--structures", required=True, type=click.Path(path_type=Path),
+    help="The RTSTRUCT or Segmentation (SEG) file drawn on it.",
+)  # fmt: skip
+@click.option(
+    "--roi", metavar="REGEX|#N", help="The lesions by name or number.  [default: names of GTVs and metastases]"
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
 @click.option("--outcomes", "--samples", default=16, show_default=True, help="Draws of the second MRI, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ from skimage.io import imread
 from cli.main import cli
 from tests.command_line import exit_code
 from tests.imaging.mock_dicom import contours_of, random_grid, structures_dataset, write, write_series
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tests.prepared_cohort import write_cohort
 from tests.random_samples import make_samples
 from tfdrift.errors import DataError, UsageError
@@ -102,6 +104,26 @@ def test_mask_of_a_real_patient_prints_the_expected_figures(tmp_path, patient_id
     np.testing.assert_array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(independent) > 0)
 
 
+@pytest.mark.parametrize("roi", ["GTV", "#1"])
+def test_mask_takes_a_segmentation_too(patient, roi):
+    folder, drawn = patient
+    write(segmentation_dataset(random_grid(np.random.default_rng(0)), {"GTV": drawn}), folder / "seg.dcm")
+    options = ["--series", folder / "mr", "--structures", folder / "seg.dcm", "--roi", roi, "--out", folder / "m.nii"]
+    run = CliRunner().invoke(cli, ["cohort", "mask", *(str(option) for option in options)])
+    assert run.exit_code == 0, run.output
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "m.nii"))), drawn)
+
+
+def test_mask_of_a_segmentation_on_another_grid_is_refused(patient):
+    folder, drawn = patient
+    grid = random_grid(np.random.default_rng(0))
+    finer = dataclasses.replace(grid, spacing_mm=(*(mm / 2 for mm in grid.spacing_mm[:2]), grid.spacing_mm[2]))
+    write(segmentation_dataset(grid, {"GTV": drawn}, on=finer), folder / "rs.dcm")
+    assert str(mask_command(folder).exception).startswith(
+        "the structure set does not belong to this series: structure 1 lies on another grid than the series"
+    )
+
+
 def test_scan_prints_a_tree(patient):
     run = CliRunner().invoke(cli, ["cohort", "scan", str(patient[0])])
     assert run.exit_code == 0
@@ -180,6 +202,26 @@ def test_show_prints_the_folds_and_draws_the_sheet_and_nothing_else(prepared):
     assert lines[-1] == ["picture:", str(prepared / "contact_sheet.png")]
     assert run.stderr == ""
     assert imread(prepared / "contact_sheet.png").std() > 10
+
+
+def test_export_writes_the_crops_and_their_table(prepared, tmp_path, capsys):
+    out = tmp_path / "crops"
+    assert exit_code(["cohort", "export", str(prepared), str(out)]) == 0
+    told = f"exported    12 slices of 12 lesions\ntable       {out / 'slices.csv'}\n"
+    assert capsys.readouterr().out == told
+    samples = load_samples(str(prepared), image_size=8)
+    with (out / "slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(list(out.rglob("*.nii.gz"))) == 4 * len(rows) == 48
+    for at, row in enumerate(rows):
+        written = sitk.ReadImage(str(out / row["pre"]))
+        assert sitk.GetArrayFromImage(written).tobytes() == samples.pre[at].tobytes()
+        assert (row["interval_days"], row["fold"]) == ("21", str(samples.fold[at]))
+
+
+def test_export_into_a_folder_in_use_is_refused(prepared):
+    run = CliRunner().invoke(cli, ["cohort", "export", str(prepared), str(prepared)])
+    assert isinstance(run.exception, UsageError)
 
 
 def test_show_draws_where_it_is_told(prepared, tmp_path, capsys):

@@ -8,12 +8,16 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
+from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from tests.imaging.mock_dicom import FRAME_UID, SERIES_UID, STUDY_UID, make_grid, random_grid, write_series
-from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, write_segmentation
+from tfdrift.clinic.dicom_writing import COLOURS, Object, Scale, write_parametric_map, write_segmentation
 from tfdrift.clinic.source_images import find_source
 from tfdrift.imaging.dicom import read_header
+from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import files_of, read_series
+from tfdrift.imaging.structures import rasterise, read_structures
 
 ABOUT = Object(description="a map", label="A_MAP", series_number=9101, model="m version 7", model_id="abc")
 SLICES = [1, 2, 4]
@@ -116,6 +120,64 @@ def test_each_frame_refers_to_the_slice_it_lies_on(written, name):
         source = frame.DerivationImageSequence[0].SourceImageSequence[0]
         position = frame.PlanePositionSequence[0].ImagePositionPatient
         np.testing.assert_allclose(position_of[source.ReferencedSOPInstanceUID], position, rtol=0, atol=1e-6)
+
+
+def test_the_segmentation_is_what_viewers_can_unpack_on_the_slices_own_pixels(written):
+    folder, series, _, _ = written
+    dataset = pydicom.dcmread(folder / "masks.dcm")
+    assert dataset.SOPClassUID == SegmentationStorage
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert (dataset.SegmentationType, dataset.BitsAllocated) == ("BINARY", 1)
+    assert (dataset.Columns, dataset.Rows) == series.grid.size[:2]
+
+
+def test_each_frame_names_its_segment_and_one_source_image(written):
+    dataset = pydicom.dcmread(written[0] / "masks.dcm")
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        (derivation,) = frame.DerivationImageSequence
+        assert len(derivation.SourceImageSequence) == 1
+        assert frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber in (1, 2)
+
+
+def test_segments_are_numbered_from_1_and_say_what_they_are(written):
+    dataset = pydicom.dcmread(written[0] / "masks.dcm")
+    assert [segment.SegmentNumber for segment in dataset.SegmentSequence] == [1, 2]
+    for segment in dataset.SegmentSequence:
+        assert segment.SegmentLabel
+        assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", "tfdrift")
+        for sequence in (segment.SegmentedPropertyCategoryCodeSequence, segment.SegmentedPropertyTypeCodeSequence):
+            (code,) = sequence
+            assert code.CodeValue
+            assert code.CodingSchemeDesignator == "SCT"
+            assert code.CodeMeaning
+
+
+def test_segments_have_the_colours_of_the_structures(written):
+    dataset = pydicom.dcmread(written[0] / "masks.dcm")
+    for segment, colour in zip(dataset.SegmentSequence, COLOURS, strict=False):
+        shown = hd.color.CIELabColor.from_dicom_value(segment.RecommendedDisplayCIELabValue).to_rgb()
+        np.testing.assert_allclose(shown, colour, atol=1)
+
+
+def test_slices_are_as_far_apart_as_the_segmentation_says_though_some_are_left_out(written):
+    """Some programs count the slices of the volume by it."""
+    folder, series, _, _ = written
+    shared = pydicom.dcmread(folder / "masks.dcm").SharedFunctionalGroupsSequence[0]
+    measures = shared.PixelMeasuresSequence[0]
+    for stated in (measures.SliceThickness, measures.SpacingBetweenSlices):
+        assert float(stated) == pytest.approx(series.grid.spacing_mm[2], abs=1e-6)
+
+
+def test_our_reader_finds_the_same_voxels(written):
+    folder, series, _, masks = written
+    image = sitk.Image(list(series.grid.size), sitk.sitkUInt8)
+    series.grid.place(image)
+    structures = read_structures(folder / "masks.dcm")
+    assert not fits(structures, series)
+    for place, roi in enumerate(structures.rois):
+        mask = sitk.GetArrayFromImage(rasterise(roi, image)[0])
+        np.testing.assert_array_equal(mask[SLICES], masks[..., place])
+        assert not np.delete(mask, SLICES, axis=0).any()
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")

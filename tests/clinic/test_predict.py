@@ -42,6 +42,7 @@ from tests.imaging.mock_dicom import (
     write,
     write_series,
 )
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.clinic import output, predict
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
@@ -49,6 +50,7 @@ from tfdrift.clinic.served_model import ServedModel
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import rasterise, read_structures
+from tfdrift.importing.target_names import is_target
 from tfdrift.serving.server import embedded_server
 
 CROP_PIXEL_MM = 1.2  # 13 voxels of 0.9 to 1.1 mm and a margin of a quarter on each side, over 16 pixels
@@ -133,6 +135,15 @@ def test_parametric_map_drift_lies_on_the_patients_side_it_is_on(written):
     assert_is_ramp_to_the_left(*read_frames(out / "dicom/drift_mean.dcm"), patient.grid)
 
 
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize("roi", ["GTV", "#1"])
+def test_a_segmentation_takes_the_place_of_the_structure_set(tmp_path, roi):
+    patient = write_patient(tmp_path)
+    drawn = run(patient, tmp_path / "drawn")
+    seg = write(segmentation_dataset(patient.grid, patient.masks), tmp_path / "seg.dcm")
+    assert run(patient, tmp_path / "out", rtstruct=seg, roi=roi)["lesions"] == drawn["lesions"]
+
+
 def test_nifti_post_is_the_mri_on_the_side_that_is_left(written):
     patient, out = written
     points, post = read_nifti(out / "nifti/post_mean.nii.gz")
@@ -174,6 +185,22 @@ def test_contours_say_that_they_are_predicted_and_for_research(written):
         assert "predicted, research" in text
     assert dataset.StructureSetLabel == "pred., research"  # 16 characters are the most a label has
     assert dataset.ApprovalStatus == "UNAPPROVED"
+
+
+def test_what_was_predicted_is_never_taken_for_what_was_drawn(written):
+    for name in ("predicted_gtv", "predicted_gtv_rtstruct"):
+        (roi,) = read_structures(written[1] / f"dicom/{name}.dcm").rois
+        assert roi.name == "GTV 1 (predicted, research)"
+        assert not is_target(roi.name)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_structure_without_a_name_is_predicted_by_its_number(tmp_path):
+    patient = write_patient(tmp_path, lesions={"": {}})
+    run(patient, tmp_path / "out", roi="#1")
+    for name in ("predicted_gtv", "predicted_gtv_rtstruct"):
+        (roi,) = read_structures(tmp_path / f"out/dicom/{name}.dcm").rois
+        assert roi.name == "structure 1 (predicted, research)"
 
 
 @pytest.mark.usefixtures("without_report")
@@ -427,7 +454,7 @@ def test_a_structure_set_of_another_series_is_refused(tmp_path):
 
 def test_no_matching_structure_is_refused_without_naming_those_there_are(tmp_path):
     patient = write_patient(tmp_path, lesions={"GTV Jane": {}})
-    refuse(DataError, r"none of the 1 structures has a name that matches --roi 'Met'", tmp_path, patient, roi="Met")
+    refuse(DataError, r"none of the 1 structures matches --roi 'Met'", tmp_path, patient, roi="Met")
 
 
 def test_a_pattern_that_is_none_is_refused(tmp_path):

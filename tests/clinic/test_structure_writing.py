@@ -139,6 +139,76 @@ def test_contours_on_a_multi_frame_object_name_the_frame(tmp_path):
     assert [order[frame - 1] for frame in frames] == [1, 2]
 
 
+def contours_in(dataset) -> list[pydicom.Dataset]:
+    return [contour for drawn in dataset.ROIContourSequence for contour in drawn.get("ContourSequence", [])]
+
+
+def points_of(contour) -> np.ndarray:
+    return np.reshape(np.array(contour.ContourData, float), (-1, 3))
+
+
+def first_normal(points) -> np.ndarray:
+    """Unit normal of the first three neighbours that are not on one line, as SlicerRT takes it."""
+    for one, two, three in zip(points, points[1:], points[2:], strict=False):
+        normal = np.cross(two - one, three - one)
+        if np.linalg.norm(normal) > 1e-9:
+            return normal / np.linalg.norm(normal)
+    raise AssertionError("all points are on one line")
+
+
+def test_each_roi_stands_in_all_three_sequences(written):
+    dataset = pydicom.dcmread(written[0] / "rs.dcm")
+    described = [item.ROINumber for item in dataset.StructureSetROISequence]
+    assert described == [3, 8, 5]
+    assert [item.ReferencedROINumber for item in dataset.ROIContourSequence] == described
+    assert [item.ReferencedROINumber for item in dataset.RTROIObservationsSequence] == described
+    assert [item.ObservationNumber for item in dataset.RTROIObservationsSequence] == [1, 2, 3]
+    for item in dataset.StructureSetROISequence:
+        assert item.ReferencedFrameOfReferenceUID == FRAME_UID
+        assert item.ROIName
+    for item in dataset.ROIContourSequence:
+        assert len(item.ROIDisplayColor) == 3
+        assert all(0 <= value <= 255 for value in item.ROIDisplayColor)
+
+
+def test_contours_are_closed_planar_and_hold_as_many_points_as_they_say(written):
+    for contour in contours_in(pydicom.dcmread(written[0] / "rs.dcm")):
+        points = points_of(contour)
+        assert contour.ContourGeometricType == "CLOSED_PLANAR"
+        assert contour.NumberOfContourPoints == len(points) >= 4
+        assert (points[0] != points[-1]).any()  # readers close a contour themselves
+        assert all(len(str(value)) <= 16 for value in contour.ContourData)
+
+
+def test_all_contours_turn_the_same_way_in_parallel_planes(written):
+    folder, _, _, series = written
+    normals = [first_normal(points_of(contour)) for contour in contours_in(pydicom.dcmread(folder / "rs.dcm"))]
+    np.testing.assert_allclose(normals, np.tile(normals[0], (len(normals), 1)), atol=1e-6)
+    stack = np.reshape(series.grid.direction, (3, 3))[:, 2]
+    np.testing.assert_allclose(abs(normals[0] @ stack), 1, atol=1e-6)
+
+
+def test_the_two_ways_of_a_keyhole_meet_in_the_very_same_points(written):
+    ring = pydicom.dcmread(written[0] / "rs.dcm").ROIContourSequence[1]
+    for contour in ring.ContourSequence:
+        points = [tuple(point) for point in np.reshape(contour.ContourData, (-1, 3)).tolist()]
+        twice = sorted({point for point in points if points.count(point) == 2})
+        assert len(twice) == 2  # where the line to the hole begins and ends
+        for point in twice:
+            first = points.index(point)
+            assert points.index(point, first + 1) - first > 3
+
+
+def test_viewers_can_tell_which_of_several_is_the_newest(written):
+    dataset = pydicom.dcmread(written[0] / "rs.dcm")
+    for kind in ("Date", "Time"):
+        assert dataset[f"Series{kind}"].value == dataset[f"StructureSet{kind}"].value != ""
+
+
+def test_the_label_is_as_long_as_a_label_may_be(written):
+    assert 0 < len(pydicom.dcmread(written[0] / "rs.dcm").StructureSetLabel) <= 16
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
 def test_an_independent_checker_finds_no_error(written):
     done = subprocess.run(["dciodvfy", str(written[0] / "rs.dcm")], capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from tfdrift.export.push import push_runs
 from tfdrift.methods import METHODS
 from tfdrift.methods.method import Ask, Images, Method, Shown
 from tfdrift.serving.server import embedded_server
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.train import train
 
 

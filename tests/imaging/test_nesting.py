@@ -76,3 +76,13 @@ def test_a_missing_delimiter_is_refused():
     data = encoded(undefined=True)
     with pytest.raises(struct.error, match="unpack_from requires a buffer"):
         check_nesting(data[: data.rindex(b"\xfe\xff\xdd\xe0")], implicit=False, little_endian=True)
+
+
+@pytest.mark.parametrize("fragment", [b"\xff\xd8\xff\x00", b"\xfe\xff\x00\xe0", b""])
+def test_compressed_pixels_nest_whatever_they_hold(fragment):
+    items = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(one)) + one for one in (b"", fragment))
+    head, end = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF), struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    check_nesting(head + items + end, implicit=False, little_endian=True)
+    longer = struct.pack("<HHI", 0xFFFE, 0xE000, len(fragment) + 9) + fragment
+    with pytest.raises(ValueError, match="goes on after"):
+        check_nesting(head + longer + end, implicit=False, little_endian=True)

@@ -7,9 +7,10 @@ import numpy as np
 import pydicom
 import pydicom.fileset
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import SurfaceSegmentationStorage, generate_uid
 
 from tests.imaging.mock_dicom import base_dataset, contours_of, make_grid, structures_dataset, write, write_series
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.errors import DataError
 from tfdrift.imaging.series import read_series
 from tfdrift.importing.catalogue import Catalogue, scan
@@ -192,3 +193,24 @@ def test_two_files_of_one_instance_that_differ_are_both_kept_and_refused_when_re
     assert len(series.files) == 6
     with pytest.raises(DataError, match="have one SOPInstanceUID and different content"):
         read_series(series.files)
+
+
+@pytest.mark.parametrize("write_object", [structures_dataset, lambda masks: segmentation_dataset(GRID, masks)])
+def test_two_structure_sets_of_one_instance_that_differ_are_both_refused(tmp_path, write_object):
+    write_series(tmp_path, GRID, PIXELS)
+    content = {"GTV": MASK} if write_object is not structures_dataset else {"GTV": contours_of(MASK, GRID)}
+    dataset = write_object(content)
+    write(dataset, tmp_path / "a.dcm")
+    dataset.SeriesDescription = "changed"
+    write(dataset, tmp_path / "b.dcm")
+    faults = [found.fault for found in only_study(scan(tmp_path)).structure_sets]
+    assert faults == ["another file has its SOPInstanceUID and other content; keep the right one"] * 2
+
+
+def test_a_segmentation_of_surfaces_is_listed_with_the_reason(tmp_path):
+    dataset = segmentation_dataset(GRID, {"GTV": MASK})
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SurfaceSegmentationStorage
+    write(dataset, tmp_path / "seg.dcm")
+    (found,) = only_study(scan(tmp_path)).structure_sets
+    assert (found.modality, found.structures) == ("SEG", None)
+    assert found.fault == "the file is no segmentation of voxels; export the segmentation again"

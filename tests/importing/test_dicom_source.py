@@ -1,14 +1,23 @@
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import DeformableSpatialRegistrationStorage, SpatialFiducialsStorage, generate_uid
 
+from tests.imaging.mock_dicom import write
+from tests.imaging.mock_segmentation import KINDS, segmentation_dataset
+from tfdrift.cohort.samples import read_samples
 from tfdrift.cohort.tables import Exclusion
-from tfdrift.imaging.structures import Roi, in_frame
+from tfdrift.errors import DataError
+from tfdrift.imaging.series import read_series
+from tfdrift.imaging.structures import Roi, in_frame, rasterise, read_structures
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.dicom_source import find_patients, registration_files
+from tfdrift.importing.patient import import_patient
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import target_rule
 from tfdrift.synthetic.phantom import make_cohort
@@ -112,3 +121,41 @@ def test_registrations_of_both_kinds_are_found_newest_first_and_no_other_objects
     (found,) = scan(tmp_path).patients
     files = [file.name for file in registration_files(found)]
     assert files == [f"{name}-{kind}.dcm" for name in ("follow_up", "post", "pre") for kind in ("deformable", "rigid")]
+
+
+def as_segmentation(visit: Path, kind: str, **options) -> None:
+    """Put a Segmentation in the place of a visit's structure set: of its structures those that make a mask."""
+    (folder,), (file,) = visit.glob("*MR_T1"), visit.glob("*RTSTRUCT/*")
+    image, series = read_series(folder)
+    masks = {}
+    for roi in read_structures(file).rois:
+        try:
+            masks[roi.name] = sitk.GetArrayFromImage(rasterise(roi, image)[0]).astype(bool)
+        except DataError:
+            continue
+    files = sorted(folder.iterdir())
+    headers = [pydicom.dcmread(files[one.file]) for one in series.slices]
+    write(segmentation_dataset(series.grid, masks, kind=kind, images=headers, **options), file.with_name("seg.dcm"))
+    file.unlink()
+
+
+def imported(clinic: Path, part: Path):
+    patients, _ = find_patients(clinic, ImportSettings())
+    result = import_patient(patients[0], part, key=bytes(32), settings=ImportSettings(image_size=16))
+    return result, read_samples(part)
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_a_patient_with_segmentations_is_the_one_with_structure_sets(heads, tmp_path, kind):
+    (tmp_path / "both").mkdir()
+    shutil.copytree(min(path for path in heads.iterdir() if path.is_dir()), tmp_path / "both/patient")
+    drawn, slices = imported(tmp_path / "both", tmp_path / "drawn.npz")
+    for visit in (tmp_path / "both/patient").iterdir():
+        as_segmentation(visit, kind)
+    result, again = imported(tmp_path / "both", tmp_path / "again.npz")
+    assert again.pre.tobytes() == slices.pre.tobytes()
+    assert again.post_mask.tobytes() == slices.post_mask.tobytes()
+    assert [(one.pre_mm3, one.post_mm3, one.follow_up_mm3) for one in result.lesions] == [
+        (one.pre_mm3, one.post_mm3, one.follow_up_mm3) for one in drawn.lesions
+    ]
+    assert all(("fractional" in one.warnings) == (kind == "FRACTIONAL") for one in result.lesions)

@@ -11,6 +11,7 @@ from tests.imaging.mock_dicom import (
     write,
     write_series,
 )
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.listing import to_document, to_text
 
@@ -41,7 +42,7 @@ def test_document_survives_json_and_holds_what_was_found(tmp_path):
     assert (series["modality"], series["slices"], series["orientation"], series["fault"]) == ("MR", 5, "axial", None)
     assert series["spacing_mm"] == [1, 1, 2]
     assert structure_set["rois"] == [
-        {"name": "GTV 1", "number": 1, "contours": 2, "fits": [SERIES_UID], "warnings": [], "fault": None}
+        {"name": "GTV 1", "number": 1, "contours": 2, "frames": 0, "fits": [SERIES_UID], "warnings": [], "fault": None}
     ]
     assert document["refused"] == [{"file": "note.txt", "reason": "the file is not a DICOM file"}]
 
@@ -82,3 +83,15 @@ def test_a_long_list_of_files_is_cut_with_their_number(tmp_path):
     lines = to_text(scan(tmp_path)).splitlines()
     assert lines[3] == "  30 files: the file is not a DICOM file"
     assert lines[-1] == "    and 20 more; --json lists all"
+
+
+def test_segments_are_listed_as_structures(tmp_path):
+    write_series(tmp_path, GRID, MASK.astype(np.int16))
+    write(segmentation_dataset(GRID, {"GTV 1": MASK}), tmp_path / "seg.dcm")
+    found = scan(tmp_path)
+    assert to_text(found).splitlines()[5:] == [
+        "    SEG MR_SEG  seg.dcm",
+        "        1 GTV 1  2 frames, fits MR 3",
+    ]
+    (structure_set,) = to_document(found)["patients"][0]["studies"][0]["structure_sets"]
+    assert (structure_set["modality"], structure_set["rois"][0]["frames"]) == ("SEG", 2)

@@ -10,7 +10,7 @@ Metastasis R temporal|metastases|GTV_Mass_MR_T1|GTV-1|GTV brainstem|GTV brainste
 OTHERS = """PTV|PTV 1|PTV_GTV1|CTV_GTV|ITV|GTV+2mm|GTV + 2|GTV_exp2mm|GTV 3mm|GTV expanded|GTV ring|GTVring|GTV1_ring
 Brain|Brainstem|brain-GTV|Brain - GTV|brain minus GTV|Brainstem-GTV|Normal Brain-Mets|Skull|External|Dose 50%|Dose GTV
 GTV_old|GTV copy|GTV_bak|GTV total|GTV_all|GTV opt|zOpti GTV|GTV1-PTV1|PRV|Method|Cometary|Bmp|Metal|Lesional|Eye_L|
-GTV edema|submet|Lens""".replace("\n", "|").split("|")
+GTV edema|submet|Lens|GTV 1 (predicted, research)|predicted GTV""".replace("\n", "|").split("|")
 
 
 @pytest.mark.parametrize("name", LESIONS)

@@ -24,6 +24,9 @@ MAKER = "tfdrift"
 LONGEST_LABEL = 64
 """Characters of DICOM's long string."""
 
+COLOURS = ((255, 128, 0), (0, 192, 255), (255, 0, 160), (160, 224, 0), (160, 96, 255), (255, 224, 0))
+"""Red, green and blue of the first masks, as segments and as contours; then from the beginning again."""
+
 
 class Object(NamedTuple):
     """What a DICOM object says of itself.
@@ -121,6 +124,7 @@ def write_segmentation(path: Path, source: Source, masks: np.ndarray, labels: Se
             segmented_property_type=codes.SCT.NeoplasmSecondary,
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
+            display_color=hd.color.CIELabColor.from_rgb(*COLOURS[(number - 1) % len(COLOURS)]),
         )
         for number, label in enumerate(labels, start=1)
     ]

@@ -161,12 +161,13 @@ def _write_objects(
         described = Object(description=text, label=label, series_number=FIRST_SERIES_NUMBER + number, **made_by)
         write_parametric_map(folder / f"{name}.dcm", source, maps[name], described, scale=scale)
     about_gtv = Object(description=_PREDICTED, label="PREDICTED_GTV", series_number=FIRST_SERIES_NUMBER, **made_by)
-    write_segmentation(folder / "predicted_gtv.dcm", source, masks, [roi.name for roi in rois], about_gtv)
+    names = [f"{(roi.name.strip() or f'structure {roi.number}')[:40]} ({_ROI})" for roi in rois]
+    write_segmentation(folder / "predicted_gtv.dcm", source, masks, names, about_gtv)
     whole = np.zeros((len(series.slices), *masks.shape[1:]), bool)
     whole[slices] = masks
     structures = [
-        Structure(roi.number, f"{roi.name.strip()[:40]} ({_ROI})", _ABOUT_ROI, whole[..., place])
-        for place, roi in enumerate(rois)
+        Structure(roi.number, name, _ABOUT_ROI, whole[..., place])
+        for place, (roi, name) in enumerate(zip(rois, names, strict=True))
     ]
     number = FIRST_SERIES_NUMBER + len(_MAPS) + 1
     about_contours = Object(description=_CONTOURS, label="pred., research", series_number=number, **made_by)

@@ -31,7 +31,7 @@ from tfdrift.imaging.dicom import read_header
 from tfdrift.imaging.matching import fits
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.imaging.structures import Roi, in_frame, rasterise, read_structures
-from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, is_target
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
 MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
@@ -54,9 +54,9 @@ def predict_patient(
     Args:
         model: answers.
         series_dir: folder of the MR series.
-        rtstruct: the RTSTRUCT file drawn on it.
+        rtstruct: the RTSTRUCT or Segmentation file drawn on it.
         out: a folder that is empty or does not exist.
-        roi: regular expression, see `is_target`.
+        roi: regular expression or numbers, see `target_rule`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
 
@@ -145,23 +145,24 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     """Return the structures whose names match.
 
     Args:
-        rtstruct: the RTSTRUCT file.
+        rtstruct: the RTSTRUCT or Segmentation file.
         series: that it must belong to.
-        pattern: regular expression, see `is_target`.
+        pattern: regular expression or numbers, see `target_rule`.
 
     Raises:
-        UsageError: the pattern is not a regular expression.
+        UsageError: the pattern is neither.
         DataError: the structure set cannot be read or belongs to another series, or no structure matches.
     """
+    is_wanted = target_rule(pattern)
     structures = read_structures(rtstruct)
     reason = fits(structures, series)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")
     rois = (in_frame(one, series.frame_of_reference_uid) for one in structures.rois)
-    matching = [one for one in rois if is_target(one.name, pattern)]
+    matching = [one for one in rois if is_wanted(one)]
     if not matching:
         raise DataError(
-            f"none of the {len(structures.rois)} structures has a name that matches --roi {pattern!r}; "
-            "`tfdrift cohort scan` lists the names"
+            f"none of the {len(structures.rois)} structures matches --roi {pattern!r}; "
+            "`tfdrift cohort scan` lists names and numbers"
         )
     return matching

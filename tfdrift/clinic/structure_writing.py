@@ -13,12 +13,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_
 from pydicom.valuerep import format_number_as_ds
 
 from tfdrift import __version__
-from tfdrift.clinic.dicom_writing import LONGEST_LABEL, MAKER, Object
+from tfdrift.clinic.dicom_writing import COLOURS, LONGEST_LABEL, MAKER, Object
 from tfdrift.clinic.outlines import trace_outlines
 from tfdrift.clinic.source_images import MAY_BE_EMPTY, UTF_8, Reference, Source, making_objects
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # what a structure set names a study by, retired everywhere else
-_COLOURS = ((255, 128, 0), (0, 192, 255), (255, 0, 160), (160, 224, 0), (160, 96, 255), (255, 224, 0))
 
 
 class Structure(NamedTuple):
@@ -64,7 +63,7 @@ def write_structure_set(path: Path, source: Source, structures: Sequence[Structu
             roi.ROIDescription = structure.description
             roi.ROIGenerationAlgorithm = "AUTOMATIC"
             contours.ReferencedROINumber = structure.number
-            contours.ROIDisplayColor = list(_COLOURS[place % len(_COLOURS)])
+            contours.ROIDisplayColor = list(COLOURS[place % len(COLOURS)])
             items = _contours(structure.mask, source)
             if items:
                 contours.ContourSequence = Items(items)
@@ -95,6 +94,8 @@ def _about(source: Source, about: Object) -> Dataset:
     dataset.PositionReferenceIndicator = ""
     dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", generate_uid()
     dataset.SeriesNumber, dataset.SeriesDescription = about.series_number, about.description
+    # Some viewers show of several structure sets the one whose series is the newest.
+    dataset.SeriesDate, dataset.SeriesTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
     dataset.OperatorsName = ""
     dataset.Manufacturer, dataset.SoftwareVersions = MAKER, __version__
     dataset.ManufacturerModelName = about.model[:LONGEST_LABEL]

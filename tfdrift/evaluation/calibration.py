@@ -15,10 +15,10 @@ import numpy as np
 
 from tfdrift.config import NOT_DECIDING, TrainConfig, differences
 from tfdrift.errors import DataError, UsageError
-from tfdrift.evaluation import conformal
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.evaluation.uncertainty import interval
+from tfdrift.statistics import conformal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def calibrate(answers: Answers) -> Calibration:
     Args:
         answers: of a run, an ensemble, or one of either for each of several folds.
 
-    Source: see `tfdrift.evaluation.conformal.margin`.
+    Source: see `tfdrift.statistics.conformal.margin`.
     """
     lesions, inside = lesions_of(answers.held_out), answers.gtv
     volume_margin = _margin(answers.ratios, lesions.ratio, lesions.patient)

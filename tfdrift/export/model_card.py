@@ -6,8 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tfdrift.evaluation.intervals import interval_words
 from tfdrift.methods import METHODS
+from tfdrift.statistics.intervals import interval_words
 
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
 DATA = {

@@ -6,7 +6,8 @@ slices                   headers of image files: place and scanner units
 pixels                   one slice's pixels, decoded
 geometry                 planes of a series, and its regular grid
 series                   a series to one volume, or a refusal
-structures               an RTSTRUCT's contours and masks
+structures               an RTSTRUCT's or a Segmentation's structures, and masks
+segmentations            a Segmentation's segments as voxels
 contours                 whether two contours are the same, or cross
 polygons                 polygons to pixels
 matching                 which series a structure set was drawn on

@@ -88,11 +88,12 @@ def _place_misfit(structures: StructureSet, series: Series) -> str | None:
     reasons = [misfit(roi, series.grid) for roi in rois]
     if "" in reasons:
         return None
-    drawn = next((i for i, roi in enumerate(rois) if roi.contours_mm), 0)
+    drawn = next((i for i, roi in enumerate(rois) if roi.is_drawn), 0)
     return f"structure {structures.rois[drawn].number} {reasons[drawn]}"
 
 
 def _lies_on_slices(structures: StructureSet, series: Series) -> bool:
     grid, rois = series.grid, [in_frame(roi, series.frame_of_reference_uid) for roi in structures.rois]
     depths = np.array([grid.to_index(points)[:, 2].mean() for roi in rois for points in roi.contours_mm], float)
-    return bool(np.all(np.abs(depths - np.round(depths)) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM))
+    on_slices = np.all(np.abs(depths - np.round(depths)) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM)
+    return bool(on_slices) and not any(roi.frames and misfit(roi, grid) for roi in rois)

@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder, pixel_array
+from pydicom.pixels import get_decoder, pixel_array, unpack_bits
 from pydicom.uid import RLELossless
 
 from tfdrift.errors import DataError
@@ -70,22 +70,47 @@ def read_frame(
         if (value_of(dataset, "Rows"), value_of(dataset, "Columns")) != shape:
             raise DataError(f"{name} changed while it was read; run again")
         check_pixel_format(dataset, name)
-        _check_pixel_data(dataset, frame, name)
-        if dataset.file_meta.TransferSyntaxUID == RLELossless:
-            # pydicom warns of a run-length code that goes on after the last pixel and takes what is before.
-            warnings.simplefilter("error", UserWarning)
-        stored = pixel_array(dataset, index=frame, raw=True)
-    if stored.shape != shape or stored.dtype.kind not in "iu":
-        raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
-    with parsing(name):
+        stored = read_stored(dataset, frame, name)
         padded = _is_padding(stored, dataset)
     with np.errstate(over="ignore"):
-        values = (_stored_values(stored, dataset) * np.float64(slope) + intercept).astype(np.float32)
+        values = (stored * np.float64(slope) + intercept).astype(np.float32)
     if not np.all(np.isfinite(values)):
         raise DataError(f"{name} has values beyond float32 after rescaling; {_EXPORT}")
     values[values == 0] = 0  # a product may be -0 as well
     values[padded] = NOT_MEASURED
     return values
+
+
+def read_stored(dataset: Dataset, frame: int, name: str) -> np.ndarray:
+    """Return the numbers that a frame stores.
+
+    Args:
+        dataset: from `read_whole`, with a pixel format that has been checked; use inside `parsing(name)`.
+        frame: index of the frame in the file.
+        name: what the frame is called in error messages.
+
+    Returns:
+        int64 [rows, columns]: the lowest BitsStored bits of each pixel, with its sign.
+
+    Raises:
+        DataError: there are not exactly as many pixels as the header asks for, or no installed decoder knows the
+            compression.
+    """
+    _check_pixel_data(dataset, frame, name)
+    shape, syntax = (dataset.Rows, dataset.Columns), dataset.file_meta.TransferSyntaxUID
+    if dataset.BitsAllocated == 1:
+        # pydicom's decoder returns too many pixels where a frame does not begin and end with a byte.
+        size = dataset.Rows * dataset.Columns
+        start, first = divmod(frame * size, 8)
+        bits = unpack_bits(dataset.PixelData[start : start + (first + size + 7) // 8])
+        return np.asarray(bits)[first : first + size].reshape(shape).astype(np.int64)
+    if syntax == RLELossless:
+        # pydicom warns of a run-length code that goes on after the last pixel and takes what is before.
+        warnings.simplefilter("error", UserWarning)
+    stored = pixel_array(dataset, index=frame, raw=True)
+    if stored.shape != shape or stored.dtype.kind not in "iu":
+        raise DataError(f"{name} decodes to {stored.shape} {stored.dtype}, not to {shape} whole numbers; {_EXPORT}")
+    return _stored_values(stored, dataset)
 
 
 def measured(image: sitk.Image) -> sitk.Image:
@@ -141,17 +166,16 @@ def frame_shape(encoded: bytes) -> tuple[int, int, int] | None:
     raise ValueError("a JPEG frame without a size")
 
 
-def _is_padding(decoded: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return bool, where values are PixelPaddingValue or between it and PixelPaddingRangeLimit.
+def _is_padding(values: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return bool, where stored values are PixelPaddingValue or between it and PixelPaddingRangeLimit.
 
     Source: DICOM PS3.3, C.7.5.1.1.2.
     """
     first = _padding_limit(dataset, "PixelPaddingValue")
     if first is None:
-        return np.zeros(decoded.shape, bool)
+        return np.zeros(values.shape, bool)
     last = _padding_limit(dataset, "PixelPaddingRangeLimit")
     low, high = sorted((first, first if last is None else last))
-    values = _stored_values(decoded, dataset)
     return (values >= low) & (values <= high)
 
 
@@ -183,10 +207,10 @@ def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
     num_frames = value_of(dataset, "NumberOfFrames") or 1
     if not isinstance(value_of(dataset, "PixelData"), bytes):
         raise DataError(f"{name} has no PixelData; export it again")
-    frame_bytes = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    frame_bits = dataset.Rows * dataset.Columns * dataset.BitsAllocated
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
-        expected, found = frame_bytes * num_frames, len(dataset.PixelData)
+        expected, found = (frame_bits * num_frames + 7) // 8, len(dataset.PixelData)
         if found != expected + expected % 2:
             raise DataError(f"{name} has {found} bytes of pixels where its header asks for {expected}; export it again")
         return
@@ -194,11 +218,11 @@ def _check_pixel_data(dataset: Dataset, frame: int, name: str) -> None:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         decoder = None
-    if decoder is None or not decoder.is_available:
+    if decoder is None or not decoder.is_available or dataset.BitsAllocated == 1:
         raise DataError(f"{name} is compressed in a way no installed decoder knows; export it uncompressed")
     encoded = get_frame(dataset.PixelData, frame, number_of_frames=num_frames)
     # No method makes noise larger than this; a run-length code expands at most 64 times, which bounds the result.
-    if len(encoded) > 2 * frame_bytes + 1024:
+    if len(encoded) > frame_bits // 4 + 1024:
         raise DataError(f"{name} has a compressed frame larger than its pixels; export it uncompressed")
     shape = frame_shape(encoded)
     if shape is not None and shape != (dataset.Rows, dataset.Columns, 1):

@@ -132,7 +132,7 @@ def slices_of(dataset: Dataset, name: str, file: int) -> list[Slice]:
             slope, intercept = _rescale(rescaled, label)
             slices.append(
                 Slice(
-                    plane=_plane(dataset, groups, label),
+                    plane=plane_of(dataset, groups, label),
                     file=file,
                     frame=frame,
                     pixel_format=(*stored, *(value is not None for value in rescaled)),
@@ -154,9 +154,9 @@ def passed_over(dataset: Dataset) -> bool:
     """Return whether an object is no slice of any volume, so that nothing in it is looked at; use inside `parsing`.
 
     These are objects without pixels that do not claim to be an image (DICOMDIR, raw data, presentation states,
-    registrations, structure sets), and localizers.
+    registrations, structure sets), segmentations, and localizers.
     """
-    if "DirectoryRecordSequence" in dataset:
+    if "DirectoryRecordSequence" in dataset or value_of(dataset, "Modality") == "SEG":
         return True
     sop_class = needless(dataset, "SOPClassUID")
     if value_of(dataset, "Rows") is None and value_of(dataset, "Columns") is None:
@@ -184,7 +184,18 @@ def _first(groups: Sequence[Dataset], keyword: str, sequence: str) -> Any:
     return None
 
 
-def _plane(dataset: Dataset, groups: Sequence[Dataset], name: str) -> Plane:
+def plane_of(dataset: Dataset, groups: Sequence[Dataset], name: str) -> Plane:
+    """Return where a slice is; use inside `parsing`.
+
+    Args:
+        dataset: from `read_header` and its like.
+        groups: the header itself where it is one slice's; else the functional groups of a frame and the shared ones.
+        name: what the slice is called in error messages.
+
+    Raises:
+        DataError: it has no usable geometry.
+    """
+
     def numbers(keyword: str, sequence: str) -> tuple[float, ...]:
         value = _first(groups, keyword, sequence)
         return () if value is None else tuple(float(number) for number in np.atleast_1d(np.array(value, float)))

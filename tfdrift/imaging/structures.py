@@ -1,4 +1,4 @@
-"""An RTSTRUCT's contours, and the mask they make on a series' own grid."""
+"""The structures of an RTSTRUCT or a Segmentation, and the mask that one makes on a series' own grid."""
 
 import dataclasses
 import functools
@@ -15,6 +15,7 @@ from tfdrift.imaging.contours import first_crossing, unique_contours
 from tfdrift.imaging.dicom import needless, parsing, read_nested, text_of, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
+from tfdrift.imaging.segmentations import Frame, fill_frames, frames_misfit, read_segments
 
 PLANE_TOLERANCE_MM = 0.1
 """How far a contour's points may be from its own plane, and two contours' planes from each other to count as one.
@@ -40,26 +41,33 @@ _NUMBER_BYTES = b"0123456789+-.eE\\ "
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Roi:
-    """One structure of a structure set.
+    """One structure of a structure set, as contours; or, of a Segmentation, as voxels.
 
     Args:
-        number: ROINumber.
-        name: ROIName, which may hold anything, a person's name too.
-        contours_mm: closed contours, float64 [n, 3] each, patient coordinates.
+        number: ROINumber, or SegmentNumber.
+        name: ROIName, or SegmentLabel, which may hold anything, a person's name too.
+        contours_mm: closed contours, float64 [n, 3] each, patient coordinates; none where it has voxels.
+        frames: its voxels; none where it has contours.
         warnings: what was skipped and why.
         fault: why the contours cannot be used; empty where they can.
         places: of each contour in the file, from 1; empty where there is no file.
-        frame_uid: ReferencedFrameOfReferenceUID, that of its contours; empty where it names none. For matching in
+        frame_uid: UID of the frame of reference that it is drawn in; empty where it names none. For matching in
             memory, and must not be written to any file.
     """
 
     number: int
     name: str
     contours_mm: tuple[np.ndarray, ...]
+    frames: tuple[Frame, ...] = ()
     warnings: tuple[str, ...] = ()
     fault: str = ""
     places: tuple[int, ...] = ()
     frame_uid: str = ""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a contour or a voxel."""
+        return bool(self.contours_mm or self.frames)
 
     def place(self, index: int) -> int:
         """Return what a message calls a contour: its place in the file, or among the contours."""
@@ -73,7 +81,7 @@ class Roi:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class StructureSet:
-    """What an RTSTRUCT file says; the UIDs are for matching in memory and must not be written to any file.
+    """What an RTSTRUCT or Segmentation says; the UIDs are for matching in memory and must not be written to any file.
 
     Args:
         rois: its structures in the order of the file.
@@ -89,24 +97,27 @@ class StructureSet:
 
 
 def read_structures(path: Path, name: str = "the structure set") -> StructureSet:
-    """Read an RTSTRUCT file.
+    """Read an RTSTRUCT file, or a Segmentation, whose segments are structures by their labels and numbers.
 
     Contours of the types CLOSED_PLANAR and CLOSEDPLANAR_XOR are kept. POINT and open contours, and contours of fewer
     than 3 points, are skipped with a warning. A structure with a contour that cannot be read gets a `fault`; the others
-    stay usable.
+    stay usable. A Segmentation is read as `tfdrift.imaging.segmentations` tells.
 
     Args:
         path: the file.
         name: what the file is called in error messages.
 
     Raises:
-        DataError: it cannot be read, is no RTSTRUCT, has no structure, names two structures by one number, or has more
-            than `MAX_POINTS` points.
+        DataError: it cannot be read, is neither RTSTRUCT nor SEG, has no structure, names two structures by one number,
+            or has more than `MAX_POINTS` points; or see `read_segments`.
     """
     dataset = read_nested(path, name)
     with parsing(name):
-        if value_of(dataset, "Modality") != "RTSTRUCT":
-            raise DataError(f"{name} is not an RTSTRUCT; give the structure set's file")
+        modality = value_of(dataset, "Modality")
+        if modality == "SEG":
+            return _segmentation(dataset, name)
+        if modality != "RTSTRUCT":
+            raise DataError(f"{name} is not an RTSTRUCT or SEG; give the structure set's file")
         described = value_of(dataset, "StructureSetROISequence") or []
         if not described:
             raise DataError(f"{name} has no structures (StructureSetROISequence)")
@@ -138,18 +149,40 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
         )
 
 
+def _segmentation(dataset: Dataset, name: str) -> StructureSet:
+    frame_uid = str(value_of(dataset, "FrameOfReferenceUID") or "")
+    rois = [
+        Roi(
+            number=segment.number,
+            name=segment.label,
+            contours_mm=(),
+            frames=segment.frames,
+            warnings=segment.warnings,
+            frame_uid=frame_uid,
+        )
+        for segment in read_segments(dataset, name)
+    ]
+    referenced = value_of(dataset, "ReferencedSeriesSequence") or []
+    return StructureSet(
+        rois=tuple(rois),
+        series_uids=frozenset({str(value_of(item, "SeriesInstanceUID") or "") for item in referenced} - {""}),
+        frame_of_reference_uids=frozenset({frame_uid} - {""}),
+        study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
+    )
+
+
 def find_roi(structures: StructureSet, name: str) -> Roi:
-    """Return the structure of exactly this name.
+    """Return the structure of exactly this name, or of this number where it is given as `#3`.
 
     Args:
         structures: from `read_structures`.
-        name: ROIName; spaces around it do not count.
+        name: ROIName, SegmentLabel or number; spaces around it do not count.
 
     Raises:
         DataError: there is none, or more than one. The message lists the names there are, for the console of the person
             who gave the name; it must not go to a log.
     """
-    found = [roi for roi in structures.rois if roi.name.strip() == name.strip()]
+    found = [roi for roi in structures.rois if name.strip() in (roi.name.strip(), f"#{roi.number}")]
     if len(found) == 1:
         return found[0]
     names = ", ".join(sorted({roi.name.strip() for roi in structures.rois}))
@@ -174,11 +207,11 @@ def in_frame(roi: Roi, frame_uid: str) -> Roi:
     """
     if not roi.frame_uid or not frame_uid or roi.frame_uid == frame_uid:
         return roi
-    return dataclasses.replace(roi, contours_mm=(), places=(), warnings=(), fault=OTHER_FRAME)
+    return dataclasses.replace(roi, contours_mm=(), frames=(), places=(), warnings=(), fault=OTHER_FRAME)
 
 
 def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
-    """Return the voxels whose centres are inside a structure's contours.
+    """Return the voxels whose centres are inside a structure's contours, or a segment's own voxels.
 
     A contour belongs to the nearest slice. Contours in one plane are nested or apart, and combined by the even-odd
     rule, so a contour inside another is a hole and one inside the hole an island. Where contours of several planes are
@@ -194,41 +227,55 @@ def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]
 
     Raises:
         DataError: the contours are faulty, there are none, they are not parallel to the slices, two of them cross, or
-            they reach outside the volume by more than `OUTSIDE_TOLERANCE`; or no voxel centre is inside any.
+            they reach outside the volume by more than `OUTSIDE_TOLERANCE`; no voxel centre is inside any; or a
+            segment's voxels are not the image's, see `frames_misfit`.
     """
     grid = Grid.of(image)
     reason = misfit(roi, grid)
     if reason:
         raise DataError(f"structure {roi.number} {reason}")
+    inside, slices, warnings = _fill(roi, grid)
+    empty = len(inside) - len(slices)
+    if empty:
+        kind = "frame" if roi.frames else "contour"
+        warnings.append(f"{empty} slices between the first and the last {kind} have none, and stay empty")
+    mask = sitk.Image(list(grid.size), sitk.sitkUInt8)
+    grid.place(mask)
+    mask[:, :, slices[0] : slices[-1] + 1] = sitk.GetImageFromArray(inside)
+    return mask, (*roi.warnings, *warnings)
+
+
+def _fill(roi: Roi, grid: Grid) -> tuple[np.ndarray, list[int], list[str]]:
+    """Return a structure that fits a grid: uint8 [slices, rows, columns], its slices, and warnings.
+
+    The array is from the first of the slices to the last.
+    """
+    if roi.frames:
+        inside, drawn = fill_frames(roi.frames, grid)
+        return inside, drawn, []
     indices = [grid.to_index(points) for points in roi.contours_mm]
     depths = np.array([points[:, 2].mean() for points in indices])
     slices = _nearest_slices(depths, grid.size[2])
+    drawn = np.unique(slices).tolist()
     chosen: list[int] = []
     unused = 0
-    for k in np.unique(slices):
+    for k in drawn:
         members = np.flatnonzero(slices == k)
         nearest = depths[members][np.argmin(np.abs(depths[members] - k))]
         in_plane = np.abs(depths[members] - nearest) * grid.spacing_mm[2] <= PLANE_TOLERANCE_MM
         chosen += members[in_plane].tolist()
         unused += int(np.sum(~in_plane))
     columns, rows, _ = grid.size
-    first, last = int(slices.min()), int(slices.max())
-    shape = (last - first + 1, rows, columns)
-    inside = fill_polygons([indices[i][:, :2] for i in chosen], slices[chosen] - first, shape)
+    shape = (drawn[-1] - drawn[0] + 1, rows, columns)
+    inside = fill_polygons([indices[i][:, :2] for i in chosen], slices[chosen] - drawn[0], shape)
     if not inside.any():
         raise DataError(f"structure {roi.number} has no voxel centre inside its contours; it is smaller than a voxel")
-    warnings = list(roi.warnings)
+    warnings = []
     if unused:
         warnings.append(
             f"{unused} contours are further from a slice than another contour of that slice, and are not used"
         )
-    empty = last - first + 1 - len(np.unique(slices))
-    if empty:
-        warnings.append(f"{empty} slices between the first and the last contour have none, and stay empty")
-    mask = sitk.Image(list(grid.size), sitk.sitkUInt8)
-    grid.place(mask)
-    mask[:, :, first : last + 1] = sitk.GetImageFromArray(inside)
-    return mask, tuple(warnings)
+    return inside, drawn, warnings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,10 +305,10 @@ def mask_figures(mask: sitk.Image) -> MaskFigures:
 
 
 def misfit(roi: Roi, grid: Grid) -> str:
-    """Say why a structure's contours do not fit a grid; empty where they do.
+    """Say why a structure's contours or voxels do not fit a grid; empty where they do.
 
-    They fit when every contour is parallel to the slices and inside the volume, and no two cross: which part of two
-    that do is meant, nobody can tell.
+    Contours fit when every one is parallel to the slices and inside the volume, and no two cross: which part of two
+    that do is meant, nobody can tell. Voxels fit as `frames_misfit` tells.
 
     Args:
         roi: from `read_structures`.
@@ -272,6 +319,8 @@ def misfit(roi: Roi, grid: Grid) -> str:
     """
     if roi.fault:
         return roi.fault
+    if roi.frames:
+        return frames_misfit(roi.frames, grid)
     if not roi.contours_mm:
         return "has no closed contours"
     limits = np.array(grid.size) - 0.5

@@ -3,7 +3,7 @@
 cohort         the import from beginning to end
 settings       what it is asked for, checked
 sources        where patients can come from, one entry each
-dicom_source   DICOM MR and RTSTRUCT as a source
+dicom_source   DICOM MR with RTSTRUCT or SEG as a source
 catalogue      what a folder of DICOM holds
 visits         which of its studies are the visits
 listing        what `tfdrift cohort scan` prints of it

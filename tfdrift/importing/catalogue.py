@@ -65,17 +65,19 @@ class FoundRoi:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoundStructures:
-    """A structure set.
+    """A structure set: an RTSTRUCT or a Segmentation.
 
     Args:
         file: its file.
-        label: StructureSetLabel as written.
+        modality: one of `STRUCTURE_MODALITIES`.
+        label: StructureSetLabel or ContentLabel as written.
         structures: what it says; None where it cannot be used.
         rois: its structures with the series they fit.
         fault: why it cannot be used; empty where it can.
     """
 
     file: Path
+    modality: str
     label: str
     structures: StructureSet | None
     rois: tuple[FoundRoi, ...]
@@ -152,6 +154,9 @@ class _Header:
     structures: StructureSet | None
     fault: str
 
+
+STRUCTURE_MODALITIES = ("RTSTRUCT", "SEG")
+"""Modalities of the objects that say where lesions are."""
 
 COPY = "the file is a copy of another"
 """Why a file is passed over that is the same, byte for byte, as another one of its instance."""
@@ -233,7 +238,7 @@ def _read(file: Path) -> _Header | None:
 def _header(file: Path, dataset: Dataset) -> _Header:
     slices, structures, fault = [], None, ""
     try:
-        if dataset.get("Modality") == "RTSTRUCT":
+        if dataset.get("Modality") in STRUCTURE_MODALITIES:
             structures = read_structures(file, "the file")
         else:
             slices = slices_of(dataset, "the file", 0) if "Rows" in dataset else []
@@ -250,7 +255,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         series_number=str(dataset.get("SeriesNumber") or ""),
         description=str(dataset.get("SeriesDescription") or ""),
         modality=str(dataset.get("Modality") or ""),
-        label=str(dataset.get("StructureSetLabel") or ""),
+        label=str(dataset.get("StructureSetLabel") or dataset.get("ContentLabel") or ""),
         slices=tuple(slices),
         structures=structures,
         fault=fault,
@@ -276,10 +281,10 @@ def _without_rivals(headers: list[_Header]) -> list[_Header]:
 
     Which of them is meant, nobody can tell. Images of one instance are for `assemble_series` to refuse.
     """
-    named = Counter(header.sop_uid for header in headers if header.modality == "RTSTRUCT" and header.sop_uid)
+    named = Counter(header.sop_uid for header in headers if header.modality in STRUCTURE_MODALITIES and header.sop_uid)
     return [
         dataclasses.replace(header, structures=None, fault=header.fault or RIVAL)
-        if header.modality == "RTSTRUCT" and named[header.sop_uid] > 1
+        if header.modality in STRUCTURE_MODALITIES and named[header.sop_uid] > 1
         else header
         for header in headers
     ]
@@ -289,7 +294,7 @@ def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
     headers = _without_rivals(headers)
     images: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
-        if header.slices or (header.fault and header.modality != "RTSTRUCT"):
+        if header.slices or (header.fault and header.modality not in STRUCTURE_MODALITIES):
             images[header.series_uid].append(header)
     series = [_series(uid, images[uid]) for uid in images]
     volumes = [one.series for one in series if one.series]
@@ -307,7 +312,7 @@ def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
 def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes: list[Series]) -> FoundStudy:
     others: dict[str, list[Path]] = defaultdict(list)
     for header in headers:
-        if not header.slices and not header.fault and header.modality != "RTSTRUCT":
+        if not header.slices and not header.fault and header.modality not in STRUCTURE_MODALITIES:
             others[header.modality].append(header.file)
     of_images = [header.date for header in headers if header.date and header.slices]
     of_all = [header.date for header in headers if header.date]
@@ -315,7 +320,9 @@ def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes:
         uid=uid,
         date=min(of_images or of_all, default=None),
         series=tuple(sorted(series, key=lambda one: (one.modality, one.number.zfill(12), one.uid))),
-        structure_sets=tuple(_structures(header, volumes) for header in headers if header.modality == "RTSTRUCT"),
+        structure_sets=tuple(
+            _structures(header, volumes) for header in headers if header.modality in STRUCTURE_MODALITIES
+        ),
         others={modality: tuple(sorted(others[modality])) for modality in sorted(others)},
     )
 
@@ -360,6 +367,7 @@ def _structures(header: _Header, volumes: list[Series]) -> FoundStructures:
             rois.append(FoundRoi(roi=roi, fits=tuple(one for one, drawn in seen if not misfit(drawn, one.grid))))
     return FoundStructures(
         file=header.file,
+        modality=header.modality,
         label=header.label,
         structures=header.structures,
         rois=tuple(rois),

@@ -1,4 +1,4 @@
-"""DICOM MR series and RTSTRUCT files as a source of patients."""
+"""DICOM MR series with RTSTRUCT or Segmentation files as a source of patients."""
 
 import dataclasses
 from collections import Counter
@@ -59,7 +59,7 @@ class DicomVisit:
         for roi in self.chosen.rois:
             if roi.number not in numbers:
                 continue
-            fault = misfit(roi, Grid.of(image)) if roi.contours_mm else roi.fault
+            fault = misfit(roi, Grid.of(image)) if roi.is_drawn else roi.fault
             if fault:
                 reason = f"structure {roi.number} {fault}"
                 broken = fault != OTHER_FRAME  # as a set of a CT and an MR has them

@@ -101,13 +101,20 @@ def _structures_document(found: FoundStructures, folder: Path) -> dict[str, Any]
             "name": one.roi.name,
             "number": one.roi.number,
             "contours": len(one.roi.contours_mm),
+            "frames": len(one.roi.frames),
             "fits": [series.series_uid for series in one.fits],
             "warnings": list(one.roi.warnings),
             "fault": one.roi.fault or None,
         }
         for one in found.rois
     ]
-    return {"file": _shown(found.file, folder), "label": found.label, "rois": rois, "fault": found.fault or None}
+    return {
+        "file": _shown(found.file, folder),
+        "modality": found.modality,
+        "label": found.label,
+        "rois": rois,
+        "fault": found.fault or None,
+    }
 
 
 def _series_line(found: FoundSeries) -> str:
@@ -123,13 +130,15 @@ def _series_line(found: FoundSeries) -> str:
 
 
 def _structures_lines(found: FoundStructures, names: dict[str, str], folder: Path) -> list[str]:
-    lines = [f"RTSTRUCT {found.label}  {_shown(found.file, folder)}"]
+    lines = [f"{found.modality} {found.label}  {_shown(found.file, folder)}"]
     if found.fault:
         lines.append(f"  cannot be used: {found.fault}")
     width = max((len(one.roi.name) for one in found.rois), default=0)
     for one in found.rois:
         fitting = ", ".join(names[series.series_uid] for series in one.fits) or "no series"
         remarks = "".join(f"; {remark}" for remark in (one.roi.fault, *one.roi.warnings) if remark)
-        contours = _count(len(one.roi.contours_mm), "contour")
-        lines.append(f"  {one.roi.number:>3} {one.roi.name:<{width}}  {contours}, fits {fitting}{remarks}")
+        kind, drawn = ("frame", one.roi.frames) if found.modality == "SEG" else ("contour", one.roi.contours_mm)
+        lines.append(
+            f"  {one.roi.number:>3} {one.roi.name:<{width}}  {_count(len(drawn), kind)}, fits {fitting}{remarks}"
+        )
     return lines

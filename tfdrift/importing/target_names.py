@@ -8,7 +8,7 @@ from tfdrift.errors import UsageError
 
 _LEFT_OUT = (
     "[pci]tv|prv|oar|ring|shell|rind|exp|expan[a-z]*|margin|minus|sub|z?opti?|avoid|dose|iso[a-z]*"
-    "|all|tot|total|sum|union|combined|old|copy|bak|backup|test|edema|oedema"
+    "|all|tot|total|sum|union|combined|old|copy|bak|backup|test|edema|oedema|predicted"
 )
 DEFAULT_ROI_PATTERN = (
     rf"^(?!.*(?:^|[^a-z]|gtv)(?:{_LEFT_OUT})(?![a-z]))"
@@ -18,8 +18,9 @@ DEFAULT_ROI_PATTERN = (
 )
 """A word that starts with GTV, or is Met, Metastasis, BM or Lesion, and no sign that the structure is made of others.
 
-Left out are margins, rings, subtractions, unions of lesions, optimisation structures, and copies called old or backup,
-which would stand for the same lesion twice; a name with a size such as 12mm reads like a margin and is left out too.
+Left out are margins, rings, subtractions, unions of lesions, optimisation structures, copies called old or backup,
+which would stand for the same lesion twice, and what `tfdrift predict` wrote, which nobody drew; a name with a size
+such as 12mm reads like a margin and is left out too.
 """
 
 

@@ -7,7 +7,6 @@ well.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -122,23 +121,3 @@ def _mirrored(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     rank = images.shape.rank
     is_mirrored = tf.reshape(number >= 4, [-1, *[1] * (rank - 1)])
     return tf.where(is_mirrored, tf.reverse(images, [rank - 2]), images)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What training shows of a pair of images beside the pair itself.
-
-    Args:
-        copies: how many looks an epoch has of each slice.
-        look: (images [B, ..., C], number of the look int [B], 0 to `copies` - 1) to the images as they look then.
-    """
-
-    copies: int
-    look: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "rotations": Augmentation(copies=4, look=rotate),
-    "symmetries": Augmentation(copies=ALL, look=apply_symmetry),
-}
-"""What `--augment` may be: the paper's four rotations, or those and their mirror images."""
