@@ -24,8 +24,8 @@ def test_methods_are_compared_at_equal_size_steps_and_patients_but_for_what_is_a
     configs = [config_of(run) for run in EXPERIMENTS[name].runs]
     steps, patients = {config.steps for config in configs}, {config.patients for config in configs}
     assert {(config.base_filters, config.batch_size, config.seed) for config in configs} == {(8, 64, 0)}
-    assert steps == ({300} if name == "small-cohorts" else {1000})
-    assert name == "learning-curve" or patients == ({10} if name == "small-cohorts" else {49})
+    assert steps == ({300} if name == "few-patients" else {1000})
+    assert name == "learning-curve" or patients == ({10} if name == "few-patients" else {49})
 
 
 def test_every_law_has_its_experiment_and_new_patients_are_the_same_in_all():

@@ -74,7 +74,7 @@ EXPERIMENTS = (
         new_patients=NEW,
     ),
     Experiment(
-        name="small-cohorts",
+        name="few-patients",
         kind="recipes",
         title="Eight training patients, on 150 new ones",
         purpose="What few patients cost, and what choosing steps and shrinkage among them saves.",
