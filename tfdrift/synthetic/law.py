@@ -16,6 +16,7 @@ of standard deviation 0.05.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -136,7 +137,13 @@ class Lesion:
 
     def reach_mm(self, session: str) -> float:
         """Return a radius that the whole lesion lies within."""
-        return 1.05 * float(self.surface_mm(_sphere(), session).max())
+        if session not in self._reaches:
+            self._reaches[session] = 1.05 * float(self.surface_mm(_sphere(), session).max())
+        return self._reaches[session]
+
+    @functools.cached_property
+    def _reaches(self) -> dict[str, float]:
+        return {}
 
     def surface_mm(self, directions: np.ndarray, session: str) -> np.ndarray:
         """Return R(u), float64 [...], in mm.
@@ -172,16 +179,18 @@ class Lesion:
         directions, distance = self._polar(points_mm)
         return distance / self.surface_mm(directions, session)
 
-    def signal(self, points_mm: np.ndarray, session: str) -> np.ndarray:
+    def signal(self, points_mm: np.ndarray, session: str, depth: np.ndarray | None = None) -> np.ndarray:
         """Return the tissue's signal, without gain and noise, float64 [...], in scanner units.
 
         Args:
             points_mm: float64 [..., 3], places in the head's axes.
             session: one of `SESSIONS`.
+            depth: of the points, where it is at hand.
         """
         directions, distance = self._polar(points_mm)
         if session == "pre" or self.law.tissue is None:
-            tissue = self.tissue(directions, distance / self.surface_mm(directions, session), self.core)
+            depth = distance / self.surface_mm(directions, session) if depth is None else depth
+            tissue = self.tissue(directions, depth, self.core)
         else:
             tissue = self.law.tissue(self, directions, distance)
         signal = SIGNAL * tissue * (1 + 0.08 * self.texture((points_mm - self.center_mm) / self.radius_mm))

@@ -76,22 +76,26 @@ def make_cohort(patients: int = 39, *, seed: int = 0, law: str = "response") -> 
     return [_make_patient(number, seed, law) for number in range(patients)]
 
 
-def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.ndarray:
+def tissue_signal(
+    patient: Patient, session: str, points_mm: np.ndarray, *, head: np.ndarray | None = None
+) -> np.ndarray:
     """Return the MR signal without noise at any points, with lesions, bias field and gain.
 
     Args:
         patient: one of `make_cohort`.
         session: `pre`, `post` or `follow_up`.
         points_mm: float64 [..., 3].
+        head: `head_signal` of the points, where it is at hand; it does not depend on the session.
 
     Returns:
         float64 [...], scanner units.
     """
-    signal = _head_signal(patient, points_mm)
+    signal = head_signal(patient, points_mm) if head is None else head.copy()
     for lesion in patient.lesions:
         near = _within(lesion, points_mm, lesion.reach_mm(session) + 3)
-        edge = sigmoid((1 - lesion.depth(points_mm[near], session)) * lesion.radius_mm / EDGE_MM)
-        signal[near] += edge * (lesion.signal(points_mm[near], session) - signal[near])
+        depth = lesion.depth(points_mm[near], session)
+        edge = sigmoid((1 - depth) * lesion.radius_mm / EDGE_MM)
+        signal[near] += edge * (lesion.signal(points_mm[near], session, depth) - signal[near])
     return signal * patient.gain[session] * np.exp(BIAS_STD * patient.bias[session](points_mm))
 
 
@@ -206,8 +210,13 @@ def _within(lesion: Lesion, points_mm: np.ndarray, radius_mm: float) -> np.ndarr
     return np.linalg.norm(points_mm - lesion.center_mm, axis=-1) < radius_mm
 
 
-def _head_signal(patient: Patient, points_mm: np.ndarray) -> np.ndarray:
-    """Return scalp, skull, cerebrospinal fluid, brain and ventricles, float64 [...], scanner units."""
+def head_signal(patient: Patient, points_mm: np.ndarray) -> np.ndarray:
+    """Return scalp, skull, cerebrospinal fluid, brain and ventricles, float64 [...], scanner units.
+
+    Args:
+        patient: one of `make_cohort`.
+        points_mm: float64 [..., 3].
+    """
     shell = np.linalg.norm(points_mm / HEAD_SEMI_AXES_MM, axis=-1)
     signal = np.zeros(points_mm.shape[:-1])
     brain = 0.45 + 0.05 * np.tanh(2 * patient.tissue(points_mm))

@@ -9,7 +9,7 @@ from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
 from tfdrift.synthetic.law import SESSIONS, Lesion, Waves
-from tfdrift.synthetic.phantom import SESSION_DAYS, Patient, gtv, make_cohort, rician, tissue_signal
+from tfdrift.synthetic.phantom import SESSION_DAYS, Patient, gtv, head_signal, make_cohort, rician, tissue_signal
 
 PHANTOM_SEED = 0
 """Of the cohort that `--data phantom` trains on."""
@@ -119,6 +119,7 @@ class Patch:
         # Two of its 69 lesions have two representative slices, as when the demo models were trained.
         chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
+        self._head = head_signal(patient, self._points)
 
     def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
         """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
@@ -131,7 +132,7 @@ class Patch:
         """
         biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
         patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
-        signal = rician(tissue_signal(patient, session, self._points), rng)
+        signal = rician(tissue_signal(patient, session, self._points, head=self._head), rng)
         return signal * self._patient.gain["pre"] / self._patient.gain[session]
 
     def crop(
