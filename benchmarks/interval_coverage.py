@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfdrift.evaluation.comparison import read_results
-from tfdrift.evaluation.intervals import ratio_interval
+from tfdrift.evaluation.results import read_results
+from tfdrift.evaluation.scores import COPY
+from tfdrift.statistics.intervals import ratio_interval
 
 SIZES = (8, 16, 39, 100)
 
@@ -24,8 +25,8 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, default=2000, help="cohorts of each size")
     options = parser.parse_args()
     results = read_results(options.folder)
-    _, row = np.unique(results.patient, return_inverse=True)
-    errors, changes = np.bincount(row, results.mse), np.bincount(row, results.copy_mse)
+    _, row = np.unique(results.column(COPY, "patient"), return_inverse=True)
+    errors, changes = (np.bincount(row, results.column(name, "mse")) for name in (results.label, COPY))
     truth = errors.sum() / changes.sum()
     print(f"{len(errors)} patients, {results.label}, skill {1 - truth:.3f}; nominal coverage 0.95")
     print("| patients | coverage | mean width |\n|---|---|---|")

@@ -18,8 +18,8 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.config import TrainConfig, read_config, train_config
 from tfdrift.evaluation.answers import Answers, ask, join
-from tfdrift.evaluation.intervals import ratio_interval
 from tfdrift.evaluation.metrics import skill, squared_errors
+from tfdrift.statistics.intervals import ratio_interval
 from tfdrift.training.run_folder import is_trained
 from tfdrift.training.train import train
 

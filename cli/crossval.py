@@ -22,8 +22,17 @@ workers_option = click.option(
 
 @click.command()
 @click.argument("method", type=click.Choice(settings.METHODS))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of all runs.  [default: crossval/METHOD]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of all runs.  [default: crossval/METHOD, with --groups crossval/METHOD-groups]",
+)
 @click.option("--folds", metavar="0,1,...", help="Folds to hold out in turn.  [default: all there are]")
+@click.option(
+    "--groups",
+    type=click.Path(path_type=Path),
+    help="CSV of patient and group: hold out whole groups, such as sites, in place of folds.",
+)
 @click.option("--members", default=1, show_default=True, type=click.IntRange(1, 100), help="Runs a fold: an ensemble.")
 @click.option(
     "--outcomes",
@@ -40,6 +49,7 @@ def crossval(
     method: str,
     out: Path | None,
     folds: str | None,
+    groups: Path | None,
     members: int,
     outcomes: int,
     workers: int,
@@ -51,16 +61,18 @@ def crossval(
     """Train METHOD once for each fold and score every patient by the run that has not seen it.
 
     The same command again goes on where it stopped; finished folds are not trained again. The report also compares with
-    the cross-validations of other methods on the same data in the folders beside --out.
+    the cross-validations of other methods on the same data in the folders beside --out. The names of groups are printed
+    and written nowhere.
 
     \b
     Example:
       tfdrift crossval direct
       tfdrift crossval method1 --workers 4
+      tfdrift crossval direct --data cohort --groups sites.csv
     """
     config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)
     chosen = _numbers(folds) if folds is not None else None
-    folder = out or Path("crossval") / method
+    folder = out or Path("crossval") / (method if groups is None else f"{method}-groups")
     start_tensorflow()
     from tfdrift.evaluation.crossval import cross_validate
     from tfdrift.evaluation.document import as_json as to_json
@@ -70,6 +82,7 @@ def crossval(
         config,
         folder,
         folds=chosen,
+        groups=groups,
         members=members,
         count=outcomes,
         workers=workers,

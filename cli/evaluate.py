@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+
+from tfdrift.config import PHANTOM_LAWS, read_config
 
 from .quiet import start_tensorflow
 
@@ -30,6 +33,11 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option("--patients", type=click.IntRange(2, 10_000), help="How many, with --data phantom.  [default: 150]")
 @click.option("--data-seed", type=click.IntRange(0), help="Which, with --data phantom.  [default: 4242]")
+@click.option(
+    "--law",
+    type=click.Choice(PHANTOM_LAWS),
+    help="How their lesions change, with --data phantom.  [default: as those that RUN was trained on]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
     run: Sequence[Path],
@@ -40,6 +48,7 @@ def evaluate(
     data: str | None,
     patients: int | None,
     data_seed: int | None,
+    law: str | None,
     as_json: bool,
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
@@ -57,10 +66,11 @@ def evaluate(
 
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
-    given = {name: value for name, value in (("patients", patients), ("data_seed", data_seed)) if value is not None}
+    options = {"patients": patients, "data_seed": data_seed, "law": law}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and data is None:
-        options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"{options} without --data phantom: only patients of the phantom can be drawn; add it")
+        named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{named} without --data phantom: only patients of the phantom can be drawn; add it")
     start_tensorflow()
     from tfdrift.evaluation.document import as_json as to_json
     from tfdrift.evaluation.report import evaluate as evaluate_runs
@@ -68,6 +78,6 @@ def evaluate(
     from tfdrift.synthetic.new_patients import NewPatients
 
     folder = out or run[0] / "evaluation"
-    new = NewPatients(**given) if data else None
+    new = NewPatients(**{"law": read_config(run[0] / "config.json")[0].law, **given}) if data else None
     metrics = evaluate_runs(run, folder, against=against, count=outcomes, new_patients=new)
     click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

@@ -1,5 +1,6 @@
-"""`tfdrift export`: a run as a version of a served model."""
+"""`tfdrift export`: a run, or an ensemble of runs, as a version of a served model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +13,10 @@ MODELS = Path("saved_models")
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--runs", "ensemble_of_runs", is_flag=True, help="The RUNs given are one ensemble, trained with different --seed."
+)
 @click.option(
     "--to", type=click.Path(path_type=Path), help="Folder of the versions.  [default: saved_models/NAME OF RUN]"
 )
@@ -27,7 +31,8 @@ MODELS = Path("saved_models")
 @click.option("--force", is_flag=True, help="Push a model that is not blessed; this is recorded beside it.")
 @click.option("--list", "list_only", is_flag=True, help="Show the versions, their blessing and their scores.")
 def export(
-    run: Path | None,
+    run: Sequence[Path],
+    ensemble_of_runs: bool,
     to: Path | None,
     ensemble: int,
     tolerance: float,
@@ -40,23 +45,27 @@ def export(
     The graph holds the normalisation and the whole sampler; whoever loads it needs nothing of tfdrift. The version
     shows only when it is blessed, better than predicting no change and no worse than the version served now on
     held-out patients, and when a server has answered every signature as the network does. Otherwise no version is
-    written and the exit code is 1.
+    written and the exit code is 1. With --runs the model holds several runs: its answer is the mean of theirs, and its
+    outcomes are drawn from all of them.
 
     \b
     Example:
       tfdrift export runs/first
       tfdrift export runs/first --to saved_models/method1 --calibration crossval/method1
+      tfdrift export --runs runs/seed0 runs/seed1 runs/seed2 --to saved_models/joined
       tfdrift export --list
     """
+    if len(run) > 1 and not ensemble_of_runs:
+        raise UsageError(f"{len(run)} runs: add --runs to export them as one ensemble")
     if list_only:
         _show(run, to)
         return
-    if run is None:
+    if not run:
         raise UsageError("tfdrift export: give the RUN to export, or --list")
     start_tensorflow()
-    from tfdrift.export.push import push_run
+    from tfdrift.export.push import push_runs
 
-    pushed = push_run(run, to, outcomes=ensemble, tolerance=tolerance, force=force, calibration=calibration)
+    pushed = push_runs(run, to, outcomes=ensemble, tolerance=tolerance, force=force, calibration=calibration)
     click.echo(f"blessing         {'BLESSED' if all(check.passed for check in pushed.checks) else 'FORCED'}")
     for check in pushed.checks:
         click.echo(f"{'passed' if check.passed else 'not passed':<17}{check.said}")
@@ -67,8 +76,8 @@ def export(
     click.echo(f"look inside      saved_model_cli show --dir {pushed.version} --all")
 
 
-def _show(run: Path | None, to: Path | None) -> None:
+def _show(run: Sequence[Path], to: Path | None) -> None:
     from tfdrift.export.model_folder import as_table, default_target, list_models, list_versions
 
-    folder = default_target(run) if to is None and run is not None else to
+    folder = default_target(run[0]) if to is None and run else to
     click.echo(as_table(list_models(MODELS) if folder is None else list_versions(folder)))

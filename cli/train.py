@@ -11,10 +11,11 @@ from tfdrift.config import train_config
 from tfdrift.diffusion.predictions import PREDICTIONS
 from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.methods import METHODS
+from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
-from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
-from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
+from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
+from tfdrift.methods.symmetries import SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS
 
@@ -51,6 +52,11 @@ _SETTINGS = [
         "What the reconstruction is: the second MRI, or what the first lacks of it.",
         type=click.Choice(list(OUTPUTS)),
     ),
+    _option(
+        "drift_form",
+        "The drift as a difference, or as movement, gain and what is new.",
+        type=click.Choice(list(DRIFT_FORMS)),
+    ),
     _option("agree", "Post and pre + drift as two answers, or their mean.", type=click.Choice(list(AGREEMENTS))),
     _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),
     _option("augment", "How each slice is shown in training.", type=click.Choice(list(AUGMENTATIONS))),
@@ -71,6 +77,7 @@ _SETTINGS = [
     _option("recon_ssim", "Share of SSIM in the reconstruction loss."),
     _option("drift_ssim", "Share of SSIM in the drift loss."),
     _option("learning_rate", "Step size of AdamW."),
+    _option("decay", "How the step size falls over the run.", type=click.Choice(settings.DECAYS)),
     _option("weight_decay", "Weight decay of AdamW."),
     _option("ema", "Share the average of the weights keeps a step; 0 is off."),
     _option("clip_norm", "Largest gradient norm; 0 is off."),
@@ -78,6 +85,8 @@ _SETTINGS = [
     _option("seed", "Of weights, order and noise."),
     click.option("--mnist-file", type=click.Path(path_type=Path), help="mnist.npz in the layout of Keras' own file."),
     _option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES)),
+    _option("law", "How the phantom's lesions change.", type=click.Choice(settings.PHANTOM_LAWS)),
+    _option("patients", "How many patients the phantom has."),
     _option("log_every", "Steps between lines of progress; a signal is heeded there."),
     _option("validate_every", "Steps between looks at the held-out patients."),
     _option("checkpoint_every", "Steps between checkpoints."),
@@ -102,7 +111,8 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
     """Train METHOD and score it on patients it has never seen.
 
     method1 predicts the post-treatment image in one step, method2 by DDIM, direct without noise (the baseline),
-    distribution draws what may happen from latent noise. The same command on the same --out goes on where it stopped.
+    distribution draws what may happen from latent noise, palette by DDIM from noise, given the first MRI. The same
+    command on the same --out goes on where it stopped.
 
     \b
     Example:

@@ -64,6 +64,8 @@ def test_the_papers_sampler_starts_at_the_noisiest_level():
         ("start_level", 21, "--start-level 21: must be below --levels 21"),
         ("sample_steps", 12, "--sample-steps 12: from --start-level 10 down to 0 there are 11 levels; use 1 to 11"),
         ("eta", 1.1, "--eta 1.1: must be between 0"),
+        ("law", "shrink", "--law shrink: choose from response, chance, growth, necrosis, mixed"),
+        ("patients", 1, "--patients 1: must be between 2 and 100000"),
         ("recon_ssim", 1.5, "--recon-ssim 1.5: must be between 0"),
         ("drift_ssim", -0.5, "--drift-ssim -0.5: must be between 0"),
         ("steps", 0, "--steps 0: must be 1 or more"),
@@ -138,6 +140,12 @@ def test_no_path_is_left_where_none_may_be():
 def test_settings_cannot_be_changed_after_the_fact():
     with pytest.raises(dataclasses.FrozenInstanceError):
         train_config("method1").seed = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("name", "value"), [("law", "growth"), ("patients", 10)])
+def test_a_setting_of_the_phantom_is_refused_for_other_data(name, value):
+    with pytest.raises(UsageError, match=f"--{name} {value} with --data mnist: only the phantom takes it"):
+        train_config("direct", data="mnist", **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from tfdrift.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "axes", "files", "processes", "drawing", "imaging", "diffusion", "model", "methods", "config", "cohort",
-    "synthetic", "importing", "training", "evaluation", "reproduction", "serving", "export", "clinic", "cli",
+    "errors", "axes", "files", "processes", "drawing", "statistics", "imaging", "diffusion", "model", "methods",
+    "config", "cohort", "synthetic", "importing", "training", "evaluation", "reproduction", "serving", "export",
+    "clinic", "cli",
 ]  # fmt: skip
 OTHER_TEST_FILES = {
     "tests/test_house.py",
@@ -103,7 +104,7 @@ def test_modules_that_must_not_import_tensorflow_do_not():
     light = [
         str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__")
         for path in MODULES
-        if package_of(path) in ("errors", "config", "imaging", "cohort") and path.stem != "store"
+        if package_of(path) in ("errors", "config", "statistics", "imaging", "cohort") and path.stem != "store"
     ]
     code = (
         f"import importlib, sys\nfor name in {[*light, 'tfdrift_cli.main', 'tfdrift_cli.reference']}:\n"

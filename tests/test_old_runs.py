@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfdrift.evaluation.report import evaluate_run
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.run_folder import is_trained, load_predictor
 
 FOLDER = Path(__file__).parent / "golden/run_0.1.0"

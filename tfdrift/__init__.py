@@ -7,6 +7,7 @@ axes          which axis of an array of images is which
 files         what is written appears whole or not at all
 processes     a process for each task
 drawing       figures, colours, panels, charts
+statistics    intervals over patients, comparisons, conformal margins
 imaging       files of a scanner or planning system to volumes and masks in mm
 diffusion     schedules, the forward process, the sampler
 model         the networks

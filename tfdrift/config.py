@@ -18,15 +18,18 @@ from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.errors import DataError, UsageError
 from tfdrift.files import write_whole
 from tfdrift.methods import METHODS
+from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method2 import DRIFT_FROM
-from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
-from tfdrift.methods.symmetries import AUGMENTATIONS, SYMMETRIES
+from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
+from tfdrift.methods.symmetries import SYMMETRIES
 from tfdrift.model.heads import HEADS
 from tfdrift.model.limits import PRECISIONS, check_image_size
 
 BUILT_IN_DATA = ("phantom", "mnist")
+DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
+PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed")
 PRESETS = ("default", "paper")
 NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
 """Settings that the weights at a given step do not depend on."""
@@ -36,8 +39,9 @@ NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_ev
 class TrainConfig:
     """One training run. Make it with `train_config`, which knows what each method's defaults are.
 
-    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, and `mnist_file` a file: paths on the user's machine,
-    which nothing that leaves the run folder may hold (see `without_paths`).
+    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, `mnist_file` a file, and `folds_file` one that
+    `tfdrift.cohort.groups` wrote, in place of the data's own folds: paths on the user's machine, which nothing that
+    leaves the run folder may hold (see `without_paths`).
 
     Raises:
         UsageError: a value is out of its range, or two values do not go together. The message names the option.
@@ -47,7 +51,10 @@ class TrainConfig:
     data: str = "phantom"
     mnist_file: str | None = None
     mnist_change: str = "mix"
+    law: str = "response"
+    patients: int = 39
     fold: int = 0
+    folds_file: str | None = None
 
     image_size: int = 32
     base_filters: int = 16
@@ -57,6 +64,7 @@ class TrainConfig:
     condition: str = ""
 
     output: str = "images"
+    drift_form: str = "difference"
     agree: str = "apart"
     symmetries: int = 1
     augment: str = "rotations"
@@ -82,6 +90,7 @@ class TrainConfig:
     steps: int = 1000
     batch_size: int = 64
     learning_rate: float = 1e-3
+    decay: str = "none"
     weight_decay: float = 1e-4
     ema: float = 0.0
     clip_norm: float = 0.0
@@ -99,6 +108,10 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
+        for name, usual in (("law", "response"), ("patients", 39)):
+            value = getattr(self, name)
+            if value != usual and self.data != "phantom":
+                raise UsageError(f"--{name} {value} with --data {self.data}: only the phantom takes it; leave it out")
         check_image_size(self.image_size, self.depth)
         if self.recon_weight == 0 and self.drift_weight == 0:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
@@ -142,7 +155,7 @@ class TrainConfig:
             >>> train_config("direct", data="/home/someone/cohort").without_paths().data
             'cohort'
         """
-        return dataclasses.replace(self, data=self.data_kind, mnist_file=None)
+        return dataclasses.replace(self, data=self.data_kind, mnist_file=None, folds_file=None)
 
     def seen_from(self, folder: Path) -> "TrainConfig":
         """Return the settings with the paths of the data as seen from a folder: what a run folder holds of them.
@@ -163,11 +176,14 @@ class TrainConfig:
 
     def _with_paths(self, change: Callable[[str], str]) -> "TrainConfig":
         data = change(self.data) if self.data_kind == "cohort" else self.data
-        return dataclasses.replace(self, data=data, mnist_file=change(self.mnist_file) if self.mnist_file else None)
+        files = {"mnist_file": self.mnist_file, "folds_file": self.folds_file}
+        return dataclasses.replace(
+            self, data=data, **{name: change(path) if path else None for name, path in files.items()}
+        )
 
 
 def train_config(method: str, *, preset: str = "default", **given: Any) -> TrainConfig:
-    """Return the settings of a run: the method's defaults, then the preset's, then what is given.
+    """Return the settings of a run: the method's defaults, then the preset's and the drift form's, then what is given.
 
     Args:
         method: a name in `tfdrift.methods.METHODS`.
@@ -193,7 +209,12 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(TrainConfig)})
     if unknown:
         raise UsageError(f"unknown setting {unknown[0]}")
-    settings = {**METHODS[method].defaults, **(_PAPER if preset == "paper" else {})}
+    form = DRIFT_FORMS.get(given.get("drift_form", TrainConfig.drift_form))
+    settings = {
+        **METHODS[method].defaults,
+        **(_PAPER if preset == "paper" else {}),
+        **(form.settings if form else {}),
+    }
     levels = given.get("levels", TrainConfig.levels)
     start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
@@ -249,6 +270,7 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
     # Of the steps that are looked at, one is chosen.
     not_deciding = NOT_DECIDING - ({"validate_every"} if ours.inner_folds else set())
+    not_deciding -= {"steps"} if ours.decay != "none" else set()  # how fast it falls
     return [
         f"{name}: {mine[name]}, not {other[name]}"
         for name in mine
@@ -263,11 +285,13 @@ _PAPER: dict[str, Any] = {
 # The tables themselves, so that an entry added to one of them can be chosen.
 _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "drift_from": DRIFT_FROM, "balance": BALANCES, "output": OUTPUTS,
-    "agree": AGREEMENTS, "augment": AUGMENTATIONS, "symmetries": SYMMETRIES,
+    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "decay": DECAYS, "drift_from": DRIFT_FROM, "balance": BALANCES,
+    "output": OUTPUTS, "drift_form": DRIFT_FORMS, "agree": AGREEMENTS, "augment": AUGMENTATIONS,
+    "symmetries": SYMMETRIES,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "inner_folds": (0, math.inf, "0 (off) or 2 or more"),
+    "patients": (2, 100_000, "between 2 and 100000"),
     "fold": (0, math.inf, "0 or more"),
     "image_size": (4, 1024, "between 4 and 1024"),
     "base_filters": (1, 1024, "between 1 and 1024"),

@@ -25,6 +25,7 @@ def test_a_fold_is_trained_with_the_options_of_training(tmp_path, capsys):
     [
         (["--folds", "first"], 2, "--folds first: give numbers of folds with commas between them"),
         (["--folds", "0,9"], 2, "--folds 0,9: the data have folds 0,1,2,3,4,5,6"),
+        (["--groups", "none.csv"], 3, "the groups table cannot be read: No such file or directory"),
         (["--members", "0"], 2, "0 is not in the range"),
         (["--workers", "0"], 2, "0 is not in the range"),
         (["--steps", "0"], 2, "--steps 0: must be 1 or more"),

@@ -73,3 +73,16 @@ def test_a_folder_that_is_no_run_ends_with_3_and_nothing_is_written(tmp_path, ca
     assert exit_code(["export", str(tmp_path / "run"), "--to", str(tmp_path / "models")]) == 3
     assert capsys.readouterr().err.startswith("Error: ")
     assert not (tmp_path / "models").exists()
+
+
+def test_several_runs_need_to_be_called_an_ensemble(run, capsys):
+    assert exit_code(["export", str(run), str(run)]) == 2
+    assert "2 runs: add --runs to export them as one ensemble" in capsys.readouterr().err
+
+
+def test_an_ensemble_of_the_same_run_twice_ends_with_2_and_nothing_is_written(run, tmp_path, capsys):
+    assert exit_code(["export", "--runs", str(run), str(run), "--to", str(tmp_path / "models")]) == 2
+    error = capsys.readouterr().err
+    assert "has the settings and the seed of another member; give runs of other --seed" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "models").exists()

@@ -13,11 +13,11 @@ from tfdrift.clinic.predict import predict_patient
 from tfdrift.clinic.served_model import ServedModel
 from tfdrift.config import train_config
 from tfdrift.evaluation.report import evaluate, evaluate_run
-from tfdrift.export.push import push_run
+from tfdrift.export.push import push_runs
 from tfdrift.methods import METHODS
 from tfdrift.methods.method import Ask, Images, Method, Shown
 from tfdrift.serving.server import embedded_server
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.train import train
 
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory):
         train(config, folder / "run", echo=lambda _line: None, samples=samples)
         evaluate_run(folder / "run", samples=samples)
         evaluate([folder / "run"], folder / "report", count=3, samples=samples)
-        push_run(folder / "run", folder / "models/flicker", outcomes=4, force=True)
+        push_runs([folder / "run"], folder / "models/flicker", outcomes=4, force=True)
         yield folder
 
 

@@ -14,12 +14,14 @@ from tfdrift.training.run_folder import load_predictor
 from tfdrift.training.train import train
 
 
-@pytest.fixture(scope="module", params=["direct", "method1"])
+@pytest.fixture(scope="module", params=[("direct", "difference"), ("method1", "difference"), ("direct", "field")])
 def run(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
+    method, form = request.param
+    folder = tmp_path_factory.mktemp(f"{method}-{form}")
     config = train_config(
-        request.param, image_size=8, base_filters=2, depth=1, levels=3, batch_size=4, steps=8, validate_every=4,
-        output="correction", agree="averaged", symmetries=8, augment="symmetries", inner_folds=2, learning_rate=1e-2,
+        method, image_size=8, base_filters=2, depth=1, levels=3, batch_size=4, steps=8, validate_every=4,
+        drift_form=form, output="correction", agree="averaged", symmetries=8, augment="symmetries", inner_folds=2,
+        learning_rate=1e-2,
     )  # fmt: skip
     train(config, folder / "run", echo=lambda _line: None, samples=make_samples())
     return folder

@@ -14,7 +14,7 @@ from tfdrift.evaluation.report import evaluate
 from tfdrift.methods import METHODS
 from tfdrift.methods.direct import Direct
 from tfdrift.model.heads import HEADS
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.losses import LOSSES, Loss
 from tfdrift.training.run_folder import load_predictor
 from tfdrift.training.train import train

@@ -34,6 +34,7 @@ VARIANTS = [
     ("direct", "shared", "eps", "float32"),
     ("direct", "independent", "eps", "mixed_bfloat16"),
     ("distribution", "shared", "eps", "float32"),
+    ("palette", "shared", "eps", "float32"),
 ]
 SIZE, BATCH, STEPS = 8, 4, 60
 

@@ -11,7 +11,7 @@ from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.document import Attainable
 from tfdrift.evaluation.metrics import squared_errors
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 TINY: dict[str, Any] = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
 
@@ -56,6 +56,8 @@ def make_answers(phantom):
             config=train_config("direct" if count == 1 else "method1", **TINY),
             step=2,
             fingerprint=phantom.fingerprint(),
+            data=phantom,
+            left_out=phantom.fold,
             held_out=phantom,
             group=phantom.fold,
             post=phantom.pre + drift,

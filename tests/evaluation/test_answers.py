@@ -21,6 +21,7 @@ def test_answers_are_about_the_held_out_fold_and_learn_from_the_others(tiny_run,
     training, held_out = split(phantom, 0)
     np.testing.assert_array_equal(found.held_out.post, held_out.post)
     np.testing.assert_array_equal(found.mean_drift, baselines.mean_drift(training, held_out))
+    np.testing.assert_array_equal(found.nearest_lesion, baselines.nearest_lesion(training, held_out))
     assert set(found.exponent) == {fit_exponent(training)}
     assert set(found.cut) == {fit_cut(training)}
     assert found.post.shape == (2, *held_out.post.shape)
@@ -32,6 +33,7 @@ def test_answers_about_new_patients_learn_from_the_training_patients_of_the_run(
     training, _ = split(phantom, 0)
     np.testing.assert_array_equal(found.held_out.post, drawn.post)
     np.testing.assert_array_equal(found.mean_drift, baselines.mean_drift(training, drawn))
+    np.testing.assert_array_equal(found.nearest_lesion, baselines.nearest_lesion(training, drawn))
     assert found.post.shape == (2, *drawn.post.shape)
     assert found.fingerprint == drawn.fingerprint()
 
@@ -109,6 +111,7 @@ def test_joined_folds_hold_every_patient_once_each_fold_a_group(tiny_run, phanto
     np.testing.assert_array_equal(joined.group, joined.held_out.fold)
     np.testing.assert_array_equal(joined.drift[:, joined.group == 1], folds[1].drift)
     np.testing.assert_array_equal(joined.level_post_errors[:, joined.group == 2], folds[2].level_post_errors)
+    np.testing.assert_array_equal(joined.nearest_lesion[joined.group == 2], folds[2].nearest_lesion)
     np.testing.assert_array_equal(joined.cut[joined.group == 2], folds[2].cut)
 
 

@@ -12,7 +12,7 @@ from tfdrift.evaluation.document import Attainable, as_json
 from tfdrift.evaluation.metrics import skill, squared_errors
 from tfdrift.evaluation.pictures import draw_pictures
 from tfdrift.evaluation.scores import ONE
-from tfdrift.synthetic.phantom import attainable_skill
+from tfdrift.synthetic.oracle import ask_oracle
 
 
 def test_the_skill_is_that_of_one_outcome_and_the_methods_that_of_the_mean(assessed, make_answers, phantom):
@@ -28,7 +28,7 @@ def test_the_skill_is_that_of_one_outcome_and_the_methods_that_of_the_mean(asses
 
 def test_every_method_stands_beside_the_baselines(assessed):
     assert list(assessed.metrics.methods) == [
-        "copy", "mean drift", "Method 1, one outcome", "Method 1", "direct", "true second MRI",
+        "copy", "mean drift", "nearest lesion", "Method 1, one outcome", "Method 1", "direct", "true second MRI",
     ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_comparisons_are_with_the_baseline_and_every_other_method(assessed):
 
 
 def test_the_tables_hold_every_slice_and_every_lesion_of_every_method(assessed, phantom):
-    assert len(assessed.slices) == 5 * len(phantom)
+    assert len(assessed.slices) == 6 * len(phantom)
     assert len(assessed.lesions) == 2 * len(set(phantom.lesion))
     row = assessed.slices[len(phantom) + 3]
     assert (row["method"], row["lesion"], row["fold"]) == ("mean drift", phantom.lesion[3], phantom.fold[3])
@@ -76,8 +76,9 @@ def test_whole_lesions_of_several_slices_are_scored_and_drawn():
     pre = copy(samples)
     errors = np.stack([squared_errors(pre + drift[0], samples.post)] * 2)
     answers = Answers(
-        label="Method 1", config=train_config("method1"), step=1, fingerprint=samples.fingerprint(), held_out=samples,
-        group=samples.fold, post=pre + drift, drift=drift, levels=[1, 0], level_post_errors=errors,
+        label="Method 1", config=train_config("method1"), step=1, fingerprint=samples.fingerprint(), data=samples,
+        left_out=samples.fold, held_out=samples, group=samples.fold,
+        post=pre + drift, drift=drift, levels=[1, 0], level_post_errors=errors,
         level_drift_errors=errors, shown=drift[:2, 0], shown_row=0, mean_drift=mean_drift(samples, samples),
         exponent=np.ones(24), cut=np.full(24, 0.9),
     )  # fmt: skip
@@ -91,6 +92,6 @@ def test_whole_lesions_of_several_slices_are_scored_and_drawn():
 def test_what_can_be_attained_is_known_for_the_phantom_alone():
     patients = {"phantom000"}
     found = attainable_score(train_config("direct", image_size=8, depth=1), patients)
-    expected = attainable_skill(image_size=8, among=patients)
+    expected = ask_oracle(image_size=8, among=patients).attainable
     assert found == Attainable(skill=expected.value, standard_error=expected.standard_error)
     assert attainable_score(train_config("direct", data="mnist"), patients) is None

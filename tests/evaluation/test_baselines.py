@@ -1,8 +1,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from tests.random_samples import make_samples
+from tfdrift.cohort.neighbours import turned
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.baselines import region_features, ridge, volume_baselines
 
@@ -29,6 +31,24 @@ def test_the_held_out_truth_plays_no_part():
     training, held_out = make_samples(seed=0), make_samples(seed=1)
     changed = dataclasses.replace(held_out, post=held_out.post * 0)
     np.testing.assert_array_equal(baselines.mean_drift(training, held_out), baselines.mean_drift(training, changed))
+
+
+@pytest.mark.parametrize("depth", [None, 2], ids=["slices", "stacks"])
+def test_the_nearest_lesion_is_found_by_its_first_mri_and_its_drift_is_turned_with_it(depth):
+    training = make_samples(seed=0, depth=depth, channels=("T1", "FLAIR"))
+    twin = training.take(np.array([5, 3]))
+    held_out = dataclasses.replace(
+        make_samples(count=2, seed=1, depth=depth, channels=("T1", "FLAIR")), pre=turned(twin.pre, 6) + np.float32(1e-3)
+    )
+    expected = turned(twin.post, 6)
+    np.testing.assert_allclose(baselines.nearest_lesion(training, held_out), expected, atol=2e-3)
+
+
+def test_the_nearest_lesion_is_looked_for_without_the_held_out_truth():
+    training, held_out = make_samples(seed=0), make_samples(seed=1)
+    changed = dataclasses.replace(held_out, post=held_out.post * 0, post_mm3=held_out.post_mm3 * 2)
+    first, second = (baselines.nearest_lesion(training, samples) for samples in (held_out, changed))
+    np.testing.assert_array_equal(first, second)
 
 
 def make_lesions(count=40, seed=0, **given):

@@ -17,6 +17,7 @@ from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.report import write_report
 from tfdrift.evaluation.results import read_results
+from tfdrift.training import run_folder
 
 CONFIG = train_config("direct", **{**TINY, "checkpoint_every": 1})
 
@@ -202,3 +203,71 @@ def test_each_run_is_asked_once(crossed, phantom, tmp_path, monkeypatch):
     )
     run(tmp_path / "direct", phantom)
     assert asked == ["fold0-seed0", "fold2-seed0"]
+
+
+@pytest.fixture(scope="module")
+def sites(phantom, tmp_path_factory):
+    """A table that puts the patients of the phantom into two sites."""
+    path = tmp_path_factory.mktemp("sites") / "sites.csv"
+    names = sorted(set(phantom.patient))
+    rows = [f"{name},{'Uppsala' if number % 4 else 'Lund'}" for number, name in enumerate(names)]
+    path.write_text("\n".join(["patient,group", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def by_site(phantom, sites, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("by_site") / "direct"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossval, "train", leave_untrained)
+        return folder, *run(folder, phantom, folds=None, groups=sites)
+
+
+def test_each_site_is_held_out_as_a_whole_by_one_run(by_site, phantom):
+    folder, metrics, _ = by_site
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["fold0-seed0", "fold1-seed0"]
+    assert (metrics.folds, metrics.patients) == ([0, 1], 9)
+    held_out = {str(row["patient"]) for row in read_results(folder).slices if row["fold"] == 0}
+    assert held_out == set(sorted(set(phantom.patient))[::4])
+
+
+def test_the_names_of_sites_are_printed_and_stand_in_no_file(by_site):
+    folder, _, lines = by_site
+    assert lines[:2] == ["group 0: Lund, 3 patients", "group 1: Uppsala, 6 patients"]
+    for data in contents(folder).values():
+        assert b"Lund" not in data
+        assert b"Uppsala" not in data
+        assert b"sites.csv" not in data
+
+
+def test_a_run_of_a_site_finds_its_folds_again_wherever_the_folder_is(by_site, phantom, tmp_path, monkeypatch):
+    folder, _, _ = by_site
+    moved = Path(shutil.copytree(folder, tmp_path / "moved"))
+    monkeypatch.setattr(run_folder, "load_samples", lambda *_args, **_given: phantom)
+    config, facts, _ = run_folder.load_predictor(moved / "fold1-seed0")
+    found = run_folder.load_run_samples(config, facts)
+    assert len(set(found.patient[found.fold == 1])) == 6
+
+
+def test_other_sites_in_the_same_folder_are_refused_and_nothing_is_changed(by_site, phantom, tmp_path):
+    folder, _, _ = by_site
+    table = tmp_path / "other.csv"
+    table.write_text("patient,group\n" + "".join(f"{name},{name[-1]}\n" for name in sorted(set(phantom.patient))))
+    before = contents(folder)
+    with pytest.raises(UsageError, match="holds runs of other groups; choose another --out"):
+        run(folder, phantom, folds=None, groups=table)
+    assert contents(folder) == before
+
+
+def test_a_cross_validation_of_folds_does_not_take_the_runs_of_sites_for_its_own(by_site, phantom):
+    folder, _, _ = by_site
+    with pytest.raises(UsageError, match="the data have changed"):
+        run(folder, phantom, folds=[0])
+
+
+def test_a_patient_without_a_site_is_met_before_anything_is_written(phantom, tmp_path):
+    table = tmp_path / "sites.csv"
+    table.write_text("patient,group\nphantom000,a\n")
+    with pytest.raises(DataError, match="lacks patient phantom001 and 7 more"):
+        run(tmp_path / "direct", phantom, folds=None, groups=table)
+    assert not (tmp_path / "direct").exists()

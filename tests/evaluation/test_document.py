@@ -6,7 +6,7 @@ import pytest
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.document import as_document, as_json, read_metrics
-from tfdrift.evaluation.intervals import Estimate
+from tfdrift.statistics.intervals import Estimate
 
 
 def test_the_document_is_json_with_the_fields_that_other_programs_read(assessed):

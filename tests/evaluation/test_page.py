@@ -6,9 +6,9 @@ import markdown
 import pytest
 
 from tfdrift.evaluation.assessment import assess
-from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.page import compose, escape_markdown, title_of
+from tfdrift.statistics.intervals import Estimate
 from tfdrift.synthetic.new_patients import NewPatients
 
 PICTURES = ("skills", "reliability", "lesions", "levels", "snapshots", "spread")

@@ -15,7 +15,7 @@ from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
 from tfdrift.evaluation.results import read_results
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import attainable_skill
+from tfdrift.synthetic.oracle import ask_oracle
 from tfdrift.training.run_folder import load_predictor
 
 FILES = {
@@ -96,7 +96,7 @@ def test_without_new_patients_the_file_has_no_key_for_them(evaluated):
 
 
 def test_attainable_is_that_of_the_new_patients(on_new_patients):
-    found, expected = read_metrics(on_new_patients).attainable, attainable_skill(image_size=8, patients=3, seed=5)
+    found, expected = read_metrics(on_new_patients).attainable, ask_oracle(image_size=8, patients=3, seed=5).attainable
     assert found is not None
     assert (found.skill, found.standard_error) == (expected.value, expected.standard_error)
 

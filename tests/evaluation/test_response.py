@@ -16,7 +16,7 @@ from tfdrift.evaluation.response import (
     response_scores,
 )
 from tfdrift.evaluation.volumes import predicted_mask
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 
 def make_spheres(factors, *, size=64, shells=81):

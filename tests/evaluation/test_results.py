@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tfdrift.errors import DataError
-from tfdrift.evaluation.comparison import compare
 from tfdrift.evaluation.document import as_json
 from tfdrift.evaluation.results import LESIONS, as_csv, compare_results, read_csv, read_results, slice_columns
+from tfdrift.statistics.comparison import compare
 
 
 def write(folder, results, *, slices=None):

@@ -22,7 +22,7 @@ from tfdrift.export import push
 from tfdrift.export.canary import try_on_server
 from tfdrift.export.model_card import NOT_CALIBRATED
 from tfdrift.export.model_folder import read_version, versions
-from tfdrift.export.push import push_run
+from tfdrift.export.push import push_runs
 from tfdrift.export.server_configs import read_models_config
 
 pytestmark = pytest.mark.parametrize("method", ["method1"], indirect=True, scope="session")
@@ -54,7 +54,7 @@ def blessing(version: Path) -> dict[str, Any]:
 
 def test_a_good_run_is_pushed_with_its_record(run, tmp_path):
     target = tmp_path / "models/first"
-    pushed = push_run(run, target, outcomes=2)
+    pushed = push_runs([run], target, outcomes=2)
     assert versions(target) == [int(pushed.version.name)]
     assert all(check.passed for check in pushed.checks)
     record = blessing(pushed.version)
@@ -73,7 +73,7 @@ def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
         NotBlessedError,
         match=r"NOT_BLESSED, not pushed: skill over copy 0.500 .*the lower end of its interval must be above 0",
     ):
-        push_run(run, tmp_path / "models/first")
+        push_runs([run], tmp_path / "models/first")
     assert versions(tmp_path / "models/first") == []
     assert not (tmp_path / "models/models.config").exists()
 
@@ -81,7 +81,7 @@ def test_a_run_no_better_than_copy_is_not_pushed(run, tmp_path):
 @pytest.mark.usefixtures("without_server")
 def test_force_pushes_it_and_is_recorded(run, tmp_path):
     score(run, low=-0.01)
-    record = blessing(push_run(run, tmp_path / "models/first", outcomes=1, force=True).version)
+    record = blessing(push_runs([run], tmp_path / "models/first", outcomes=1, force=True).version)
     assert (record["blessed"], record["forced"]) == (False, True)
     assert [check["name"] for check in record["checks"] if not check["passed"]] == ["above copy"]
 
@@ -89,14 +89,14 @@ def test_force_pushes_it_and_is_recorded(run, tmp_path):
 @pytest.mark.usefixtures("without_server")
 def test_a_calibration_of_the_same_settings_stands_in_the_model_and_its_card(run, tmp_path):
     found = calibrate_for(run, tmp_path)
-    version = push_run(run, tmp_path / "models/first", outcomes=1, calibration=tmp_path / "crossval").version
+    version = push_runs([run], tmp_path / "models/first", outcomes=1, calibration=tmp_path / "crossval").version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] == found
     assert "measured on 39 patients" in (version / "assets.extra/model_card.md").read_text()
 
 
 @pytest.mark.usefixtures("without_server")
 def test_without_it_the_model_has_none_and_its_card_says_so(run, tmp_path):
-    version = push_run(run, tmp_path / "models/first", outcomes=1).version
+    version = push_runs([run], tmp_path / "models/first", outcomes=1).version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] is None
     assert NOT_CALIBRATED in (version / "assets.extra/model_card.md").read_text()
 
@@ -104,7 +104,7 @@ def test_without_it_the_model_has_none_and_its_card_says_so(run, tmp_path):
 def test_a_calibration_of_other_settings_is_refused_before_anything_is_written(run, tmp_path):
     calibrate_for(run, tmp_path, noise_level=0.5)
     with pytest.raises(DataError, match=r"noise_level: 0\.5, not 0\.2"):
-        push_run(run, tmp_path / "models/first", calibration=tmp_path / "crossval")
+        push_runs([run], tmp_path / "models/first", calibration=tmp_path / "crossval")
     assert not (tmp_path / "models").exists()
 
 
@@ -126,17 +126,17 @@ def calibrate_for(run: Path, folder: Path, **changed: float) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("without_server")
 def test_a_blessed_run_is_not_recorded_as_forced(run, tmp_path):
-    assert not blessing(push_run(run, tmp_path / "models/first", outcomes=1, force=True).version)["forced"]
+    assert not blessing(push_runs([run], tmp_path / "models/first", outcomes=1, force=True).version)["forced"]
 
 
 @pytest.mark.usefixtures("without_server")
 def test_a_run_worse_than_the_version_served_now_is_not_pushed(run, tmp_path):
-    served = push_run(run, tmp_path / "models/first", outcomes=1).version
+    served = push_runs([run], tmp_path / "models/first", outcomes=1).version
     score(run, value=0.47)
     with pytest.raises(
         NotBlessedError, match=rf"skill 0.470 \(must be at least 0.480: that of version {served.name}, less 0.02"
     ):
-        push_run(run, tmp_path / "models/first", outcomes=1)
+        push_runs([run], tmp_path / "models/first", outcomes=1)
     assert versions(tmp_path / "models/first") == [int(served.name)]
 
 
@@ -150,7 +150,7 @@ def test_a_model_that_fails_on_a_server_is_not_pushed_even_by_force(run, tmp_pat
 
     monkeypatch.setattr(push, "try_out", spoil)
     with pytest.raises(NotBlessedError, match="canary, not pushed: serving_default over gRPC"):
-        push_run(run, tmp_path / "models/first", outcomes=1, force=True)
+        push_runs([run], tmp_path / "models/first", outcomes=1, force=True)
     assert versions(tmp_path / "models/first") == []
     assert not list((tmp_path / "models/first").glob(".staging"))
 
@@ -160,7 +160,7 @@ def test_a_run_that_was_not_scored_is_scored(run, tmp_path, monkeypatch):
     (run / "metrics.json").unlink()
     # The samples that the run was trained on are not those that its configuration names.
     monkeypatch.setattr(push, "evaluate_run", lambda folder: evaluate_run(folder, samples=make_samples(size=SIZE)))
-    version = push_run(run, tmp_path / "models/first", outcomes=1, force=True).version
+    version = push_runs([run], tmp_path / "models/first", outcomes=1, force=True).version
     config = read_version(version.parent, int(version.name)).config
     assert config is not None
     assert config["metrics"]["skill"] == json.loads((run / "metrics.json").read_text())["skill"]
@@ -170,7 +170,7 @@ def test_a_run_whose_weights_change_meanwhile_is_refused(run, tmp_path, monkeypa
     (run / "metrics.json").unlink()
     monkeypatch.setattr(push, "evaluate_run", lambda folder: score_later_step(folder))
     with pytest.raises(ResourceError, match="is being trained; export it when that is done"):
-        push_run(run, tmp_path / "models/first")
+        push_runs([run], tmp_path / "models/first")
 
 
 def score_later_step(run: Path) -> None:
@@ -187,14 +187,14 @@ def score_later_step(run: Path) -> None:
 )
 def test_impossible_options_are_refused(run, tmp_path, options, said):
     with pytest.raises(UsageError, match=said):
-        push_run(run, tmp_path / "models/first", **options)
+        push_runs([run], tmp_path / "models/first", **options)
 
 
 def test_a_damaged_list_of_models_is_refused_before_anything_is_written(run, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/models.config").write_text("{ nonsense")
     with pytest.raises(DataError, match=r"models.config is no configuration of TF Serving"):
-        push_run(run, tmp_path / "models/first")
+        push_runs([run], tmp_path / "models/first")
     assert not (tmp_path / "models/first").exists()
 
 
@@ -206,7 +206,7 @@ def test_killed_at_any_moment_no_half_version_shows(exported, run, tmp_path):
     whole = {file.relative_to(exported.version) for file in exported.version.rglob("*")}
     whole.add(Path("assets.extra/blessing.json"))
     for moment in (".staging/*/whole/*/variables/*", ".staging/*/whole/*/assets.extra/blessing.json", "[0-9]*"):
-        process = processes.Process(target=push_run, args=(run, target))
+        process = processes.Process(target=push_runs, args=([run], target))
         process.start()
         while process.is_alive() and not list(target.glob(moment)):
             time.sleep(0.0005)
@@ -218,6 +218,6 @@ def test_killed_at_any_moment_no_half_version_shows(exported, run, tmp_path):
             assert {file.relative_to(version) for file in version.rglob("*")} == whole
     assert len(left_behind) >= 2  # else nothing was killed half-way
     assert len(versions(target)) == 1
-    push_run(run, target)
+    push_runs([run], target)
     assert len(versions(target)) == 2
     assert not list(target.glob(".staging"))

@@ -22,6 +22,7 @@ from tfdrift import __version__
 from tfdrift.config import train_config, write_config
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError, ResourceError
+from tfdrift.export.members import load_members
 from tfdrift.export.model_folder import versions
 from tfdrift.export.saved_model import export_run, publish, read_metrics, write_model
 from tfdrift.training.run_folder import load_predictor
@@ -137,10 +138,9 @@ def test_config_says_what_the_model_is_without_the_users_paths(exported, method)
 
 @one_method
 def test_config_tells_the_scores_of_these_weights(exported, tmp_path):
-    config, facts, predictor = load_predictor(exported.run)
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
     metrics = read_metrics(tmp_path, step=2)
-    write_model(tmp_path / "model", config, facts, predictor, outcomes=3, metrics=metrics)
+    write_model(tmp_path / "model", load_members([exported.run]), outcomes=3, metrics=metrics)
     document = json.loads((tmp_path / "model/assets/config.json").read_text())
     told = {name: value for name, value in METRICS.items() if name not in ("step", "levels", "data")}
     assert document["metrics"] == told
@@ -174,8 +174,9 @@ def test_no_file_of_the_model_holds_a_path_of_the_user(exported):
 
 @one_method
 def test_a_cohort_folder_is_not_named_in_the_config(exported, tmp_path):
-    config, facts, predictor = load_predictor(exported.run)
-    write_model(tmp_path / "model", dataclasses.replace(config, data="/home/someone/cohort"), facts, predictor)
+    (member,) = load_members([exported.run])
+    there = member._replace(config=dataclasses.replace(member.config, data="/home/someone/cohort"))
+    write_model(tmp_path / "model", [there])
     assert json.loads((tmp_path / "model/assets/config.json").read_text())["train"]["data"] == "cohort"
 
 

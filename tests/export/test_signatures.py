@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.conftest import make_request
+from tests.methods.test_outputs import field_predictor
 from tfdrift.diffusion.schedule import make_schedule
 from tfdrift.errors import DataError
 from tfdrift.export.signatures import ServingModule, check_ops, outcome_seeds, quantile
@@ -80,7 +81,7 @@ def serialised(image: np.ndarray, seed: np.ndarray | None = None) -> np.ndarray:
 
 
 def save(predictor: Predictor, folder, outcomes: int = 2) -> None:
-    module = ServingModule(predictor, 8, outcomes)
+    module = ServingModule([predictor], 8, outcomes)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
 
 
@@ -207,7 +208,7 @@ def test_ensemble_of_an_echo_has_the_statistics_of_the_noise():
     # The echo's drift is x_t = signal_rate * image + noise_rate * eps, a normal variable in every pixel.
     predictor = one_step(lambda inputs: {"recon": inputs["image"], "drift": inputs["image"]})
     outcomes = 1000
-    ensemble = tf.function(ServingModule(predictor, 8, outcomes).ensemble)
+    ensemble = tf.function(ServingModule([predictor], 8, outcomes).ensemble)
     answer = ensemble(tf.ones([1, 8, 8, 1]), tf.constant([[3, 4]], tf.int64))
     mean = predictor.method.schedule.signal_rate[2]
     std = predictor.method.schedule.noise_rate[2]
@@ -225,7 +226,7 @@ def test_ensemble_asks_the_network_for_one_outcome_of_each_image_at_a_time():
         number = tf.zeros_like(inputs["image"]) + tf.cast(tf.shape(inputs["image"])[0], tf.float32)
         return {"recon": number, "drift": number}
 
-    answer = ServingModule(one_step(batch_size), 8, 7).ensemble(tf.ones([3, 8, 8, 1]), tf.zeros([3, 2], tf.int64))
+    answer = ServingModule([one_step(batch_size)], 8, 7).ensemble(tf.ones([3, 8, 8, 1]), tf.zeros([3, 2], tf.int64))
     np.testing.assert_array_equal(answer["post_mean"], 3)
 
 
@@ -272,11 +273,39 @@ def test_the_network_sees_each_image_with_a_largest_signal_of_1():
     def network(inputs):
         return {"recon": tf.zeros_like(inputs["image"]) + tf.reduce_max(inputs["image"]), "drift": inputs["image"]}
 
-    module = ServingModule(direct(network), 8)
+    module = ServingModule([direct(network)], 8)
     image = make_request(3)["image"]
     answer = module.predict(tf.constant(image), tf.zeros([3, 2], tf.int64))
     np.testing.assert_allclose(answer["drift"], image, rtol=1e-6)  # given the image / scale, an echo is the image
     np.testing.assert_allclose(answer["post"][:, 0, 0, 0], image.max(axis=(1, 2, 3)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("symmetries", [1, 8])
+def test_a_field_is_told_in_pixels_whatever_the_units_of_the_image(tmp_path, symmetries):
+    predictor = field_predictor("method1", symmetries=symmetries)
+    save(predictor, tmp_path)
+    check_ops(tmp_path / "saved_model.pb")
+    model = tf.saved_model.load(str(tmp_path))
+    image, seed = make_request(3)["image"], tf.constant([[0, 0], [0, 1], [7, 5]], tf.int64)
+    scale = image.max(axis=(1, 2, 3), keepdims=True)
+    expected, answer = predictor(tf.constant(image / scale), seed), model.signatures["field"](image=image, seed=seed)
+    in_units = {
+        name: value * (scale if name in ("post", "drift", "residual") else 1) for name, value in expected.items()
+    }
+    assert all(np.abs(value).max() > 0.01 for value in in_units.values())
+    for name in ("displacement", "log_jacobian", "log_gain"):  # a flow passes rounding on
+        np.testing.assert_allclose(answer[name], in_units[name], rtol=0, atol=1e-4)
+    assert set(answer) == set(in_units)
+    for name in ("post", "drift", "residual"):
+        np.testing.assert_allclose(answer[name], in_units[name], rtol=0, atol=1e-4 * image.max())
+    plain = model.signatures["serving_default"](image=image, seed=seed)
+    assert set(plain) == {"post", "drift"}
+    nothing = model.signatures["field"](image=tf.zeros_like(image), seed=seed)
+    assert all(not np.any(value) for value in nothing.values())
+
+
+def test_a_method_that_tells_no_field_has_no_such_signature(model):
+    assert "field" not in model.signatures
 
 
 def test_graph_does_not_grow_with_sampler_steps_or_outcomes(tmp_path):

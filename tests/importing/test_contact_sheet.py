@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from tests.random_samples import make_samples
 from tfdrift.errors import DataError
 from tfdrift.importing.contact_sheet import FLAG_COLOUR, POST_COLOUR, PRE_COLOUR, draw_contact_sheet
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 ROW = {
     "patient": "p0", "lesion": "l0", "fold": "3", "interval_days": "22", "follow_up_days": "95", "pre_mm3": "1234.5",

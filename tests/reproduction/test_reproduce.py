@@ -20,7 +20,7 @@ from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import EXPERIMENTS, FIGURES
 from tfdrift.reproduction.reproduce import reproduce
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 TINY = {"steps": 2, "image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3}
 PICTURES = {

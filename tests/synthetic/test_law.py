@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves, sigmoid
+from tfdrift.synthetic.laws import LAWS
 from tfdrift.synthetic.phantom import make_cohort
 
 POLES = np.concatenate([np.eye(3), -np.eye(3)])
@@ -17,7 +18,14 @@ def constant(value: float) -> Waves:
 NO_CHANCE = Chance(radius=0.0, direction=constant(0.0), signal=0.0, follow_up=0.0)
 
 
-def make_ball(*, radius_mm: float = 8.0, rim: float = 0.0, core: float = 0.35, chance: Chance = NO_CHANCE) -> Lesion:
+def make_ball(
+    *,
+    radius_mm: float = 8.0,
+    rim: float = 0.0,
+    core: float = 0.35,
+    chance: Chance = NO_CHANCE,
+    law: str = "response",
+) -> Lesion:
     """Return a lesion in the form of a ball, with the same rim in all directions and no texture."""
     return Lesion(
         center_mm=np.array([3.0, -4.0, 5.0]),
@@ -27,6 +35,7 @@ def make_ball(*, radius_mm: float = 8.0, rim: float = 0.0, core: float = 0.35, c
         rim=constant(rim),
         texture=constant(0.0),
         chance=chance,
+        law=LAWS[law],
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from tfdrift.cohort.folds import check_no_leak
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.data import load_samples
 
 

@@ -1,39 +1,26 @@
 import dataclasses
-from collections import Counter
 
 import numpy as np
 import pytest
 
-from tfdrift.cohort.folds import split
-from tfdrift.cohort.samples import COLUMNS, Samples
-from tfdrift.errors import DataError, UsageError
-from tfdrift.synthetic import phantom
-from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves
+from tfdrift.errors import UsageError
+from tfdrift.synthetic.law import SESSIONS, Lesion
 from tfdrift.synthetic.phantom import (
     HEAD_SEMI_AXES_MM,
     NOISE_STD,
     VOLUME_RANGE_MM3,
     Patient,
-    attainable_skill,
     gtv,
-    is_poor,
     make_cohort,
-    phantom_samples,
     rician,
     tissue_signal,
 )
-
-PATIENTS = 9  # three of them with several lesions; the first two carry the largest and the smallest
+from tfdrift.synthetic.phantom_samples import is_poor
 
 
 @pytest.fixture(scope="module")
 def cohort() -> list[Patient]:
     return make_cohort()
-
-
-@pytest.fixture(scope="module")
-def samples() -> Samples:
-    return phantom_samples(image_size=16, patients=PATIENTS, folds=3)
 
 
 def lesions_of(cohort: list[Patient]) -> list[Lesion]:
@@ -44,14 +31,6 @@ def grid_around(lesion: Lesion, *, half_mm: float, spacing_mm: float) -> np.ndar
     """Return points float64 [n, n, n, 3] around a lesion's centre."""
     axis = np.arange(-half_mm, half_mm + spacing_mm / 2, spacing_mm)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1) + lesion.center_mm
-
-
-def without_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every outcome be the law's alone: no chance, and no bias field that differs between the draws."""
-    still = Waves(vectors=np.zeros((1, 3)), phases=np.zeros(1))
-    nothing = Chance(radius=0.0, direction=still, signal=0.0, follow_up=0.0)
-    monkeypatch.setattr(Chance, "draw", lambda _: nothing)
-    monkeypatch.setattr(phantom, "BIAS_STD", 0.0)
 
 
 def test_cohort_has_the_papers_counts(cohort: list[Patient]):
@@ -142,119 +121,9 @@ def test_rician_noise_of_a_strong_signal_is_normal():
     assert values.std() == pytest.approx(NOISE_STD, rel=0.02)
 
 
-def test_the_same_seed_gives_the_same_bits(samples: Samples):
-    again = phantom_samples(image_size=16, patients=PATIENTS, folds=3)
-    assert again.fingerprint() == samples.fingerprint()
-
-
-def test_another_seed_gives_other_lesions(samples: Samples):
-    other = phantom_samples(image_size=16, patients=2, folds=2, seed=1)
-    for name in ("phantom000", "phantom001"):
-        ours, theirs = samples.pre[samples.patient == name], other.pre[other.patient == name]
-        assert len(ours) != len(theirs) or not np.array_equal(ours, theirs)
-
-
-def test_a_patient_does_not_depend_on_how_many_there_are(samples: Samples):
-    few = phantom_samples(image_size=16, patients=3, folds=3)
-    same = samples.take(np.isin(samples.patient, few.patient))
-    for name in COLUMNS:
-        if name != "fold":  # the deal of patients to folds is the cohort's
-            np.testing.assert_array_equal(getattr(few, name), getattr(same, name))
-
-
-def test_drift_is_zero_outside_both_gtvs_and_not_inside(samples: Samples):
-    either = samples.pre_mask | samples.post_mask
-    assert not samples.drift[~either].any()
-    assert np.count_nonzero(samples.drift[either]) > 0.99 * either.sum()
-
-
-def test_samples_carry_the_analytic_volumes(samples: Samples, cohort: list[Patient]):
-    for number, lesion in enumerate(cohort[2].lesions):
-        rows = samples.take(samples.lesion == f"phantom002-{number + 1}")
-        for session in SESSIONS:
-            values = getattr(rows, f"{session}_mm3")
-            np.testing.assert_allclose(values, lesion.volume_mm3(session), rtol=1e-6)
-
-
-def test_lesions_look_as_different_to_training_as_they_are(samples: Samples):
-    for fold in range(3):
-        split(samples, fold)  # refuses shared patients and shared images
-
-
-def test_folds_are_balanced_in_size_and_response():
-    full = phantom_samples(image_size=8)
-    fold_of = dict(zip(full.patient.tolist(), full.fold.tolist(), strict=True))
-    sizes = Counter(fold_of.values())
-    assert sorted(sizes.values()) == [7, 8, 8, 8, 8]
-    poor = {patient.name: np.mean([is_poor(lesion) for lesion in patient.lesions]) for patient in make_cohort()}
-    shares = [sum(poor[name] for name, fold in fold_of.items() if fold == k) / sizes[k] for k in range(5)]
-    assert max(shares) - min(shares) < 1 / 7  # no more than one patient of the smallest fold
-
-
-def test_union_box_shows_at_least_as_many_millimetres(samples: Samples):
-    union = phantom_samples(image_size=16, patients=3, folds=3, box="union")
-    same = samples.take(np.isin(samples.patient, union.patient))
-    assert (union.pixel_mm >= same.pixel_mm).all()
-    assert (union.pixel_mm > same.pixel_mm).any()
-
-
-def test_a_perfect_predictor_attains_everything_when_nothing_is_left_to_chance(monkeypatch: pytest.MonkeyPatch):
-    without_chance(monkeypatch)
-    monkeypatch.setattr(phantom, "NOISE_STD", 0.0)
-    attainable = attainable_skill(image_size=16, patients=3, draws=8)
-    assert attainable.value == pytest.approx(1, abs=1e-12)
-    assert attainable.standard_error == pytest.approx(0, abs=1e-12)
-
-
-def test_without_chance_only_the_noises_variance_is_lost(monkeypatch: pytest.MonkeyPatch):
-    without_chance(monkeypatch)
-    lost = {}
-    for noise_std in (5.0, 10.0):
-        monkeypatch.setattr(phantom, "NOISE_STD", noise_std)
-        lost[noise_std] = 1 - attainable_skill(image_size=16, patients=3, draws=8).value
-    assert 0 < lost[5.0] < 0.01
-    assert lost[10.0] / lost[5.0] == pytest.approx(4, rel=0.05)
-
-
-def test_attainable_skill_lies_above_that_of_mean_drift(samples: Samples):
-    attainable = attainable_skill(image_size=16, patients=PATIENTS, draws=8)
-    # Fitted to the very slices it is asked for, so no mean drift map can do better.
-    residual = samples.drift - samples.drift.mean(axis=0)
-    mean_drift_skill = 1 - np.mean(residual**2) / np.mean(samples.drift**2)
-    assert 0 < mean_drift_skill < attainable.value - 4 * attainable.standard_error
-    assert attainable.value < 1
-
-
-def test_standard_error_covers_another_set_of_draws():
-    first, second = (attainable_skill(image_size=16, patients=3, draws=16, draw_seed=s) for s in (0, 1))
-    error = np.hypot(first.standard_error, second.standard_error)
-    assert 0 < abs(first.value - second.value) < 4 * error
-
-
 def test_one_patient_is_refused():
     with pytest.raises(UsageError, match="1 patients make no cohort; use 2 or more"):
         make_cohort(1)
-
-
-def test_more_folds_than_patients_are_refused():
-    with pytest.raises(DataError, match="3 patients cannot be dealt to 5 folds"):
-        phantom_samples(image_size=8, patients=3)
-
-
-def test_too_few_draws_are_refused():
-    with pytest.raises(UsageError, match="7 draws: 8 or more are needed"):
-        attainable_skill(draws=7)
-
-
-def test_scoring_nobody_is_refused():
-    with pytest.raises(UsageError, match="none of the 2 patients is among those to score"):
-        attainable_skill(patients=2, draws=8, among=["phantom002"])
-
-
-def test_attainable_skill_of_a_part_ignores_the_rest():
-    part = attainable_skill(image_size=16, patients=4, draws=8, among=["phantom001"])
-    assert part == attainable_skill(image_size=16, patients=2, draws=8, among=["phantom001"])
-    assert part != attainable_skill(image_size=16, patients=2, draws=8)
 
 
 @pytest.fixture(scope="module")
@@ -282,13 +151,3 @@ def test_every_lesion_of_many_patients_lies_apart_in_the_brain(many):
             for other in patient.lesions[:number]:
                 distance_mm = np.linalg.norm(lesion.center_mm - other.center_mm)
                 assert distance_mm > 2 * (lesion.radius_mm + other.radius_mm) + 4
-
-
-def test_the_interval_between_the_two_mris_is_known(samples: Samples):
-    assert set(samples.condition("interval_days")) == {21.0}
-    assert samples.orientations() == ["axial"]
-
-
-def test_the_phantom_is_the_one_that_models_were_trained_on():
-    """The fingerprint in the facts of the runs behind saved_models and docs/results.md."""
-    assert phantom_samples().fingerprint() == "2529b16cc629a35d89b3d94789389c52c6e6043609c1452767c6479253faf480"

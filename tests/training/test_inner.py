@@ -9,7 +9,7 @@ import pytest
 from tests.training.conftest import no_echo
 from tfdrift.config import read_config, train_config
 from tfdrift.errors import DataError, UsageError
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.inner import Chosen, choose, deal, read_chosen, shrinkage
 from tfdrift.training.run_folder import is_trained, load_predictor
 from tfdrift.training.train import train

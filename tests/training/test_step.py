@@ -71,6 +71,18 @@ def balanced_loss(recon: tf.Tensor, drift: tf.Tensor, balance: str) -> tf.Tensor
     return loss({"pre": PRE, "post": POST}, tf.constant([0, 0], tf.int64))["loss"]
 
 
+@pytest.mark.parametrize("step", [0, 25, 50, 100])
+def test_cosine_decay_falls_from_the_learning_rate_to_zero_at_the_last_step(step):
+    optimizer = make_optimizer(learning_rate=0.01, weight_decay=0.0, decay="cosine", steps=100)
+    optimizer.build([keras.Variable(0.0)])
+    optimizer.iterations.assign(step)
+    assert float(optimizer.learning_rate) == pytest.approx(0.01 * (1 + np.cos(np.pi * step / 100)) / 2, abs=1e-9)
+
+
+def test_without_decay_the_learning_rate_stays():
+    assert float(make_optimizer(learning_rate=0.01, weight_decay=0.0).learning_rate) == pytest.approx(0.01)
+
+
 def test_balance_by_uncertainty_is_its_gaussian_likelihood_at_the_best_variances():
     """sum of w (L / v + log v), minimised over v by scipy, is sum of w (1 + log L)."""
     losses = np.mean((RECON - POST).numpy() ** 2), np.mean((DRIFT - (POST - PRE)).numpy() ** 2)

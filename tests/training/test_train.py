@@ -102,6 +102,21 @@ def test_a_run_goes_on_after_a_normal_end_and_after_sigterm(
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
 
 
+def test_a_run_whose_step_size_falls_goes_on_to_the_same_bits_and_no_further(
+    make_samples, tiny_config, assert_same_run, tmp_path
+):
+    config = tiny_config("direct", decay="cosine", augment="elastic")
+    train(config, tmp_path / "whole", echo=no_echo, samples=make_samples())
+    with pytest.raises(StoppedError):
+        train(config, tmp_path / "cut", echo=signal_at(6, signal.SIGTERM), samples=make_samples())
+    train(config, tmp_path / "cut", echo=no_echo, samples=make_samples())
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+    rates = list(curve(tmp_path / "whole", "train", "learning_rate").values())
+    assert rates == pytest.approx([1e-3 * (1 + np.cos(np.pi * step / 12)) / 2 for step in range(2, 13, 2)], abs=1e-9)
+    with pytest.raises(UsageError, match="steps: 24, not 12"):
+        train(dataclasses.replace(config, steps=24), tmp_path / "whole", echo=no_echo, samples=make_samples())
+
+
 def test_a_run_goes_on_after_sigint(finished, make_samples, tiny_config, assert_same_run, tmp_path):
     config = tiny_config("method2", **RUNS["method2"])
     with pytest.raises(StoppedError, match="SIGINT at step 2 of 12") as stopped:

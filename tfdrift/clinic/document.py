@@ -43,6 +43,7 @@ def describe(
             "sha256": about.sha256,
             "weights_sha256": about.facts.get("weights_sha256"),
             "image_size": about.image_size,
+            "members": about.members,
             "method": trained.get("method"),
             "data": trained.get("data"),
             "step": about.facts.get("step"),
@@ -100,6 +101,7 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
             "interval_half_width": half_width,
             "raw_interval_half_width": raw_half_width,
         },
+        **({} if prediction.field is None else {"movement_in_gtv": prediction.field.statistics(prediction.gtv)}),
         "crop_mm": prediction.crops.box.side_mm,
         "warnings": lesion.warnings,
     }

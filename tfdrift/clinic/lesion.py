@@ -10,7 +10,8 @@ import numpy as np
 
 from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
-from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
+from tfdrift.clinic.movement import Field, make_field
+from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
 from tfdrift.evaluation.volumes import predicted_mask
@@ -69,6 +70,7 @@ class LesionPrediction:
         volume_mm3: of the lesion now.
         outcome_volumes_mm3: float64 [K], of the lesion in each outcome.
         outcome_masks: bool [K, n, S, S], the lesion in each outcome, on the crops.
+        field: how it moves, where the model tells that.
     """
 
     crops: Crops
@@ -83,6 +85,7 @@ class LesionPrediction:
     volume_mm3: float
     outcome_volumes_mm3: np.ndarray
     outcome_masks: np.ndarray
+    field: Field | None = None
 
     @property
     def predicted_gtv(self) -> np.ndarray:
@@ -128,7 +131,13 @@ class LesionPrediction:
         }
 
 
-def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float, float], image_size: int) -> Crops:
+def crop_gtv(
+    image: np.ndarray,
+    gtv: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    image_size: int,
+    measured: np.ndarray | None = None,
+) -> Crops:
     """Return the slices of a lesion as training makes them: cropped to the GTV's box, zero outside the GTV.
 
     Args:
@@ -136,6 +145,7 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
         gtv: bool, the same grid, not empty.
         spacing_mm: of slices, rows and columns.
         image_size: S.
+        measured: bool, the same grid, where there is no padding; by default everywhere. The GTV holds none.
 
     Raises:
         DataError: the GTV is so thin that every slice's crop is empty, or a slice holds no signal above zero in it, so
@@ -151,7 +161,9 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
             "mm each: it is too thin for this model"
         )
     masks = np.stack([inside[k] for k in slices])
-    surroundings = np.stack([crop_slice(image[k], box, spacing_mm, image_size) for k in slices]).astype(np.float32)
+    seen = np.ones(image.shape, bool) if measured is None else measured
+    surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
+    surroundings = surroundings.astype(np.float32)
     crops = Crops(
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
@@ -194,7 +206,7 @@ def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.n
 
 
 def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
-    """Return K outcomes of a lesion's second MRI and what they say.
+    """Return K outcomes of a lesion's second MRI and what they say; the members of a model share them in turn.
 
     Args:
         model: answers.
@@ -208,7 +220,13 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     """
     outcomes, count = seeds.shape[:2]
     side = crops.image.shape[1]
-    answer = predict_batches(model, np.tile(crops.image, (outcomes, 1, 1, 1)), seeds.reshape(-1, 2))
+    members, answer = model.about.members, {}
+    for member in range(members):
+        own = seeds[member::members]
+        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
+        for name, images in part.items():
+            answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
+            answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])
     post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
 
     window, box = _window(crops, gtv.shape[1:])
@@ -235,6 +253,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         volume_mm3=float(gtv.sum() * voxel_mm3),
         outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
+        field=make_field({name: images.mean(axis=0) for name, images in answer.items()}, crops.pixel_mm, on_grid),
     )
 
 

@@ -34,7 +34,7 @@ class LocalModel:
             trained_size = facts["train"]["image_size"]
             # Kept, because the signature does not keep the weights alive.
             self._model = tf.saved_model.load(str(folder))
-            self._function = self._model.signatures[SIGNATURE]
+            function = self._model.signatures[SIGNATURE]
             sha256 = folder_sha256(folder)
             card = folder / "assets.extra/model_card.md"
             text = card.read_text(encoding="utf-8") if card.is_file() else None
@@ -44,7 +44,7 @@ class LocalModel:
                 f"{where} cannot be loaded ({kind}): it is half copied, damaged or no model that `tfdrift export` "
                 "wrote; copy or export it again"
             ) from None
-        inputs, outputs = self._function.structured_input_signature[1], self._function.structured_outputs
+        inputs, outputs = function.structured_input_signature[1], function.structured_outputs
         image_size = image_size_of(Signature(_infos(inputs), _infos(outputs)), where)
         if image_size != trained_size:
             raise DataError(
@@ -59,16 +59,21 @@ class LocalModel:
             facts=facts,
             card=text,
         )
+        named = [self.about.signature(member) for member in range(self.about.members)]
+        if not set(named) <= set(self._model.signatures):
+            raise DataError(f"{where} does not answer for what its config.json names; export it again")
+        self._functions = [self._model.signatures[name] for name in named]
 
-    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
         """As `Model.predict`.
 
         Args:
             image: float32 [N, S, S, 1], see there.
             seed: int64 [N, 2], see there.
+            member: see there.
         """
-        answer = self._function(image=tf.constant(image), seed=tf.constant(seed))
-        return {name: answer[name].numpy() for name in ("post", "drift")}
+        answer = self._functions[member](image=tf.constant(image), seed=tf.constant(seed))
+        return {name: value.numpy() for name, value in answer.items()}
 
     def close(self) -> None:
         """Do nothing; the memory is freed with the object."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfdrift.errors import DataError
+from tfdrift.export.members import FIELD, member_signature
 from tfdrift.serving.client import Signature, TensorInfo
 
 SIGNATURE = "serving_default"
@@ -36,18 +37,35 @@ class About(NamedTuple):
     facts: Mapping[str, Any]
     card: str | None
 
+    @property
+    def members(self) -> int:
+        """How many runs it holds, which share the outcomes: outcome k is drawn from member k mod that number."""
+        return max(1, len(self.facts.get("members", [])))
+
+    @property
+    def tells_field(self) -> bool:
+        """Whether it tells how a lesion moves, see `--drift-form`."""
+        return self.facts.get("train", {}).get("drift_form") == FIELD
+
+    def signature(self, member: int) -> str:
+        """Return the name of the signature in which a member answers alone, with all that it tells."""
+        if self.members > 1:
+            return member_signature(member)
+        return FIELD if self.tells_field else SIGNATURE
+
 
 class Model(Protocol):
     """What answers, wherever it is."""
 
     about: About
 
-    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`.
+    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
             image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
             seed: int64 [N, 2].
+            member: number of the run that answers, below `About.members`.
         """
         ...
 
@@ -74,23 +92,25 @@ def image_size_of(signature: Signature, where: str) -> int:
     return side
 
 
-def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `post` and `drift` of any number of crops, asked for in batches.
+def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+    """Return what a model answers to any number of crops, asked for in batches.
 
     Args:
         model: answers.
         image: float32 [N, S, S, 1].
         seed: int64 [N, 2].
+        member: see `Model.predict`.
 
     Raises:
         DataError: the model answers in another shape or with a value that is not finite.
     """
     batch = max(1, min(BATCH, BATCH_PIXELS // image[0].size))
     starts = range(0, len(image), batch)
-    parts = [model.predict(image[start : start + batch], seed[start : start + batch]) for start in starts]
-    answer = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
+    parts = [model.predict(image[start : start + batch], seed[start : start + batch], member) for start in starts]
+    answer = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in answer.items():
-        if values.shape != image.shape or not np.isfinite(values).all():
+        expected = image.shape if name in ("post", "drift") else (*image.shape[:-1], values.shape[-1])
+        if values.shape != expected or not np.isfinite(values).all():
             raise DataError(
                 f"the model's {name} is not an image of finite numbers for each crop; train or export again"
             )

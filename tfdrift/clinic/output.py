@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, write_segmentation
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
+from tfdrift.clinic.movement import MAPS, in_patient
 from tfdrift.clinic.source_images import find_source
 from tfdrift.clinic.structure_writing import Structure, write_structure_set
 from tfdrift.imaging.nifti import write_nifti
@@ -53,7 +54,9 @@ class Lesion(NamedTuple):
 
 
 def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write each of `VOLUMES` as NIfTI on the grid of the MRI, float32.
+    """Write each of `VOLUMES` as NIfTI on the grid of the MRI, float32, and how the lesions move where that is told.
+
+    The displacement has a vector in each voxel, mm in DICOM's axes of the patient, as ITK reads and writes it.
 
     Args:
         folder: is made; takes a file each.
@@ -65,6 +68,34 @@ def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> Non
         written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
         written.CopyInformation(image)
         write_nifti(written, folder / f"{name}.nii.gz")
+    if all(lesion.prediction.field is None for lesion in lesions):
+        return
+    for name in MAPS:
+        values = field_on_grid(name, lesions, image.GetSize()[::-1])
+        if name == "displacement_mm":
+            values = in_patient(values, image.GetDirection())
+        written = sitk.GetImageFromArray(values.astype(np.float32).squeeze(), isVector=name == "displacement_mm")
+        written.CopyInformation(image)
+        write_nifti(written, folder / f"{name}.nii.gz")
+
+
+def field_on_grid(name: str, lesions: list[Lesion], shape: tuple[int, int, int]) -> np.ndarray:
+    """Return a map of `tfdrift.clinic.movement.MAPS` on the grid, 0 outside all crops; lesions that overlap add.
+
+    Args:
+        name: of the map.
+        lesions: which may overlap.
+        shape: slices, rows and columns of the grid.
+
+    Returns:
+        float64 [slices, rows, columns, c].
+    """
+    told = [(lesion.prediction, lesion.prediction.field) for lesion in lesions]
+    volume = np.zeros((*shape, max(field.grid[name].shape[-1] for _, field in told if field is not None)))
+    for prediction, field in told:
+        if field is not None:
+            volume[(prediction.crops.slices, *prediction.window)] += field.grid[name]
+    return volume
 
 
 def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: list[Lesion], about: About) -> None:

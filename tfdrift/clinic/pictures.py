@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from tfdrift.clinic.lesion import LesionPrediction
+from tfdrift.clinic.movement import Field
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
 from tfdrift.drawing.figure import new_figure
@@ -19,7 +21,7 @@ MAX_OUTCOMES_SHOWN = 16
 _OUTCOMES_A_ROW = 8
 _DPI = 180  # twice the pixels of the page, so that print and sharp screens look clean
 _EDGES = {"left": (0.05, 0.5), "right": (0.95, 0.5), "top": (0.5, 0.95), "bottom": (0.5, 0.05)}
-_INK, _QUIET, _BLUE = "#1d2733", "#8a94a0", "#1878b4"
+_INK, _QUIET, _BLUE, _ARROWS = "#1d2733", "#8a94a0", "#1878b4", "#ff5fa2"
 
 
 def side_letters(direction: Sequence[float]) -> dict[str, str]:
@@ -91,6 +93,58 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
         bar.set_label(f"{'signal' if kind == 'image' else 'drift'}, {UNIT}", fontsize=8, color=_INK)
         bar.outline.set_linewidth(0.5)
     return figure
+
+
+def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
+    """Draw up to three slices: arrows of the movement in true length, growth, gain and what is new.
+
+    They are shown inside the lesion, now or predicted: elsewhere both images are 0 and nothing tells how they move.
+
+    Args:
+        prediction: of the lesion.
+        field: how it moves.
+    """
+    crops, expected = prediction.crops, prediction.outcome_masks.mean(axis=0) >= 0.5
+    chosen = choose_slices(crops.gtv, "three")
+    inside = (crops.gtv | expected)[..., None]
+    shown = {name: images * inside for name, images in field.crops.items()}
+    figure = new_figure(8.6, 2.15 * len(chosen) + 0.75)
+    grid = figure.subplots(len(chosen), 4, squeeze=False)
+    columns = {
+        "": ("MRI now, and where it moves", f"signal, {UNIT}"),
+        "log_jacobian": ("growth", "log of the growth in area"),
+        "log_gain": ("gain", "log of the factor of the signal"),
+        "residual": ("what is new", f"residual, {UNIT}"),
+    }
+    for column, (name, (title, unit)) in enumerate(columns.items()):
+        panels = []
+        for row in chosen:
+            now, then = (crops.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR)
+            image = shown[name][row, ..., 0] if name else crops.surroundings[row]
+            panels.append(Panel(image, title, "drift" if name else "image", (now, then)))
+        (scale,) = colour_scales(panels, (0.0, _white(prediction))).values()
+        for place, panel in enumerate(panels):
+            draw_panel(grid[place, column], panel, "", scale)
+        grid[0, column].set_title(title, fontsize=9, color=_INK)
+        bar = figure.colorbar(scale, ax=grid[:, column].tolist(), location="bottom", aspect=18, pad=0.02)
+        bar.locator = MaxNLocator(3, steps=[1, 2, 5, 10])
+        bar.update_ticks()
+        bar.ax.tick_params(labelsize=8, length=2, colors=_INK)
+        bar.set_label(unit, fontsize=8, color=_INK)
+        bar.outline.set_linewidth(0.5)
+    for place, row in enumerate(chosen):
+        grid[place, 0].set_ylabel(f"slice {crops.slices[row] + 1}", fontsize=9, color=_INK)
+        _draw_arrows(grid[place, 0], shown["displacement_mm"][row] / crops.pixel_mm, inside[row, ..., 0])
+    return figure
+
+
+def _draw_arrows(axes: Axes, displacement: np.ndarray, inside: np.ndarray) -> None:
+    """Draw an arrow in every second pixel of the lesion, from where the tissue is to where it goes."""
+    rows, columns = np.nonzero(inside)
+    kept = (rows % 2 == 0) & (columns % 2 == 0)
+    rows, columns = rows[kept], columns[kept]
+    down, right = np.moveaxis(displacement[rows, columns], -1, 0)
+    axes.quiver(columns, rows, right, down, angles="xy", scale_units="xy", scale=1, color=_ARROWS, width=0.008)
 
 
 def draw_outcomes(prediction: LesionPrediction) -> Figure:

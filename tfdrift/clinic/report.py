@@ -1,6 +1,7 @@
 """A prediction as one HTML page that needs nothing else: no script, no file beside it, no network."""
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from tfdrift.clinic.lesion import LesionPrediction
-from tfdrift.clinic.pictures import draw_outcomes, draw_slices, draw_volumes
+from tfdrift.clinic.pictures import draw_movement, draw_outcomes, draw_slices, draw_volumes
 from tfdrift.drawing.figure import png_bytes
 
 _TEMPLATES = Environment(
@@ -118,6 +119,17 @@ _DECIDED = {
 }
 
 
+def _of_the_movement(lesion: Mapping[str, Any]) -> str:
+    if "movement_in_gtv" not in lesion:
+        return ""
+    told = lesion["movement_in_gtv"]
+    return (
+        f" On average the model moves what is inside the contour by {told['mean_displacement_mm']:.1f} mm in the plane "
+        f"(at most {told['largest_displacement_mm']:.1f} mm), changes its area by "
+        f"{math.expm1(told['mean_log_jacobian']):+.0%} and its signal by {math.expm1(told['mean_log_gain']):+.0%}."
+    )
+
+
 def _lesion(
     lesion: Mapping[str, Any],
     prediction: LesionPrediction,
@@ -127,8 +139,8 @@ def _lesion(
     predicted, now = lesion["volume_predicted_mm3"], lesion["volume_now_mm3"]
     calibrated_mm3 = None if calibration is None else (predicted["low"], predicted["high"])
     summary = (
-        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)} The crops are "
-        f"{lesion['crop_mm']:.1f} mm wide."
+        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)}{_of_the_movement(lesion)} "
+        f"The crops are {lesion['crop_mm']:.1f} mm wide."
     )
     return {
         "number": lesion["structure"],
@@ -146,9 +158,17 @@ def _lesion(
             _picture(
                 draw_slices(prediction, direction), "MRI, predicted MRI, drift and its spread on up to three slices"
             ),
+            *_movement(prediction),
             _picture(draw_outcomes(prediction), "Outcomes of the largest slice", heading="Outcomes"),
         ],
     }
+
+
+def _movement(prediction: LesionPrediction) -> list[dict[str, str]]:
+    if prediction.field is None:
+        return []
+    text = "Where the lesion moves, how it grows and brightens, and what is new, on up to three slices"
+    return [_picture(draw_movement(prediction, prediction.field), text, heading="Movement")]
 
 
 def _picture(figure: Figure, text: str, heading: str = "") -> dict[str, str]:

@@ -54,18 +54,20 @@ class ServedModel:
             raise DataError(f"what {where} says of itself cannot be read; {EXPORTED}") from None
         return facts, card
 
-    def predict(self, image: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
         """As `Model.predict`.
 
         Args:
             image: float32 [N, S, S, 1], see there.
             seed: int64 [N, 2], see there.
+            member: see there.
 
         Raises:
             DataError: the server refuses the request.
             ResourceError: the server has gone.
         """
-        return self._client.predict(self._name, {"image": image, "seed": seed}, version=self._version)
+        asked, signature = {"image": image, "seed": seed}, self.about.signature(member)
+        return self._client.predict(self._name, asked, signature=signature, version=self._version)
 
     def close(self) -> None:
         """Close the connection."""

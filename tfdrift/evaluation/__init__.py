@@ -7,11 +7,11 @@ metrics       scores of a slice; the table of them all
 volumes       where a predicted image shows the lesion
 response      volumes of lesions and their response
 uncertainty   the spread of outcomes, what intervals cover
-conformal     margins that keep the promise of an interval
+decisions     which side of the 80% rule a lesion will be on
+strata        scores by the lesions' size and change
 calibration   the margins for a new patient
-intervals     bootstrap over patients, and its words
 scores        all scores of answers
-comparison    two methods on the same patients
+memorisation  how near answers are to training images
 document      the schema of `metrics.json`
 results       tables; evaluations read back
 assessment    from answers to results

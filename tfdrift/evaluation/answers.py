@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -14,14 +14,17 @@ from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
 from tfdrift.model.inputs import Inputs
+from tfdrift.statistics.conformal import patient_groups
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import PHANTOM_SEED
+from tfdrift.synthetic.phantom_samples import PHANTOM_SEED
 from tfdrift.training.run_folder import load_predictor, load_run_samples
+
+ORACLE = "oracle"
+"""The row of one who knows the law."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +36,8 @@ class Answers:
         config: of the run, the first one where there are several.
         step: steps that it was trained for.
         fingerprint: of the whole data set, so that only answers about the same data are compared.
+        data: the whole data set of the run, those it was trained on among them.
+        left_out: int [n], the fold of `data` that the run asked about each slice was not trained on.
         held_out: n slices, of the held-out fold or of new patients.
         group: int [n], the patients that are left out together when an interval is calibrated.
         post: float32 [N, n, ..., S, S, 1], outcomes; the first one is what a single request would be answered.
@@ -53,6 +58,8 @@ class Answers:
     config: TrainConfig
     step: int
     fingerprint: str
+    data: Samples
+    left_out: np.ndarray
     held_out: Samples
     group: np.ndarray
     post: np.ndarray
@@ -77,6 +84,19 @@ class Answers:
     def copy_mse(self) -> np.ndarray:
         """Squared errors of predicting no change, float64 [n]: what every skill is measured against."""
         return squared_errors(baselines.copy(self.held_out), self.held_out.post)
+
+    @functools.cached_property
+    def nearest_lesion(self) -> np.ndarray:
+        """Post by the drift of the most similar training lesion, float32 [n, ..., S, S, 1], see `baselines`."""
+        found = np.empty_like(self.mean_drift)
+        for rows, training in self.by_training():
+            found[rows] = baselines.nearest_lesion(training, self.held_out.take(rows))
+        return found
+
+    def by_training(self) -> Iterator[tuple[np.ndarray, Samples]]:
+        """Yield rows of `held_out`, bool [n], with the samples that the run asked about them was trained on."""
+        for fold in np.unique(self.left_out):
+            yield self.left_out == fold, self.data.take(self.data.fold != fold)
 
     @functools.cached_property
     def ratios(self) -> np.ndarray:
@@ -198,6 +218,8 @@ def ask(folder: Path, samples: Samples, *, count: int, drawn: Samples | None = N
         config=config,
         step=facts["step"],
         fingerprint=facts["data"]["fingerprint"] if drawn is None else drawn.fingerprint(),
+        data=samples,
+        left_out=np.full(len(held_out), config.fold),
         held_out=held_out,
         group=patient_groups(held_out.patient),
         post=outcomes["post"],
@@ -227,11 +249,10 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
         UsageError: members of different methods or levels, or the same run twice.
     """
     first = parts[0]
-    for number, (folder, part) in enumerate(zip(folders, parts, strict=True)):
+    for folder, part in zip(folders, parts, strict=True):
         if (part.config.method, part.levels) != (first.config.method, first.levels):
             raise UsageError(f"{folder} is of another method or levels; an ensemble's runs differ in their --seed")
-        if any(not differences(part.config, other.config) for other in parts[:number]):
-            raise UsageError(f"{folder} has the settings and the seed of another member; give runs of other --seed")
+    refuse_same_run([part.config for part in parts], folders)
     if len(parts) == 1:
         return first
 
@@ -245,6 +266,43 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
         **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
     )
+
+
+def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
+    """Return the outcomes of one who knows the law as the answers of a method.
+
+    Args:
+        post: float32 [N, n, S, S, 1], `tfdrift.synthetic.oracle.Oracle.post`.
+        ours: a method's answers about the same n slices, beside which they are scored.
+    """
+    drift = post - ours.held_out.pre[None, ..., :1]
+    errors = squared_errors(post.mean(axis=0), ours.held_out.post)[None]
+    return dataclasses.replace(
+        ours,
+        label=ORACLE,
+        post=post,
+        drift=drift,
+        levels=[None],
+        level_post_errors=errors,
+        level_drift_errors=errors,
+        shown=drift[:1, ours.shown_row],
+        members=1,
+    )
+
+
+def refuse_same_run(configs: Sequence[TrainConfig], folders: Sequence[Path]) -> None:
+    """Refuse an ensemble in which a run comes twice.
+
+    Args:
+        configs: of each member.
+        folders: the runs, for the message.
+
+    Raises:
+        UsageError: two members have the same settings and seed.
+    """
+    for number, (folder, config) in enumerate(zip(folders, configs, strict=True)):
+        if any(not differences(config, other) for other in configs[:number]):
+            raise UsageError(f"{folder} has the settings and the seed of another member; give runs of other --seed")
 
 
 def join(folds: Sequence[Answers]) -> Answers:
@@ -262,7 +320,7 @@ def join(folds: Sequence[Answers]) -> Answers:
         held_out=join_samples([part.held_out for part in folds]),
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
         **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
-        **{name: joined(name, 0) for name in ("mean_drift", "exponent", "cut")},
+        **{name: joined(name, 0) for name in ("left_out", "mean_drift", "exponent", "cut")},
         volume_baselines={
             name: np.concatenate([part.volume_baselines[name] for part in folds])
             for name in folds[0].volume_baselines

@@ -10,14 +10,17 @@ from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.calibration import calibrate
-from tfdrift.evaluation.comparison import compare
+from tfdrift.evaluation.decisions import decisions
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
+from tfdrift.evaluation.memorisation import audit
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
+from tfdrift.evaluation.strata import strata
 from tfdrift.evaluation.uncertainty import drift_uncertainty, interval, volume_uncertainty
+from tfdrift.statistics.comparison import compare
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.phantom import attainable_skill
+from tfdrift.synthetic.oracle import AttainableSkill, ask_oracle
 
 
 def assess(
@@ -95,18 +98,13 @@ def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | No
     """
     if config.data != "phantom":
         return None
-    found = attainable_skill(image_size=config.image_size, among=patients)
-    return Attainable(skill=found.value, standard_error=found.standard_error)
+    return as_attainable(
+        ask_oracle(image_size=config.image_size, patients=config.patients, law=config.law, among=patients).attainable
+    )
 
 
-def attainable_by_new(new: NewPatients, image_size: int) -> Attainable:
-    """Return the skill of the best predictor there can be on patients of the phantom drawn anew.
-
-    Args:
-        new: who is scored.
-        image_size: side S of the crops in pixels.
-    """
-    found = attainable_skill(image_size=image_size, patients=new.patients, seed=new.data_seed)
+def as_attainable(found: AttainableSkill) -> Attainable:
+    """Return a skill as `metrics.json` has it."""
     return Attainable(skill=found.value, standard_error=found.standard_error)
 
 
@@ -120,11 +118,17 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
         )
         for answers in every
     }
+    decided = {answers.label: decisions(answers) for answers in every}
+    by_lesion = {answers.label: strata(answers) for answers in every}
+    copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
         name: MethodScores(
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
             clinic=clinic[name],
             uncertainty=sure.get(name),
+            decisions=decided.get(name),
+            strata=by_lesion.get(name),
+            memorisation=copied.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }

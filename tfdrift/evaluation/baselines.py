@@ -1,15 +1,17 @@
-"""What a prediction must beat: no change, the mean change, and what a few numbers of a lesion tell of its volume.
+"""What a prediction must beat: no change, the mean change, the change of the most similar lesion, and few numbers.
 
-Baselines of volumes predict the ratio of the second volume to the first. They learn from the training patients alone.
+Baselines of volumes predict the ratio of the second volume to the first from a few numbers of the lesion. All
+learn from the training patients alone.
 """
 
 import numpy as np
 from skimage.measure import regionprops
 
 from tfdrift.axes import first_channel, spatial_axes
+from tfdrift.cohort.neighbours import nearest
 from tfdrift.cohort.samples import Samples
-from tfdrift.evaluation.conformal import patient_groups
 from tfdrift.evaluation.response import lesions_of, of_lesions
+from tfdrift.statistics.conformal import patient_groups
 
 
 def copy(held_out: Samples) -> np.ndarray:
@@ -31,6 +33,20 @@ def mean_drift(training: Samples, held_out: Samples) -> np.ndarray:
     rows, columns = spatial_axes(mean, leading=0)[-2:]
     turned = np.mean([np.rot90(mean, turns, (rows, columns)) for turns in range(4)], axis=0)
     return copy(held_out) + turned.astype(np.float32)
+
+
+def nearest_lesion(training: Samples, held_out: Samples) -> np.ndarray:
+    """Return post = pre + the drift of the training slice whose first MRI is most like this one, turned as it is.
+
+    Args:
+        training: where the most similar slice is looked for, by the mean squared difference of all channels of the
+            first MRI over the eight symmetries of the square; the whole crop counts, so size and shape do.
+        held_out: n slices to predict.
+
+    Returns:
+        float32 [n, ..., S, S, 1].
+    """
+    return copy(held_out) + nearest(held_out.pre, training.pre).of(training.drift)
 
 
 PENALTIES = tuple(10.0**power for power in range(-2, 5))

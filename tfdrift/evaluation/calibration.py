@@ -15,10 +15,10 @@ import numpy as np
 
 from tfdrift.config import NOT_DECIDING, TrainConfig, differences
 from tfdrift.errors import DataError, UsageError
-from tfdrift.evaluation import conformal
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.evaluation.uncertainty import interval
+from tfdrift.statistics import conformal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def calibrate(answers: Answers) -> Calibration:
     Args:
         answers: of a run, an ensemble, or one of either for each of several folds.
 
-    Source: see `tfdrift.evaluation.conformal.margin`.
+    Source: see `tfdrift.statistics.conformal.margin`.
     """
     lesions, inside = lesions_of(answers.held_out), answers.gtv
     volume_margin = _margin(answers.ratios, lesions.ratio, lesions.patient)
@@ -94,13 +94,14 @@ def calibrate(answers: Answers) -> Calibration:
     )
 
 
-def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any]) -> Calibration:
-    """Return the calibration that an evaluation found, if it holds for a run.
+def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any], *, runs: int = 1) -> Calibration:
+    """Return the calibration that an evaluation found, if it holds for a run, or for an ensemble of runs.
 
     Args:
         folder: of `tfdrift crossval` or `tfdrift evaluate`.
         config: of the run.
         facts: what stands beside its settings, and the `step` of its weights.
+        runs: that share the outcomes; the settings and facts are those of the first.
 
     Raises:
         DataError: the folder holds no calibration, one of too few patients, or one of runs with other settings, other
@@ -123,7 +124,7 @@ def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any]
             f"{folder} was calibrated on other data than the run was trained on; cross-validate on its data"
         )
     found = differences(theirs, dataclasses.replace(config, fold=theirs.fold, seed=theirs.seed))
-    counts = {"steps": (calibration.step, facts["step"]), "runs": (calibration.runs, 1)}
+    counts = {"steps": (calibration.step, facts["step"]), "runs": (calibration.runs, runs)}
     found += [f"{name}: {measured}, not {ours}" for name, (measured, ours) in counts.items() if measured != ours]
     if found:
         raise DataError(

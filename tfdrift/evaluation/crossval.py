@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfdrift.cohort.folds import split
+from tfdrift.cohort.groups import read_folds, read_groups, with_folds, write_folds
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.errors import UsageError
@@ -17,10 +18,13 @@ from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.report import write_report, write_scores
 from tfdrift.evaluation.results import Results, compare_results, read_results
 from tfdrift.evaluation.scores import ONE, PERFECT
-from tfdrift.training.data import load_samples
-from tfdrift.training.run_folder import is_trained
+from tfdrift.files import writing
+from tfdrift.training.run_folder import is_trained, load_config_samples
 from tfdrift.training.side_by_side import train_all
 from tfdrift.training.train import train
+
+FOLDS = "folds.csv"
+"""Which group each patient is in, by number, where groups are held out."""
 
 
 def cross_validate(
@@ -28,6 +32,7 @@ def cross_validate(
     out: Path,
     *,
     folds: Sequence[int] | None = None,
+    groups: Path | None = None,
     members: int = 1,
     count: int = 16,
     workers: int = 1,
@@ -42,6 +47,8 @@ def cross_validate(
         config: the settings of every run; `fold` and, for further members, `seed` are replaced.
         out: takes a run folder `fold<K>-seed<S>` for each run, and the report.
         folds: which ones to hold out in turn; by default all.
+        groups: table for `tfdrift.cohort.groups.read_groups`, whose groups are held out in place of the data's folds;
+            their names go to `echo` alone, and their numbers into `folds.csv`.
         members: runs of each fold, with the seeds `config.seed`, `config.seed` + 1, ...; several are an ensemble.
         count: outcomes of each slice.
         workers: trainings at a time; one is in this process with all its threads, several as in
@@ -53,26 +60,29 @@ def cross_validate(
         What stands in `metrics.json`.
 
     Raises:
-        UsageError: a fold does not exist, or the folder holds runs with other settings.
-        DataError: two folds share a patient or an image, before anything is trained; or what stands beside `out` is no
-            evaluation.
+        UsageError: a fold does not exist, or the folder holds runs with other settings or groups.
+        DataError: the table of groups cannot be used, or two folds share a patient or an image, both before anything
+            is trained; or what stands beside `out` is no evaluation.
         ResourceError: a folder cannot be written, or the process of a run was killed.
         DivergedError: see `tfdrift.training.train.train`.
         StoppedError: a signal; the same call goes on from there.
     """
-    data = (
-        load_samples(
-            config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
-        )
-        if samples is None
-        else samples
-    )
+    data = load_config_samples(config) if samples is None else samples
+    found = None if groups is None else read_groups(groups, set(data.patient.tolist()))
+    if found is not None:
+        for number, name in enumerate(found.names):
+            members_of = sum(fold == number for fold in found.fold.values())
+            echo(f"group {number}: {name}, {members_of} patients")
+        data = with_folds(data, found.fold)
+        config = dataclasses.replace(config, folds_file=str(out / FOLDS))
     known = sorted(set(data.fold.tolist()))
     chosen = known if folds is None else list(folds)
     if not chosen or not set(chosen) <= set(known):
         raise UsageError(f"--folds {','.join(map(str, chosen))}: the data have folds {','.join(map(str, known))}")
     for fold in chosen:
         split(data, fold)  # a leak anywhere is met now, not after hours of training
+    if found is not None:
+        _write_folds(out, found.fold)
     runs = {
         fold: [dataclasses.replace(config, fold=fold, seed=config.seed + member) for member in range(members)]
         for fold in chosen
@@ -153,6 +163,18 @@ def _score_run(folder: Path, samples: Samples, *, count: int) -> Answers:
     answers = ask(folder, samples, count=count)
     write_scores(folder, answers)
     return answers
+
+
+def _write_folds(out: Path, fold: dict[str, int]) -> None:
+    """Write the folds that the runs refer to, and never others in place of those of runs that are there."""
+    path = out / FOLDS
+    with writing(out):
+        there = path.exists()
+        if not there:
+            out.mkdir(parents=True, exist_ok=True)
+            write_folds(path, fold)
+    if there and read_folds(path) != fold:
+        raise UsageError(f"{out} holds runs of other groups; choose another --out or the same groups")
 
 
 def _folder(out: Path, config: TrainConfig) -> Path:

@@ -17,10 +17,13 @@ import numpy as np
 
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration
-from tfdrift.evaluation.comparison import Comparison
-from tfdrift.evaluation.intervals import Estimate
+from tfdrift.evaluation.decisions import Decisions
+from tfdrift.evaluation.memorisation import Memorisation
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
+from tfdrift.evaluation.strata import Strata
 from tfdrift.evaluation.uncertainty import SpreadScores
+from tfdrift.statistics.comparison import Comparison
+from tfdrift.statistics.intervals import Estimate
 from tfdrift.synthetic.new_patients import NewPatients
 
 FILE = "metrics.json"
@@ -68,11 +71,17 @@ class MethodScores:
         scores: of images and drift, by the names of `METRICS` and of their skills; None for the true second MRI.
         clinic: of volumes and response.
         uncertainty: None for baselines and single outcomes.
+        decisions: which side of the 80% rule lesions will be on; None, and no key of the file, as for `strata`.
+        strata: scores by the lesions' size and change; None, and no key of the file, where there is no uncertainty.
+        memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
     """
 
     scores: dict[str, Estimate] | None = None
     clinic: dict[str, Estimate] | None = None
     uncertainty: Uncertainty | None = None
+    decisions: Decisions | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
+    strata: Strata | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
+    memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from tfdrift.axes import image_axes, per_image, spatial_axes
-from tfdrift.evaluation.intervals import Estimate, ratio_interval
+from tfdrift.statistics.intervals import Estimate, ratio_interval
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim_window
 
 
@@ -95,7 +95,7 @@ def skill_interval(
         seed: of the draws.
         draws: number of resamples.
 
-    Source: see `skill` and `tfdrift.evaluation.intervals.ratio_interval`.
+    Source: see `skill` and `tfdrift.statistics.intervals.ratio_interval`.
     """
     ratio = ratio_interval(errors, copy_errors, patient, seed=seed, draws=draws)
     return Estimate(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)

@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+from tfdrift.evaluation.decisions import Decided
 from tfdrift.evaluation.document import Metrics
-from tfdrift.evaluation.intervals import Estimate
+from tfdrift.evaluation.memorisation import NEARLY
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.uncertainty import CALIBRATED, RAW, SpreadScores
 from tfdrift.methods import METHODS
+from tfdrift.statistics.intervals import Estimate
 
 FEW_PATIENTS = 20
 
@@ -26,7 +28,14 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
     sections = [_head(metrics), _scores(metrics), _clinic(metrics)]
     if "levels" in pictures:
         sections.append(_levels(metrics))
-    sections += [_uncertainty(metrics, "spread" in pictures), _lesions(), _reading()]
+    sections += [
+        _uncertainty(metrics, "spread" in pictures),
+        _decisions(metrics),
+        _strata(metrics),
+        _lesions(),
+        _memorisation(metrics),
+        _reading(),
+    ]
     return "\n\n".join(sections) + "\n"
 
 
@@ -99,8 +108,9 @@ def _scores(metrics: Metrics) -> str:
             "## Images and drift",
             "![Skill of every method with its interval](skills.png)",
             _table(["", *skills.values(), *(metric.words for metric in shown.values())], rows),
-            "`copy` predicts no change and `mean drift` the mean change of the training patients. Intervals of every "
-            "number are in `metrics.json`." + _without_baseline(metrics),
+            "`copy` predicts no change, `mean drift` the mean change of the training patients, and `nearest lesion` "
+            "the change of the training lesion whose first MRI is most like this one. Intervals of every number are in "
+            "`metrics.json`." + _without_baseline(metrics),
         ]
     )
 
@@ -253,11 +263,118 @@ def _for_a_new_patient(metrics: Metrics) -> str:
     )
 
 
+def _decisions(metrics: Metrics) -> str:
+    rows = []
+    for name, entry in metrics.methods.items():
+        found = entry.decisions
+        if found is None:
+            continue
+        for by, decided in (("outcomes", found.by_outcomes), ("calibrated interval", found.by_interval)):
+            rows.append([name, by, *_decided(decided), _words(found.brier) if by == "outcomes" else ""])
+    ours = metrics.ours.decisions
+    assert ours is not None
+    reliability = [
+        [
+            f"{group.low:.1f} to {group.high:.1f}",
+            str(group.lesions),
+            _number(group.predicted, 2),
+            _number(group.observed, 2),
+        ]
+        for group in ours.reliability
+    ]
+    return "\n\n".join(
+        [
+            "## Below 80% or not?",
+            _table(["", "by", "lesions decided", "of them wrong", "Brier score"], rows),
+            "Which side of 80% of its volume a lesion will be on at the second MRI. A lesion is decided by outcomes "
+            "where 90% or more are on one side, and by the calibrated interval where all of it is, as in `tfdrift "
+            "predict`. The Brier score is that of the share of outcomes below 80%; for the share of training lesions "
+            f"that were below it is {ours.brier_of_base_rate.words()}. The share of outcomes as a probability, for "
+            f"{escape_markdown(metrics.label)}:",
+            _table(["share of outcomes below", "lesions", "its mean", "really below"], reliability),
+        ]
+    )
+
+
+def _decided(found: Decided | None) -> list[str]:
+    if found is None:
+        return ["too few patients to calibrate", "–"]
+    wrong = f"{found.wrong_lesions} of {found.lesions}: {found.wrong.words()}" if found.lesions else "–"
+    return [found.share.words(), wrong]
+
+
+def _strata(metrics: Metrics) -> str:
+    found = metrics.ours.strata
+    assert found is not None
+    units = {"size": ("volume", "mm³", 0), "change": ("change", "of the largest signal", 2)}
+    rows = [
+        [
+            f"{words} {_number(part.low, digits)} to {_number(part.high, digits)} {unit}",
+            str(part.lesions),
+            part.skill.words(),
+            _number(part.crps.value, 3),
+            *(
+                _number(covered[kind].value if kind in covered else None, 2)
+                for covered in (part.drift_coverage, part.volume_coverage)
+                for kind in (RAW, CALIBRATED)
+            ),
+        ]
+        for name, (words, unit, digits) in units.items()
+        for part in getattr(found, name)
+    ]
+    header = [
+        "", "lesions", "skill", "CRPS", "drift covered, raw", "calibrated", "volume covered, raw", "calibrated",
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## For which lesions?",
+            _table(header, rows),
+            "Lesions in three groups by their volume at the first MRI, and by the root mean square of the true drift "
+            "in the GTV. The volume is known beforehand, the change only afterwards, so that no interval can promise "
+            "to hold in its groups: a truth far from what was expected is what makes a change large.",
+        ]
+    )
+
+
 def _lesions() -> str:
     return (
         "## Lesions\n\nThe best, the median and the worst lesion by the error of the mean outcome; of each the slice "
         "that changes most.\n\n![Best, median and worst lesion](lesions.png)"
     )
+
+
+def _memorisation(metrics: Metrics) -> str:
+    rows = [
+        [name, _words(found.ratio), _words(found.outcome_ratio), _share(found.nearly_copies)]
+        for name, entry in metrics.methods.items()
+        if (found := entry.memorisation) is not None
+    ]
+    ours = metrics.ours.memorisation
+    assert ours is not None
+    nearest = "; ".join(
+        f"{one.lesion} to {one.training_lesion} of {one.training_patient} ({_number(one.ratio, 2)})"
+        for one in ours.nearest
+    )
+    if ours.nearly_copies.value > 0:
+        verdict = f"**Answers are nearly copies of training images** for {_share(ours.nearly_copies)} of the slices."
+    else:
+        verdict = "No answer and no outcome is nearly a copy of a training image."
+    return "\n\n".join(
+        [
+            "## Does it repeat what it was trained on?",
+            f"{verdict} Nearest by this measure: {escape_markdown(nearest)}.",
+            _table(["distance to the nearest training image", "answer", "one outcome", "nearly copies"], rows),
+            "Distances of predicted second MRIs to the nearest second MRI of a training lesion, turned and mirrored as "
+            "fits best, over those of the true second MRIs: 0 for a copy, 1 where predictions are as far from the "
+            "training lesions as what really happened. The mean of what may happen is nearer to every image than its "
+            "outcomes are, so an answer somewhat below 1 is no sign of copying; an outcome is. Nearly a copy: below "
+            f"{NEARLY}.",
+        ]
+    )
+
+
+def _share(share: Estimate) -> str:
+    return f"{share.value:.0%}"
 
 
 def _reading() -> str:

@@ -9,6 +9,7 @@ report.html     the same page in one file
 
 import base64
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from markupsafe import Markup
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import read_config
 from tfdrift.drawing.figure import png_bytes
-from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples, refuse_training_seed
-from tfdrift.evaluation.assessment import assess, attainable_by_new, attainable_score
+from tfdrift.evaluation.answers import Answers, answer, ask, load_shared_samples, of_oracle, refuse_training_seed
+from tfdrift.evaluation.assessment import as_attainable, assess, attainable_score
 from tfdrift.evaluation.document import FILE, Metrics, as_json
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.page import compose, held_out, title_of
@@ -28,6 +29,7 @@ from tfdrift.evaluation.pictures import draw_lesions, draw_pictures
 from tfdrift.evaluation.results import LESIONS, Results, as_csv, slice_columns
 from tfdrift.files import write_whole, writing
 from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.oracle import Oracle, ask_oracle
 
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
@@ -75,7 +77,7 @@ def evaluate(
     samples: Samples | None = None,
     new_patients: NewPatients | None = None,
 ) -> Metrics:
-    """Score a run, or an ensemble of runs, on its held-out patients or on new ones, and write the report.
+    """Score a run, or an ensemble of runs, as `score` does, and write the report.
 
     Args:
         folders: run folders; several are one ensemble.
@@ -89,16 +91,47 @@ def evaluate(
         What stands in `metrics.json`.
 
     Raises:
+        DataError: see `score`.
+        UsageError: see there.
+        ResourceError: the folder cannot be written.
+    """
+    results, ours = score(folders, against=against, count=count, samples=samples, new_patients=new_patients)
+    write_report(out, results, ours)
+    return results.metrics
+
+
+def score(
+    folders: Sequence[Path],
+    *,
+    against: Sequence[Path] = (),
+    count: int = 16,
+    samples: Samples | None = None,
+    new_patients: NewPatients | None = None,
+) -> tuple[Results, Answers]:
+    """Score a run, or an ensemble of runs, on its held-out patients or on new ones.
+
+    On new patients one who knows their law is asked beside the method, the row `oracle`.
+
+    Args:
+        folders: see `evaluate`.
+        against: see there.
+        count: see there.
+        samples: see there.
+        new_patients: see there.
+
+    Returns:
+        The scores, and what was answered.
+
+    Raises:
         DataError: no run, no checkpoint, other data, a run was trained on patients that are tested here, or new
             patients do not have what a network asks for.
         UsageError: an ensemble of different methods, or of the same run twice, or the new patients are the run's own.
-        ResourceError: the folder cannot be written.
     """
     drawn = None
     if new_patients is not None:
         config, _ = read_config(folders[0] / "config.json")
         refuse_training_seed(new_patients, config)
-        drawn = new_patients.draw(config.image_size)
+        drawn = _drawn(new_patients, config.image_size)
     shared = load_shared_samples([*folders, *against], samples)
     ours = answer(folders, shared, count=count, drawn=drawn)
     others: list[Answers] = []
@@ -109,12 +142,23 @@ def evaluate(
         others.append(dataclasses.replace(found, label=label))
     attainable = None
     if new_patients is not None:
-        attainable = attainable_by_new(new_patients, ours.config.image_size)
+        oracle = _oracle(new_patients, ours.config.image_size)
+        others.append(of_oracle(oracle.post, ours))
+        attainable = as_attainable(oracle.attainable)
     elif samples is None:
         attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist()))
-    results = assess(ours, others, attainable=attainable, new_patients=new_patients)
-    write_report(out, results, ours)
-    return results.metrics
+    return assess(ours, others, attainable=attainable, new_patients=new_patients), ours
+
+
+# One set of new patients at a time is kept: `tfdrift reproduce` scores many runs on the same ones.
+@functools.lru_cache(maxsize=1)
+def _drawn(new: NewPatients, image_size: int) -> Samples:
+    return new.draw(image_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _oracle(new: NewPatients, image_size: int) -> Oracle:
+    return ask_oracle(image_size=image_size, patients=new.patients, seed=new.data_seed, law=new.law)
 
 
 def write_report(folder: Path, results: Results, answers: Answers) -> None:

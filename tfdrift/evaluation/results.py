@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfdrift.errors import DataError
-from tfdrift.evaluation.comparison import Comparison, compare
 from tfdrift.evaluation.document import Metrics, read_metrics
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.scores import COPY
+from tfdrift.statistics.comparison import Comparison, compare
 
 Row = dict[str, Any]
 

@@ -12,11 +12,12 @@ import numpy as np
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation import baselines
 from tfdrift.evaluation.answers import Answers
-from tfdrift.evaluation.intervals import Estimate, mean_interval
 from tfdrift.evaluation.metrics import METRICS, skill, skill_interval
 from tfdrift.evaluation.response import area_ratios, of_lesions, ratio_outcomes, response_scores
+from tfdrift.statistics.intervals import Estimate, mean_interval
 
-COPY, MEAN_DRIFT, PERFECT, ONE = "copy", "mean drift", "true second MRI", ", one outcome"
+COPY, MEAN_DRIFT, NEAREST = "copy", "mean drift", "nearest lesion"
+PERFECT, ONE = "true second MRI", ", one outcome"
 
 Columns = dict[str, np.ndarray]
 
@@ -58,7 +59,8 @@ def image_scores(columns: Columns, copy_mse: np.ndarray, patient: np.ndarray) ->
 def predictions(answers: Answers) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (post, drift), each float [n, ..., S, S, 1], by name: the baselines, one outcome, the outcomes' mean."""
     pre = baselines.copy(answers.held_out)
-    found = {COPY: (pre, np.zeros_like(pre)), MEAN_DRIFT: (answers.mean_drift, answers.mean_drift - pre)}
+    posts = {COPY: pre, MEAN_DRIFT: answers.mean_drift, NEAREST: answers.nearest_lesion}
+    found = {name: (post, post - pre) for name, post in posts.items()}
     if len(answers.post) > 1:
         found[answers.label + ONE] = (answers.post[0], answers.drift[0])
     return {**found, answers.label: (answers.post.mean(axis=0), answers.drift.mean(axis=0))}
@@ -75,6 +77,7 @@ def clinic_scores(answers: Answers) -> dict[str, dict[str, Estimate]]:
     ratios = {
         COPY: np.ones_like(true_ratio),
         MEAN_DRIFT: ratio_outcomes(answers.mean_drift[None], held_out, exponent)[0],
+        NEAREST: ratio_outcomes(answers.nearest_lesion[None], held_out, exponent)[0],
         **({answers.label + ONE: answers.ratios[0]} if len(answers.post) > 1 else {}),
         answers.label: answers.ratios.mean(axis=0),
         **{name: of_lesions(ratio, held_out) for name, ratio in answers.volume_baselines.items()},

@@ -4,17 +4,18 @@ The N outcomes are in the first dimension; what follows may be pixels of slices 
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
 
 from tfdrift.axes import image_axes
-from tfdrift.evaluation import conformal
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.intervals import Estimate, bootstrap_interval, mean_interval, ratio_interval
 from tfdrift.evaluation.metrics import absolute_errors, squared_errors
 from tfdrift.evaluation.response import lesions_of, of_lesions
+from tfdrift.statistics import conformal
+from tfdrift.statistics.intervals import Estimate, bootstrap_interval, mean_interval
 
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RAW, CALIBRATED = "raw", "calibrated"
@@ -186,6 +187,50 @@ def error_by_spread(spreads: np.ndarray, errors: np.ndarray, *, bins: int = 10) 
     ]
 
 
+class CalibratedInterval(NamedTuple):
+    """The interval of each value with what calibration adds to it.
+
+    Args:
+        low: float64 [m], quantile of the outcomes.
+        high: float64 [m].
+        score: float64 [m], how far the truth lies outside, negative inside.
+        margin: float64 [m], by which both ends move out; infinite where the calibration patients are too few.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    score: np.ndarray
+    margin: np.ndarray
+
+    @property
+    def margins(self) -> dict[str, np.ndarray]:
+        """What both ends of the interval move out by, float64 [m]; `calibrated` only where all are finite."""
+        raw = {RAW: np.zeros_like(self.margin)}
+        return {**raw, CALIBRATED: self.margin} if np.isfinite(self.margin).all() else raw
+
+
+def calibrated_interval(
+    outcomes: np.ndarray,
+    truth: np.ndarray,
+    *,
+    patient: np.ndarray,
+    group: np.ndarray,
+    nominal: float = conformal.COVERAGE,
+) -> CalibratedInterval:
+    """Return the middle interval of the outcomes and its margin by the patients of the other groups.
+
+    Args:
+        outcomes: float [N, m].
+        truth: float [m].
+        patient: str [m].
+        group: int [m], see `tfdrift.statistics.conformal.margins`.
+        nominal: what the interval promises.
+    """
+    low, high = interval(outcomes, nominal)
+    score = conformal.scores(truth, low, high)
+    return CalibratedInterval(low, high, score, conformal.margins(score, patient, group, nominal))
+
+
 def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.ndarray, group: np.ndarray) -> Coverage:
     """Return how much of the truth the intervals cover.
 
@@ -193,18 +238,14 @@ def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.nd
         outcomes: float [N, m].
         truth: float [m].
         patient: str [m], whose they are; each patient's share of covered values counts the same.
-        group: int [m], see `tfdrift.evaluation.conformal.margins`.
+        group: int [m], see `tfdrift.statistics.conformal.margins`.
     """
     reliability, coverage, width = [], {}, {}
     for nominal in NOMINAL:
-        low, high = interval(outcomes, nominal)
-        scores = conformal.scores(truth, low, high)
-        margins = conformal.margins(scores, patient, group, nominal)
-        shares = {RAW: conformal.coverage_by_patient(scores, patient, 0.0)}
-        widths = {RAW: high - low}
-        if np.isfinite(margins).all():
-            shares[CALIBRATED] = conformal.coverage_by_patient(scores, patient, margins)
-            widths[CALIBRATED] = np.maximum(high - low + 2 * margins, 0)
+        ends = calibrated_interval(outcomes, truth, patient=patient, group=group, nominal=nominal)
+        margins = ends.margins
+        shares = {kind: conformal.coverage_by_patient(ends.score, patient, margin) for kind, margin in margins.items()}
+        widths = {kind: np.maximum(ends.high - ends.low + 2 * margin, 0) for kind, margin in margins.items()}
         found = {kind: float(np.mean(shares[kind])) if kind in shares else None for kind in (RAW, CALIBRATED)}
         reliability.append(Reliability(nominal=nominal, **found))  # pyright: ignore[reportArgumentType] - raw is there
         if nominal == conformal.COVERAGE:
@@ -224,22 +265,25 @@ def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.nd
     )
 
 
+def slice_crps(answers: Answers) -> np.ndarray:
+    """Return the mean CRPS of the drift over the pixels of each slice's GTV, float64 [n]."""
+    inside = answers.gtv
+    pixels, row = inside.sum(axis=image_axes(inside)), np.nonzero(inside)[0]
+    found = crps(answers.drift[:, inside], answers.held_out.drift[inside].astype(np.float64))
+    return np.bincount(row, found, minlength=len(pixels)) / pixels
+
+
 def drift_uncertainty(answers: Answers) -> SpreadScores:
     """Return what the outcomes' spread says about the drift's error in the pixels of the GTV."""
     held_out, inside = answers.held_out, answers.gtv
     outcomes, truth = answers.drift[:, inside], held_out.drift[inside].astype(np.float64)
     row = np.nonzero(inside)[0]
     spreads, errors = spread(answers.drift), np.abs(answers.drift.mean(axis=0) - held_out.drift)
-    pixels = inside.sum(axis=image_axes(inside))
     between = [np.sqrt(squared_errors(values, np.zeros_like(values), inside)) for values in (spreads, errors)]
     found = interval_coverage(outcomes, truth, patient=held_out.patient[row], group=answers.group[row])
     return SpreadScores(
         **vars(found),
-        crps=ratio_interval(
-            np.bincount(row, crps(outcomes, truth), minlength=len(pixels)) / pixels,
-            np.ones(len(pixels)),
-            held_out.patient,
-        ),
+        crps=mean_interval(slice_crps(answers), held_out.patient),
         copy_crps=mean_interval(absolute_errors(copy(held_out), held_out.post, inside), held_out.patient),
         spread_error=mean_interval(spread_error_correlation(spreads, errors, inside), held_out.patient),
         spread_error_between=bootstrap_interval(

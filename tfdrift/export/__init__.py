@@ -1,5 +1,6 @@
 """A run to a blessed, versioned SavedModel.
 
+members         the runs of a model: one, or an ensemble
 signatures      what an exported model answers, and the ops it may hold
 saved_model     a run as a version of a model
 model_card      what it was trained on, how well it does, what it is not for

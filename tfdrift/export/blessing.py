@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfdrift.evaluation.intervals import interval_words
 from tfdrift.export.model_folder import BLESSING_FILE, Version
+from tfdrift.statistics.intervals import interval_words
 
 TOLERANCE = 0.02
 MIN_PATIENTS = 2  # an interval over one patient has no width

@@ -6,8 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tfdrift.evaluation.intervals import interval_words
 from tfdrift.methods import METHODS
+from tfdrift.statistics.intervals import interval_words
 
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
 DATA = {
@@ -34,6 +34,7 @@ def model_card(document: dict[str, Any]) -> str:
         outcomes=document["samples"],
         trained_on=DATA[train["data"]],
         of_patients=train["data"] == "cohort",
+        members=document.get("members", []),
         not_scored=NOT_SCORED,
         not_calibrated=NOT_CALIBRATED,
         **{name: document[name] for name in ("data", "step", "metrics", "calibration", "tfdrift", "trained_with")},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfdrift.errors import DataError
-from tfdrift.evaluation.intervals import interval_words
+from tfdrift.statistics.intervals import interval_words
 
 CONFIG_FILE = "assets/config.json"
 BLESSING_FILE = "assets.extra/blessing.json"

@@ -1,4 +1,4 @@
-"""A trained run as a version of a served model: `saved_models/<name>/<version>/`.
+"""A trained run, or an ensemble of runs, as a version of a served model: `saved_models/<name>/<version>/`.
 
 saved_model.pb  variables/                    signatures and weights
 assets/config.json                            settings, schedule, scaling, data fingerprint, step, versions, scores,
@@ -10,22 +10,21 @@ assets.extra/tf_serving_warmup_requests       what a server asks itself when it 
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from tfdrift.config import TrainConfig, as_json
+from tfdrift.config import as_json
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration, read_calibration
+from tfdrift.export.members import Member, describe_members, load_members
 from tfdrift.export.model_card import model_card
 from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
 from tfdrift.export.signatures import DEFAULT_OUTCOMES, ServingModule, check_ops
 from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
 from tfdrift.files import staged, writing
-from tfdrift.methods.method import Predictor
-from tfdrift.training.run_folder import load_predictor
 
 CARD_FILE = "assets.extra/model_card.md"
 EMBEDDED_DATA = ("phantom", "mnist")
@@ -52,25 +51,15 @@ def export_run(
             calibration is none of this run.
         ResourceError: the target cannot be written, or another export writes to it.
     """
-    config, facts, predictor = load_run(run_folder)
+    members = load_members([run_folder])
+    config, facts, _ = members[0]
     metrics = read_metrics(run_folder, facts["step"])
     found = None if calibration is None else read_calibration(calibration, config, facts)
 
     def write(folder: Path) -> None:
-        write_model(folder, config, facts, predictor, outcomes=outcomes, metrics=metrics, calibration=found)
+        write_model(folder, members, outcomes=outcomes, metrics=metrics, calibration=found)
 
     return publish(default_target(run_folder) if to is None else to, write)
-
-
-def load_run(run_folder: Path) -> tuple[TrainConfig, dict[str, Any], Predictor]:
-    """Return what `load_predictor` does.
-
-    Raises:
-        DataError: the folder is no run or holds no checkpoint.
-    """
-    if not run_folder.is_dir():
-        raise DataError(f"{run_folder} is no folder; give a run folder that `tfdrift train` wrote")
-    return load_predictor(run_folder)
 
 
 def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
@@ -96,23 +85,20 @@ def read_metrics(run_folder: Path, step: int) -> dict[str, Any] | None:
 
 def write_model(
     folder: Path,
-    config: TrainConfig,
-    facts: dict[str, Any],
-    predictor: Predictor,
+    members: Sequence[Member],
     *,
     outcomes: int = DEFAULT_OUTCOMES,
     metrics: dict[str, Any] | None = None,
     calibration: Calibration | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Write the SavedModel of a predictor and what it says of itself.
+    """Write the SavedModel of a run, or of an ensemble of runs, and what it says of itself.
 
     Args:
         folder: takes the SavedModel.
-        config: the settings of the run; paths on the user's machine are left out of the copy beside the model.
-        facts: what stands beside the settings in the run folder, and the `step` of the weights.
-        predictor: around the trained network.
+        members: the runs. The settings and facts told are those of the first, without paths on the user's machine, and
+            of several `members` tells in what the others differ.
         outcomes: number of outcomes of the signature `ensemble`.
-        metrics: what `read_metrics` told, if the run was scored.
+        metrics: `SCORES` of the whole model, if it was scored.
         calibration: what the intervals of a new patient are widened by, if it was measured.
 
     Returns:
@@ -121,7 +107,9 @@ def write_model(
     Raises:
         DataError: the graph holds what a server must not run.
     """
-    module = ServingModule(predictor, config.image_size, outcomes)
+    config, facts, predictor = members[0]
+    module = ServingModule([member.predictor for member in members], config.image_size, outcomes)
+    several = describe_members(members)
     data = config.data if config.data in EMBEDDED_DATA else "cohort"
     schedule = predictor.method.schedule
     text = as_json(
@@ -133,6 +121,7 @@ def write_model(
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
         samples=module.outcomes,
+        **({"members": several} if several else {}),
         weights_sha256=module.weights_sha256(),
         metrics=metrics,
         calibration=None if calibration is None else dataclasses.asdict(calibration),
@@ -142,7 +131,7 @@ def write_model(
     tf.saved_model.save(module, str(folder), signatures=signatures)
     check_ops(folder / "saved_model.pb")
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs))
+    write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs, signatures))
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return signatures
 

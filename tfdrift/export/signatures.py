@@ -1,8 +1,8 @@
 """What an exported model answers, and the only ops its graph may hold."""
 
-import hashlib
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,27 +12,28 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
-from tfdrift.methods.method import Predictor
+from tfdrift.export.members import FIELD, member_signature, weights_of, weights_sha256
+from tfdrift.methods.method import Images, Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
 # nothing that could touch a file, a socket or Python, keep state between requests, or need a library that TF Serving
 # does not have.
 ALLOWED_OPS = frozenset({
-    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "BatchMatMulV2", "BiasAdd",
-    "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D", "Conv2DBackpropInput",
-    "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan", "Einsum", "Elu", "Equal",
-    "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd", "GatherV2", "Greater",
-    "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less", "LessEqual", "LinSpace", "Log",
-    "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool", "MaxPool3D", "Maximum", "Mean",
-    "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack", "Pad", "PadV2",
-    "ParseExampleV2", "PartitionedCall", "Placeholder", "Pow", "Prod", "Range", "Rank", "ReadVariableOp", "RealDiv",
-    "Relu", "Reshape",
-    "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice",
-    "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square", "SquaredDifference", "Squeeze",
-    "StatefulPartitionedCall", "StatelessRandomNormalV2", "StatelessRandomUniformFullIntV2",
-    "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile", "StopGradient", "StridedSlice",
-    "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem",
-    "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp", "While", "ZerosLike",
+    "Abs", "AddN", "AddV2", "All", "Any", "ArgMax", "ArgMin", "Atan2", "AvgPool", "AvgPool3D", "BatchMatMulV2",
+    "BiasAdd", "BitwiseOr", "BroadcastTo", "Cast", "Ceil", "ClipByValue", "ConcatV2", "Const", "Conv2D",
+    "Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2", "Cos", "Cumsum", "DepthwiseConv2dNative", "DivNoNan",
+    "Einsum", "Elu", "Equal", "Erf", "Exp", "ExpandDims", "Expm1", "Fill", "Floor", "FloorDiv", "FloorMod", "GatherNd",
+    "GatherV2", "Greater", "GreaterEqual", "Identity", "IsFinite", "IsNan", "LeakyRelu", "LeftShift", "Less",
+    "LessEqual", "LinSpace", "Log", "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "MatMul", "Max", "MaxPool",
+    "MaxPool3D", "Maximum", "Mean", "Min", "Minimum", "MirrorPad", "Mul", "Neg", "NoOp", "NotEqual", "OnesLike", "Pack",
+    "Pad", "PadV2", "ParseExampleV2", "PartitionedCall", "Placeholder", "Pow", "Prod", "Range", "Rank",
+    "ReadVariableOp", "RealDiv", "Relu", "Reshape", "ResizeBilinear", "ReverseV2", "Round", "Rsqrt", "SelectV2",
+    "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice", "Softmax", "Softplus", "Split", "SplitV", "Sqrt", "Square",
+    "SquaredDifference", "Squeeze", "StatefulPartitionedCall", "StatelessRandomNormalV2",
+    "StatelessRandomUniformFullIntV2", "StatelessRandomUniformIntV2", "StatelessRandomUniformV2", "StatelessWhile",
+    "StopGradient", "StridedSlice", "Sub", "Sum", "Tanh", "TensorListFromTensor", "TensorListGetItem",
+    "TensorListReserve", "TensorListSetItem", "TensorListStack", "Tile", "TopKV2", "Transpose", "Unpack", "VarHandleOp",
+    "While", "ZerosLike",
 })  # fmt: skip
 # The format's own functions that read the weights when a server loads the model; no request reaches them.
 SAVER_OPS = frozenset({
@@ -47,28 +48,32 @@ DEFAULT_OUTCOMES = 16
 class ServingModule(tf.Module):
     """What is saved: the weights, once, and the functions that answer requests.
 
+    Of an ensemble, `predict` answers the mean of what its members answer, and `ensemble` draws from all of them: they
+    share the outcomes evenly, as in `tfdrift.evaluation.answers.answer`.
+
     Args:
-        predictor: answers for images whose largest signal is 1.
+        predictors: the members, one or more, of one method and one kind of images; each answers for images whose
+            largest signal is 1.
         image_size: side S of the images in pixels.
-        outcomes: number of predictions that `ensemble` makes of each image. `direct` has no noise to draw, so that all
-            its outcomes are the same: it makes one, and its spread of 0 says that it knows of no uncertainty.
+        outcomes: number of predictions that `ensemble` makes of each image, rounded up to a multiple of the number of
+            members. `direct` has no noise to draw, so that all outcomes of a member are the same: each makes one, and
+            the spread of a single one, 0, says that it knows of no uncertainty.
     """
 
-    def __init__(self, predictor: Predictor, image_size: int, outcomes: int = DEFAULT_OUTCOMES) -> None:
+    def __init__(self, predictors: Sequence[Predictor], image_size: int, outcomes: int = DEFAULT_OUTCOMES) -> None:
         super().__init__()
-        self._predictor = predictor
-        self._image_shape = predictor.inputs.image_shape(image_size)
-        self.outcomes = outcomes if predictor.method.draws else 1
+        first, members = predictors[0], len(predictors)
+        self._predictors = list(predictors)
+        self._inputs = first.inputs
+        self._maps = dict(first.method.maps)
+        self._image_shape = first.inputs.image_shape(image_size)
+        self.outcomes = members * (math.ceil(outcomes / members) if first.method.draws else 1)
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
-        self.weights = [weight.value for weight in predictor.network.variables]
+        self.weights = [weight for predictor in predictors for weight in weights_of(predictor)]
 
     def weights_sha256(self) -> str:
-        """Return the SHA-256 over dtype, shape and values of each weight in turn: what the answers come from."""
-        digest = hashlib.sha256()
-        for weight in self.weights:
-            values = weight.numpy()
-            digest.update(f"{weight.dtype.name} {list(values.shape)}\n".encode() + values.tobytes())
-        return digest.hexdigest()
+        """Return the SHA-256 over all weights, member by member, see `tfdrift.export.members.weights_sha256`."""
+        return weights_sha256(self.weights)
 
     def signatures(self, *, config: str = "{}", card: str = "") -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the traced function of each signature by its name.
@@ -93,12 +98,18 @@ class ServingModule(tf.Module):
             "serve_tf_examples": (self.predict_examples, [examples]),
             "about": (tell, [tf.TensorSpec([None], tf.int64, name="asked")]),
         }
-        numbers = self._predictor.inputs.conditions.numbers
+        if self._maps:
+            functions[FIELD] = (self.predict_field, [image, seed])
+        if len(self._predictors) > 1:
+            for member, predictor in enumerate(self._predictors):
+                functions[member_signature(member)] = (partial(_predict, predictor, self._maps), [image, seed])
+        numbers = self._inputs.conditions.numbers
         if numbers:
             condition = tf.TensorSpec([None, numbers], tf.float32, name="condition")
             functions |= {
                 "serving_conditioned": (self.predict, [image, seed, condition]),
                 "ensemble_conditioned": (self.ensemble, [image, seed, condition]),
+                **({f"{FIELD}_conditioned": (self.predict_field, [image, seed, condition])} if self._maps else {}),
             }
         return {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
@@ -116,15 +127,30 @@ class ServingModule(tf.Module):
             seed: int64 [N, 2], the noise of each image.
             condition: float32 [N, numbers], what is known beside the image, NaN where unknown; None for nothing.
         """
-        normalised, scale = _normalise(image)
-        predicted = self._predictor(normalised, seed, condition)
-        return {name: scale * predicted[name] for name in ("post", "drift")}
+        return _mean([_predict(predictor, {}, image, seed, condition) for predictor in self._predictors])
+
+    def predict_field(
+        self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Return what `predict` does and the method's `maps`: how the lesion moves, grows, brightens, and what is new.
+
+        Args:
+            image: see `predict`.
+            seed: see `predict`.
+            condition: see `predict`.
+
+        Returns:
+            `post`, `drift` and, with `--drift-form field`, `displacement` float32 [N, ..., D] in pixels, rows before
+            columns, `log_jacobian` and `log_gain` [N, ..., 1], and `residual` [N, ..., 1] in the units of `image`.
+        """
+        return _mean([_predict(predictor, self._maps, image, seed, condition) for predictor in self._predictors])
 
     def ensemble(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Return mean and standard deviation of `post` and `drift` over K outcomes, and two quantiles of `drift`.
 
-        Outcome k of an image is what `predict` answers to the seed `outcome_seeds(seed, k)`. The outcomes are made one
-        after the other, so that the network's memory is that of one prediction. The standard deviation divides by K.
+        Outcome k of an image is what member k mod M of M answers to the seed `outcome_seeds(seed, k)`. The outcomes are
+        made one after the other, so that the network's memory is that of one prediction. The standard deviation divides
+        by K.
 
         Args:
             image: see `predict`.
@@ -136,12 +162,8 @@ class ServingModule(tf.Module):
             units of `image`.
         """
         normalised, scale = _normalise(image)
-        outcomes = tf.map_fn(
-            lambda k: self._predictor(normalised, outcome_seeds(seed, k), condition),
-            tf.range(self.outcomes, dtype=tf.int64),
-            parallel_iterations=1,
-            fn_output_signature={"post": tf.float32, "drift": tf.float32},
-        )
+        drawn = [self._drawn(member, normalised, seed, condition) for member in range(len(self._predictors))]
+        outcomes = {name: tf.concat([one[name] for one in drawn], axis=0) for name in ("post", "drift")}
         statistics = {
             **{f"{name}_mean": tf.reduce_mean(outcomes[name], axis=0) for name in ("post", "drift")},
             **{f"{name}_std": tf.math.reduce_std(outcomes[name], axis=0) for name in ("post", "drift")},
@@ -153,12 +175,13 @@ class ServingModule(tf.Module):
     def denoise(self, image: tf.Tensor, t: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the network's own `recon` and `drift`, float32 [N, ..., 1], for whoever brings a sampler.
 
+        Of an ensemble, the mean of the networks'.
+
         Args:
             image: float32 [N, ..., 1], normalised (largest signal of the clean image 1) and noised.
             t: float32 [N, 1] in [0, 1], level / (levels - 1).
         """
-        outputs = self._predictor.ask(image, None)(image, t)
-        return {name: outputs[name] for name in ("recon", "drift")}
+        return _mean([predictor.ask(image, None)(image, t) for predictor in self._predictors])
 
     def predict_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return what `predict` does for serialised `tf.Example`s.
@@ -175,6 +198,15 @@ class ServingModule(tf.Module):
             },
         )
         return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
+
+    def _drawn(self, member: int, normalised: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None) -> Images:
+        """Return the outcomes of a member, float32 [K / M, N, ..., 1]."""
+        return tf.map_fn(
+            lambda k: _post_and_drift(self._predictors[member](normalised, outcome_seeds(seed, k), condition)),
+            tf.range(member, self.outcomes, len(self._predictors), dtype=tf.int64),
+            parallel_iterations=1,
+            fn_output_signature={"post": tf.float32, "drift": tf.float32},
+        )
 
 
 def outcome_seeds(seed: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
@@ -214,6 +246,28 @@ def quantile(outcomes: tf.Tensor, q: float) -> tf.Tensor:
     position = q * (outcomes.shape[0] - 1)  # pyright: ignore[reportOptionalOperand] - K is known when traced
     below, above = math.floor(position), math.ceil(position)
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def _predict(
+    predictor: Predictor,
+    maps: Mapping[str, bool],
+    image: tf.Tensor,
+    seed: tf.Tensor,
+    condition: tf.Tensor | None = None,
+) -> Images:
+    """Return `post`, `drift` and maps; without signal in the image all of them are zeros."""
+    normalised, scale = _normalise(image)
+    predicted = predictor(normalised, seed, condition)
+    of_image = {"post": True, "drift": True, **maps}
+    return {name: (scale if units else tf.sign(scale)) * predicted[name] for name, units in of_image.items()}
+
+
+def _post_and_drift(predicted: Images) -> Images:
+    return {name: predicted[name] for name in ("post", "drift")}
+
+
+def _mean(answers: Sequence[Images]) -> Images:
+    return {name: tf.reduce_mean(tf.stack([one[name] for one in answers]), axis=0) for name in answers[0]}
 
 
 def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,5 +1,6 @@
 """Requests that a server answers to itself when it loads a model, so that the first user does not wait."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,20 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+SIGNATURES = ("serving_default", "ensemble", "denoise", "serve_tf_examples", "about")
+"""What every model answers."""
 BRIGHTEST = 1000.0  # of the order of an MR image's signals
 
 
-def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str, dict[str, np.ndarray]]:
+def synthetic_requests(
+    image_size: int, inputs: Inputs = ONE_IMAGE, signatures: Iterable[str] = SIGNATURES
+) -> dict[str, dict[str, np.ndarray]]:
     """Return a request of two images to each signature: smooth round spots, nobody's lesion.
 
     Args:
         image_size: side S of the images in pixels.
         inputs: what the model is given.
+        signatures: what it answers.
 
     Returns:
         The inputs of each signature by name.
@@ -37,14 +43,16 @@ def synthetic_requests(image_size: int, inputs: Inputs = ONE_IMAGE) -> dict[str,
     t = np.array([[0.25], [0.75]], np.float32)
     examples = [_example(*pair) for pair in zip(image, seed, strict=True)]
     numbers = inputs.conditions.numbers
-    known = {"image": image, "seed": seed, "condition": np.zeros([2, numbers], np.float32)}
-    return {
-        **({"serving_conditioned": known, "ensemble_conditioned": known} if numbers else {}),
-        "serving_default": {"image": image, "seed": seed},
-        "ensemble": {"image": image, "seed": seed},
+    condition = {"condition": np.zeros([2, numbers], np.float32)}
+    unlike = {
         "denoise": {"image": spot, "t": t},
         "serve_tf_examples": {"examples": np.array(examples, object)},  # NumPy's own strings end at a zero byte
         "about": {"asked": np.zeros(2, np.int64)},
+    }
+    asked = {"image": image, "seed": seed}
+    return {
+        name: unlike.get(name, {**asked, **condition} if name.endswith("_conditioned") else asked)
+        for name in signatures
     }
 
 

@@ -5,8 +5,11 @@ method1   from the noised first MRI to the second in one step
 method2   from the noised first MRI to a clean one by DDIM, and the drift beside it
 direct    the baseline without noise
 distribution  second MRIs drawn from latent noise, trained with a proper score
+palette   second MRIs by diffusion from noise, given the clean first one
 balances  how the losses of the two outputs are weighed
-outputs   what the reconstruction is, and how it and the drift agree
+outputs   what the reconstruction and the drift are, and how they agree
+field     drift as movement, gain and residual
+augmentation  how each slice is shown in training
 symmetries  turned and mirrored images, in training and when a network is asked
 
 `METHODS` is the only list of them. Nothing here imports TensorFlow before it is needed: the command line reads labels
@@ -23,12 +26,14 @@ from tfdrift.methods.distribution import Distribution
 from tfdrift.methods.method import Method
 from tfdrift.methods.method1 import Method1
 from tfdrift.methods.method2 import Method2
+from tfdrift.methods.palette import Palette
 
 METHODS: dict[str, type[Method]] = {
     "method1": Method1,
     "method2": Method2,
     "direct": Direct,
     "distribution": Distribution,
+    "palette": Palette,
 }
 """Every method by the name that the command line and `config.json` know it by."""
 
@@ -41,8 +46,8 @@ def make_method(name: str, settings: Mapping[str, Any]) -> Method:
         settings: fields of `tfdrift.config.TrainConfig`.
 
     Example:
-        >>> settings = {"schedule": "linear", "levels": 4, "noise_level": 0.2, "estimate_level": 1, "output": "images"}
-        >>> make_method("method1", settings).levels()
+        >>> noise = {"schedule": "linear", "levels": 4, "noise_level": 0.2, "estimate_level": 1}
+        >>> make_method("method1", {**noise, "output": "images", "drift_form": "difference"}).levels()
         [3, 2, 1, 0]
     """
     schedule = make_schedule(settings["schedule"], levels=settings["levels"], noise_level=settings["noise_level"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfdrift.axes import first_channel
 from tfdrift.methods.method import Ask, Images, Method, Shown
 from tfdrift.methods.method1 import Method1
-from tfdrift.methods.outputs import OUTPUTS
+from tfdrift.methods.outputs import DRIFT_FORMS, OUTPUTS, as_answer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -22,6 +22,7 @@ class Direct(Method):
     Args:
         schedule: not used.
         output: a name in `tfdrift.methods.outputs.OUTPUTS`.
+        drift_form: a name in `tfdrift.methods.outputs.DRIFT_FORMS`.
     """
 
     label = "direct"
@@ -30,6 +31,7 @@ class Direct(Method):
     defaults: ClassVar[Mapping[str, Any]] = Method1.defaults  # a control differs in one thing
 
     output: str = "images"
+    drift_form: str = "difference"
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:  # noqa: ARG002 - no draw
         """As `Method.show`; nothing is drawn."""
@@ -37,12 +39,20 @@ class Direct(Method):
 
     def read(self, outputs: Images, pre: tf.Tensor) -> Images:
         """As `Method.read`."""
-        return {**outputs, "recon": OUTPUTS[self.output].post(outputs["recon"], pre)}
+        return DRIFT_FORMS[self.drift_form].read(outputs, pre, OUTPUTS[self.output])
+
+    @property
+    def maps(self) -> Mapping[str, bool]:
+        """As `Method.maps`."""
+        return DRIFT_FORMS[self.drift_form].maps
+
+    def turn_back(self, outputs: Images, number: tf.Tensor) -> Images:
+        """As `Method.turn_back`."""
+        return DRIFT_FORMS[self.drift_form].turn_back(outputs, number)
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:  # noqa: ARG002 - no draw
         """As `Method.answer`; the seed changes nothing."""
-        outputs = self.read(ask(pre, time_zero(pre)), pre)
-        return {"post": outputs["recon"], "drift": outputs["drift"]}
+        return as_answer(self.read(ask(pre, time_zero(pre)), pre))
 
 
 def time_zero(images: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ from tfdrift.axes import spatial_axes
 from tfdrift.errors import UsageError
 from tfdrift.methods.direct import Direct, time_zero
 from tfdrift.methods.method import Ask, Images, Trial
+from tfdrift.methods.outputs import as_answer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,6 +32,7 @@ class Distribution(Direct):
     Args:
         schedule: not used.
         output: a name in `tfdrift.methods.outputs.OUTPUTS`.
+        drift_form: a name in `tfdrift.methods.outputs.DRIFT_FORMS`.
 
     Source: Shen and Meinshausen (2024), engression; Gneiting and Raftery (2007), sec. 4.2, for the score.
     """
@@ -78,8 +80,7 @@ class Distribution(Direct):
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """As `Method.answer`: one outcome."""
-        outputs = self.read(ask(pre, time_zero(pre), latent_noise(seed, pre)), pre)
-        return {"post": outputs["recon"], "drift": outputs["drift"]}
+        return as_answer(self.read(ask(pre, time_zero(pre), latent_noise(seed, pre)), pre))
 
 
 def latent_noise(seed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

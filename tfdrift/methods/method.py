@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.errors import UsageError
-from tfdrift.methods.outputs import AGREEMENTS
-from tfdrift.methods.symmetries import symmetric
+from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
+from tfdrift.methods.symmetries import symmetric, undo_each
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 if TYPE_CHECKING:  # the command line reads labels and defaults, and TensorFlow takes seconds
@@ -118,8 +118,13 @@ class Method(abc.ABC):
         Raises:
             UsageError: the message names the options.
         """
-        if settings["output"] != "images" and "output" not in {field.name for field in dataclasses.fields(cls)}:
-            raise UsageError(f"--output {settings['output']}: {cls.label} has no such output; leave it out")
+        for name, usual in (("drift_form", "difference"), ("output", "images")):
+            if settings[name] != usual and name not in {field.name for field in dataclasses.fields(cls)}:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} {settings[name]}: {cls.label} has no such output; leave it out")
+        form, output = settings["drift_form"], settings["output"]
+        if DRIFT_FORMS[form].corrects and not OUTPUTS[output].starts_at_zero:
+            raise UsageError(f"--output {output} with --drift-form {form}: nothing would be moved; leave --output out")
 
     @classmethod
     def output_channels(cls, channels: int) -> dict[str, int]:  # noqa: ARG003 - Method 2 asks
@@ -154,6 +159,20 @@ class Method(abc.ABC):
         """
         return outputs
 
+    @property
+    def maps(self) -> Mapping[str, bool]:
+        """What it tells of a change beside `post` and `drift`, and whether that is in units of the image."""
+        return {}
+
+    def turn_back(self, outputs: Images, number: tf.Tensor) -> Images:
+        """Return a network's outputs for a turned image as those for the image.
+
+        Args:
+            outputs: `recon` and `drift`.
+            number: int [B], see `tfdrift.methods.symmetries.apply_symmetry`.
+        """
+        return undo_each(outputs, number)
+
     def attempt(self, ask: Ask, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Trial:
         """Return what the network that is trained makes of a batch: what a loss is made of.
 
@@ -169,6 +188,8 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """Return `post` and `drift`, float32 [B, ..., 1]; the same image and seed give the same bits.
+
+        What more it tells, its `maps`, stands beside them, images of any channels that are 0 where nothing changes.
 
         Args:
             ask: the trained network.
@@ -249,14 +270,15 @@ class Predictor:
             unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
             encoded = conditions.encode(unknown if condition is None else condition)
         ask = asking(self.network, encoded, latents=self.method.latents)
-        return ask if self.symmetries == 1 else symmetric(ask)
+        return ask if self.symmetries == 1 else symmetric(ask, self.method.turn_back)
 
     def _settled(self, answer: Images, pre: tf.Tensor) -> Images:
         post, drift = AGREEMENTS[self.agree](answer["post"], answer["drift"], pre)
         if self.shrinkage == 1:
-            return {"post": post, "drift": drift}
+            return {**answer, "post": post, "drift": drift}
         first = first_channel(pre)
-        return {"post": first + self.shrinkage * (post - first), "drift": self.shrinkage * drift}
+        maps = {name: self.shrinkage * image for name, image in {**answer, "drift": drift}.items()}
+        return {**maps, "post": first + self.shrinkage * (post - first)}
 
 
 def asking(network: keras.Model, condition: tf.Tensor | None = None, *, latents: int = 0, **call: Any) -> Ask:

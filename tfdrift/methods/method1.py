@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import sampler_levels
 from tfdrift.methods.method import Ask, Images, LevelAxis, Method, Shown
-from tfdrift.methods.outputs import OUTPUTS
+from tfdrift.methods.outputs import DRIFT_FORMS, OUTPUTS, as_answer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,6 +23,7 @@ class Method1(Method):
         schedule: noise at each level.
         estimate_level: the level an answer is made from.
         output: a name in `tfdrift.methods.outputs.OUTPUTS`.
+        drift_form: a name in `tfdrift.methods.outputs.DRIFT_FORMS`.
 
     Source: paper, "Method 1 vs Method 2" and Fig. 2B.
     """
@@ -45,6 +46,7 @@ class Method1(Method):
 
     estimate_level: int = 10
     output: str = "images"
+    drift_form: str = "difference"
 
     def show(self, pre: tf.Tensor, post: tf.Tensor, seed: tf.Tensor) -> Shown:
         """As `Method.show`, at a random level for each image."""
@@ -55,7 +57,16 @@ class Method1(Method):
 
     def read(self, outputs: Images, pre: tf.Tensor) -> Images:
         """As `Method.read`."""
-        return {**outputs, "recon": OUTPUTS[self.output].post(outputs["recon"], pre)}
+        return DRIFT_FORMS[self.drift_form].read(outputs, pre, OUTPUTS[self.output])
+
+    @property
+    def maps(self) -> Mapping[str, bool]:
+        """As `Method.maps`."""
+        return DRIFT_FORMS[self.drift_form].maps
+
+    def turn_back(self, outputs: Images, number: tf.Tensor) -> Images:
+        """As `Method.turn_back`."""
+        return DRIFT_FORMS[self.drift_form].turn_back(outputs, number)
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """As `Method.answer`, at `estimate_level`."""
@@ -69,8 +80,12 @@ class Method1(Method):
         """As `Method.at_levels`; each level answers by itself, with the same noise."""
         import tensorflow as tf
 
+        def change(level: tf.Tensor) -> Images:
+            answer = self._at(ask, pre, seed, level)
+            return {name: answer[name] for name in ("post", "drift")}
+
         return tf.map_fn(
-            lambda level: self._at(ask, pre, seed, level),
+            change,
             tf.constant(self._levels()),
             fn_output_signature={"post": pre.dtype, "drift": pre.dtype},
         )
@@ -82,5 +97,4 @@ class Method1(Method):
         from tfdrift.diffusion.noise import noised, times
 
         outputs = ask(noised(pre, seed, level, self.schedule), times(level, self.schedule, like=pre))
-        outputs = self.read(outputs, pre)
-        return {"post": outputs["recon"], "drift": outputs["drift"]}
+        return as_answer(self.read(outputs, pre))

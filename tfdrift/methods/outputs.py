@@ -1,15 +1,19 @@
-"""What the network's `recon` is to the second MRI: the image itself, or a correction of the first one."""
+"""What the network's outputs are to the second MRI: images, a correction of the first one, or how it moves."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from tfdrift.axes import first_channel
+from tfdrift.methods.field import moved, undo_vectors
+from tfdrift.methods.symmetries import undo_each, undo_symmetry
 
 if TYPE_CHECKING:  # the command line reads the tables' names, and TensorFlow takes seconds
     import tensorflow as tf
+
+    from tfdrift.methods.method import Images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,82 @@ OUTPUTS: dict[str, Output] = {
 `images` is the paper's. With `correction` an untrained run predicts no change, exactly, and few steps on few patients
 stay near it (Zhang et al. 2019, Fixup, for last layers that start at zero).
 """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DriftForm:
+    """How a network tells the drift.
+
+    Args:
+        read: (`recon` and `drift` of a network, pre [B, ..., C], what `recon` is) to the second MRI as `recon`, the
+            drift, both [B, ..., 1], and what more it tells.
+        channels: (channels of the outputs of a network, dimensions of space) to those that this form needs.
+        turn_back: (outputs of a network for a turned image, number of the symmetry [B]) to its outputs for the image.
+        settings: of `tfdrift.config.TrainConfig` that go with it unless others are given.
+        corrects: whether it needs one of `OUTPUTS` that starts at zero.
+        maps: what more `read` tells, and whether that is in units of the image.
+    """
+
+    read: Callable[[Images, tf.Tensor, Output], Images]
+    channels: Callable[[Mapping[str, int], int], dict[str, int]]
+    turn_back: Callable[[Images, tf.Tensor], Images]
+    settings: Mapping[str, Any]
+    corrects: bool
+    maps: Mapping[str, bool]
+
+
+def _read_difference(outputs: Images, pre: tf.Tensor, output: Output) -> Images:
+    return {**outputs, "recon": output.post(outputs["recon"], pre)}
+
+
+def _read_field(outputs: Images, pre: tf.Tensor, output: Output) -> Images:
+    maps = moved(outputs, pre)
+    image = maps.pop("image")
+    post = output.post(outputs["recon"], image)
+    return {"recon": post, "drift": post - first_channel(pre), **maps, "residual": post - image}
+
+
+def _turn_field_back(outputs: Images, number: tf.Tensor) -> Images:
+    import tensorflow as tf
+
+    velocity, log_gain = outputs["drift"][..., :-1], outputs["drift"][..., -1:]
+    drift = tf.concat([undo_vectors(velocity, number), undo_symmetry(log_gain, number)], axis=-1)
+    return {"recon": undo_symmetry(outputs["recon"], number), "drift": drift}
+
+
+DRIFT_FORMS: dict[str, DriftForm] = {
+    "difference": DriftForm(
+        read=_read_difference,
+        channels=lambda channels, _rank: dict(channels),
+        turn_back=undo_each,
+        settings={},
+        corrects=False,
+        maps={},
+    ),
+    "field": DriftForm(
+        read=_read_field,
+        channels=lambda channels, rank: {**channels, "drift": rank + 1},
+        turn_back=_turn_field_back,
+        settings={"output": "correction"},
+        corrects=True,
+        maps={"displacement": False, "log_jacobian": False, "log_gain": False, "residual": True},
+    ),
+}
+"""What `--drift-form` may be.
+
+`difference` is the paper's: the network's second output is the drift. With `field` it is a velocity and the logarithm
+of a gain, "where to move" and "how to change intensity", and its first output what is new. So
+
+    post = pre(flow of -velocity) * exp(log gain) + recon,    drift = post - pre,
+
+and an untrained network, whose outputs are 0, predicts no change to the bit. The network's outputs are averaged over
+symmetries as velocity, log gain and residual, before they act.
+"""
+
+
+def as_answer(outputs: Images) -> Images:
+    """Return outputs as they were read as an answer, in which the second MRI is `post`."""
+    return {"post" if name == "recon" else name: image for name, image in outputs.items()}
 
 
 def _apart(post: tf.Tensor, drift: tf.Tensor, _pre: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,14 +7,13 @@ well.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line reads the tables' names, and TensorFlow takes seconds
     import tensorflow as tf
 
-    from tfdrift.methods.method import Ask
+    from tfdrift.methods.method import Ask, Images
 
 ALL = 8
 SYMMETRIES = (1, ALL)
@@ -74,7 +73,17 @@ def undo_symmetry(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     return rotate(_mirrored(images, number), tf.math.floormod(-number, 4))
 
 
-def symmetric(ask: Ask) -> Ask:
+def undo_each(outputs: Images, number: tf.Tensor) -> Images:
+    """Return `undo_symmetry` of each of a network's outputs.
+
+    Args:
+        outputs: images by name.
+        number: see `apply_symmetry`.
+    """
+    return {name: undo_symmetry(output, number) for name, output in outputs.items()}
+
+
+def symmetric(ask: Ask, turn_back: Callable[[Images, tf.Tensor], Images] = undo_each) -> Ask:
     """Return a network averaged over the symmetries of the square: its answer turns and mirrors with the image.
 
     Each symmetry of the image is answered, turned back, and the mean taken. Whatever a method has put into the image,
@@ -83,6 +92,7 @@ def symmetric(ask: Ask) -> Ask:
 
     Args:
         ask: the network.
+        turn_back: (outputs for the turned image, number of the symmetry int [B]) to those for the image.
 
     Source: Cohen and Welling (2016), sec. 2, averaging over a group; test-time augmentation.
     """
@@ -92,8 +102,7 @@ def symmetric(ask: Ask) -> Ask:
         def ask_one(number: tf.Tensor) -> dict[str, tf.Tensor]:
             every = tf.fill([tf.shape(image)[0]], number)
             turned = None if latent is None else apply_symmetry(latent, every)
-            outputs = ask(apply_symmetry(image, every), t, turned)
-            return {name: undo_symmetry(output, every) for name, output in outputs.items()}
+            return turn_back(ask(apply_symmetry(image, every), t, turned), every)
 
         answers = tf.map_fn(
             ask_one,
@@ -112,23 +121,3 @@ def _mirrored(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     rank = images.shape.rank
     is_mirrored = tf.reshape(number >= 4, [-1, *[1] * (rank - 1)])
     return tf.where(is_mirrored, tf.reverse(images, [rank - 2]), images)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What training shows of a pair of images beside the pair itself.
-
-    Args:
-        copies: how many looks an epoch has of each slice.
-        look: (images [B, ..., C], number of the look int [B], 0 to `copies` - 1) to the images as they look then.
-    """
-
-    copies: int
-    look: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "rotations": Augmentation(copies=4, look=rotate),
-    "symmetries": Augmentation(copies=ALL, look=apply_symmetry),
-}
-"""What `--augment` may be: the paper's four rotations, or those and their mirror images."""

@@ -3,10 +3,12 @@
 experiment          what an experiment is
 paper_experiments   the paper's figures
 table_experiments   our tables
+new_patients_experiments  recipes, laws and training patients, on patients drawn anew
 experiments         all of them by name
 cached_runs         training runs that experiments share
 predictions         what a run says of patients it has not seen
 paper_scores        the numbers behind a figure
+new_patients_scores  the same of patients drawn anew, beside one who knows the law
 regions             core and rim, and whether two groups differ in them
 paper_figures       grids of images
 paper_diagram       the two methods as a flow

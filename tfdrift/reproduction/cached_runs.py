@@ -18,11 +18,13 @@ from tfdrift.cohort.folds import split
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
+from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
+from tfdrift.evaluation.report import score
 from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.reproduction.predictions import Predictions, join_folds
 from tfdrift.training.data import load_samples
-from tfdrift.training.run_folder import is_trained, load_predictor
+from tfdrift.training.run_folder import is_trained, load_config_samples, load_predictor
 from tfdrift.training.side_by_side import train_all
 from tfdrift.training.train import train
 
@@ -87,7 +89,7 @@ class CachedRuns:
         return " ".join([experiment.command, *options])
 
     def configs(self, run: Run, experiment: Experiment) -> list[TrainConfig]:
-        """Return the settings of a run, one for each fold that the experiment holds out.
+        """Return the settings of a run, one for each fold that the experiment holds out or each member of an ensemble.
 
         Args:
             run: the definition.
@@ -96,11 +98,32 @@ class CachedRuns:
         Raises:
             UsageError: the overrides do not go together with the run.
         """
-        folds = sorted(set(self.samples(experiment.data).fold.tolist())) if experiment.every_fold else [0]
         plain = train_config(run.method, preset=run.preset, **{**run.settings, **self._overrides})
         log_every = max(plain.steps // LOG_LINES, 1)
+        if experiment.new_patients is not None:
+            members = range(plain.seed, plain.seed + run.seeds)
+            return [dataclasses.replace(plain, seed=seed, log_every=log_every) for seed in members]
+        folds = sorted(set(self.samples(experiment.data).fold.tolist())) if experiment.every_fold else [0]
         given = {"data": self._names[experiment.data], "mnist_file": self._mnist_file, "log_every": log_every}
         return [dataclasses.replace(plain, fold=fold, **given) for fold in folds]
+
+    def samples_of(self, config: TrainConfig, experiment: Experiment) -> Samples:
+        """Return the data that a run of an experiment is trained on.
+
+        Args:
+            config: of the run.
+            experiment: that it belongs to.
+
+        Raises:
+            DataError: they cannot be had.
+            ResourceError: MNIST cannot be downloaded.
+        """
+        if experiment.new_patients is None:
+            return self.samples(experiment.data)
+        key = f"{config.law}, {config.patients} patients"
+        if key not in self._samples:
+            self._samples[key] = load_config_samples(config)
+        return self._samples[key]
 
     def folder_of(self, config: TrainConfig, samples: Samples) -> Path:
         """Return the folder of a run: readable, and another one for other weights.
@@ -131,8 +154,8 @@ class CachedRuns:
             return
         jobs = {}
         for experiment in experiments:
-            samples = self.samples(experiment.data)
             for config in (config for run in experiment.runs for config in self.configs(run, experiment)):
+                samples = self.samples_of(config, experiment)
                 folder = self.folder_of(config, samples)
                 jobs[folder] = (config, folder, samples)
         train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
@@ -151,6 +174,28 @@ class CachedRuns:
         samples = self.samples(experiment.data)
         parts = [self._predict_fold(run, config, samples) for config in self.configs(run, experiment)]
         return parts[0] if len(parts) == 1 else join_folds(parts)
+
+    def on_new_patients(self, run: Run, experiment: Experiment) -> Metrics:
+        """Train a run, or an ensemble, as far as it is not trained yet, and score it on the experiment's new patients.
+
+        Args:
+            run: the definition.
+            experiment: that it belongs to; it has new patients.
+
+        Raises:
+            TfdriftError: as `tfdrift.training.train.train` and `tfdrift.evaluation.report.score` do.
+        """
+        assert experiment.new_patients is not None
+        tf.config.experimental.enable_op_determinism()
+        configs = self.configs(run, experiment)
+        samples = self.samples_of(configs[0], experiment)
+        folders = [self.folder_of(config, samples) for config in configs]
+        for config, folder in zip(configs, folders, strict=True):
+            self._echo(f"{folder.name}: {run.label}, law {config.law}, seed {config.seed}, {config.steps} steps")
+            if not is_trained(config, folder, samples):
+                train(config, folder, echo=self._echo, samples=samples)
+        new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
+        return score(folders, samples=samples, new_patients=new)[0].metrics
 
     def _predict_fold(self, run: Run, config: TrainConfig, samples: Samples) -> Predictions:
         folder = self.folder_of(config, samples)

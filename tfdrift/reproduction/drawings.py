@@ -11,6 +11,8 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.experiment import Experiment
+from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
+from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade
 from tfdrift.reproduction.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
 from tfdrift.reproduction.paper_diagram import draw_methods
 from tfdrift.reproduction.paper_figures import (
@@ -237,3 +239,18 @@ DRAWINGS: dict[str, Callable[[Experiment, Samples, list[Predictions]], Drawn]] =
     "table": _draw_table,
 }
 """How each kind of experiment is drawn."""
+
+
+def _draw_recipes(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+    return Drawn({"": draw_trade(rows, experiment.title)}, {"rows": rows}, as_new_table(rows))
+
+
+def _draw_learning_curve(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+    return Drawn({"": draw_learning_curve(rows, experiment.title)}, {"rows": rows}, as_new_table(rows))
+
+
+NEW_PATIENTS: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {
+    "recipes": _draw_recipes,
+    "learning curve": _draw_learning_curve,
+}
+"""How each kind of experiment on new patients is drawn, from the rows of `new_patients_scores.score_row`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfdrift.config import train_config
+from tfdrift.synthetic.new_patients import NewPatients
 
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
 """What 5,000 steps take at most with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
@@ -20,6 +21,7 @@ class Run:
         settings: fields of `TrainConfig` that differ from the preset's.
         asked: fields of the method that differ from the run's own; such runs share their weights.
         preset: see `tfdrift.config.train_config`.
+        seeds: how many runs of consecutive seeds are one ensemble; more than one on new patients alone.
     """
 
     label: str
@@ -27,6 +29,7 @@ class Run:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     asked: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preset: str = "paper"
+    seeds: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Experiment:
 
     Args:
         name: what `tfdrift reproduce` calls it.
-        kind: how it is drawn, a key of `tfdrift.reproduction.drawings.DRAWINGS`.
+        kind: how it is drawn, a key of `tfdrift.reproduction.drawings.DRAWINGS`, or of `NEW_PATIENTS` there.
         title: one line.
         purpose: what the paper shows there, or what is asked.
         expect: what ours should look like, so that a reader can tell a failure.
@@ -43,6 +46,7 @@ class Experiment:
         data: `lesions` (`--data`) or `digits` (MNIST's zeros).
         every_fold: train each run once for every fold, so that every patient is held out once.
         group: `poor` or `good` where the lesions of one response group are drawn.
+        new_patients: who is scored where nobody of the data is held out; each run's own law says how they respond.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Experiment:
     data: str = "lesions"
     every_fold: bool = False
     group: str | None = None
+    new_patients: NewPatients | None = None
 
     @property
     def command(self) -> str:
@@ -66,7 +71,9 @@ class Experiment:
         Args:
             folds: number of folds of the data; counts where every fold is held out.
         """
-        needed = {(run.method, run.preset, tuple(sorted(run.settings.items()))) for run in self.runs}
-        configs = [train_config(method, preset=preset, **dict(settings)) for method, preset, settings in needed]
-        once = sum(MINUTES[config.heads] * config.steps / 5000 for config in configs)
+        needed = {(run.method, run.preset, tuple(sorted(run.settings.items()))): run.seeds for run in self.runs}
+        once = 0.0
+        for (method, preset, settings), seeds in needed.items():
+            config = train_config(method, preset=preset, **dict(settings))
+            once += seeds * MINUTES[config.heads] * config.steps / 5000
         return round(once * (folds if self.every_fold else 1))

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from tfdrift.errors import UsageError
-from tfdrift.reproduction import paper_experiments, table_experiments
+from tfdrift.reproduction import new_patients_experiments, paper_experiments, table_experiments
 from tfdrift.reproduction.experiment import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (*paper_experiments.FIGURES, *table_experiments.TABLES)
+    experiment.name: experiment
+    for experiment in (*paper_experiments.FIGURES, *table_experiments.TABLES, *new_patients_experiments.EXPERIMENTS)
 }
 """Every experiment by its name, in the paper's order; the tables are ours."""
 

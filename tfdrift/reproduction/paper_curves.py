@@ -19,9 +19,9 @@ from tfdrift.drawing.charts import (
     new_chart,
 )
 from tfdrift.drawing.colours import GOOD, POOR, SERIES
-from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.reproduction.regions import Difference
+from tfdrift.statistics.intervals import Estimate
 
 TIMES = ("first MRI", "second MRI", "follow-up")
 LOWEST_SKILL = -1.0

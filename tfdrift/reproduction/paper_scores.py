@@ -7,11 +7,11 @@ import numpy as np
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.comparison import compare, holm
-from tfdrift.evaluation.intervals import interval_words
 from tfdrift.evaluation.metrics import skill_interval
 from tfdrift.evaluation.scores import slice_scores
 from tfdrift.reproduction.predictions import Predictions
+from tfdrift.statistics.comparison import compare, holm
+from tfdrift.statistics.intervals import interval_words
 
 ERRORS = {"post": "mse", "drift": "drift_mse"}
 SIMILARITIES = {"post": "ssim", "drift": "drift_ssim"}

@@ -11,12 +11,14 @@ from typing import Any
 
 from tfdrift import __version__
 from tfdrift.drawing.figure import write_png
-from tfdrift.evaluation.intervals import interval_words
+from tfdrift.evaluation.document import as_document
 from tfdrift.files import write_whole, writing
 from tfdrift.reproduction.cached_runs import CachedRuns
-from tfdrift.reproduction.drawings import DRAWINGS, check_response
+from tfdrift.reproduction.drawings import DRAWINGS, NEW_PATIENTS, check_response
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.experiments import chosen_experiments
+from tfdrift.reproduction.new_patients_scores import score_row
+from tfdrift.statistics.intervals import interval_words
 
 
 def reproduce(names: Sequence[str], out: Path, runs: CachedRuns, *, echo: Callable[[str], None]) -> list[Path]:
@@ -69,9 +71,18 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
     Raises:
         TfdriftError: see `reproduce`.
     """
-    samples = runs.samples(experiment.data)
-    all_predicted = [runs.predictions(run, experiment) for run in experiment.runs]
-    drawn = DRAWINGS[experiment.kind](experiment, samples, all_predicted)
+    if experiment.new_patients is None:
+        samples = runs.samples(experiment.data)
+        all_predicted = [runs.predictions(run, experiment) for run in experiment.runs]
+        drawn = DRAWINGS[experiment.kind](experiment, samples, all_predicted)
+        data = {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()}
+    else:
+        rows = [
+            score_row(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment))
+            for run in experiment.runs
+        ]
+        drawn = NEW_PATIENTS[experiment.kind](experiment, rows)
+        data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     pictures = {out / f"{experiment.name}{ending}.png": figure for ending, figure in drawn.pictures.items()}
     for path, figure in pictures.items():
         write_png(figure, path)
@@ -81,7 +92,7 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
         "purpose": experiment.purpose,
         "command": runs.command(experiment),
         "tfdrift": __version__,
-        "data": {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()},
+        "data": data,
         "pictures": [path.name for path in pictures],
         **drawn.numbers,
     }
@@ -103,6 +114,11 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
     lines += [
         f"{name}, poor - good: {interval_words(test, signed=True)}, p = {test['p_value']:.2g}"
         for name, test in numbers.get("poor_minus_good", {}).items()
+    ]
+    lines += [
+        f"{row['label']}, law {row['law']}: skill {interval_words(row['scores']['skill'])}, "
+        f"attainable {row['attainable']['skill']:.3f}"
+        for row in numbers.get("rows", [])
     ]
     lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines

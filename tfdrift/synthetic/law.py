@@ -1,4 +1,4 @@
-"""What a lesion of the phantom is, and the law by which it responds.
+"""What a lesion of the phantom is, and what a law by which it responds is made of.
 
 A lesion is star-shaped: in direction u (a unit vector from its centre) its surface lies at
 
@@ -9,18 +9,14 @@ and at depth s = distance / R(u) its signal is a dark core, a bright rim, and te
     signal = 1000 (0.35 + (rim(u) - 0.35) sigmoid((s - q) / 0.08)) (1 + 0.08 f_texture)     rim(u) = 0.8 (1 + 0.4 b(u))
 
 with the core fraction q and the rim's brightness b(u) = tanh(f_rim(u)), which is visible before treatment. All f are
-sums of a few random waves with mean 0 and standard deviation about 1. Until the second MRI the radius and the signal
-change by
-
-    log R_post(u) / R(u)  =  -0.06 - 0.14 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
-    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y
-
-where z_q is q in standard units: a bright rim, well supplied with blood, responds; a large dark core does not. The
-capital letters and f_chance are chance, drawn anew for each lesion and seen by nobody. Until the follow-up the same
-change of radius goes on, 1.7 times as far, with another chance of standard deviation 0.05.
+sums of a few random waves with mean 0 and standard deviation about 1. A `Law` says how the surface, the tissue and its
+signal change until the second MRI, with chance that is drawn anew for each lesion and seen by nobody; the laws are in
+`tfdrift.synthetic.laws`. Until the follow-up the same change of radius goes on, 1.7 times as far, with another chance
+of standard deviation 0.05.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,6 +25,7 @@ SIGNAL = 1000.0
 """Scanner units that stand for 1."""
 
 CORE_MEAN, CORE_STD = 0.35, 0.15
+CORE_SIGNAL = 0.35
 _SPHERE_POINTS = 4000
 
 
@@ -92,6 +89,22 @@ class Chance:
         return cls(radius=radius, direction=direction, signal=signal, follow_up=follow_up)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Law:
+    """How a lesion changes until its second MRI, as three functions of it and of directions u, float64 [..., 3].
+
+    Args:
+        log_radius: (lesion, u) to log R_post(u) / R(u), float64 [...].
+        log_gain: (lesion, u) to what is added to the logarithm of the signal, float64 [...].
+        tissue: (lesion, u, distance from the centre in mm) to the signal that is multiplied by it, in units of
+            `SIGNAL`, float64 [...]; None for the tissue before treatment at equal depth.
+    """
+
+    log_radius: Callable[["Lesion", np.ndarray], np.ndarray]
+    log_gain: Callable[["Lesion", np.ndarray], np.ndarray]
+    tissue: Callable[["Lesion", np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Lesion:
     """One metastasis: what is visible before treatment, and the chance that decides the rest.
@@ -104,6 +117,7 @@ class Lesion:
         rim: f_rim, a function of direction.
         texture: a function of position divided by r.
         chance: this lesion's outcome.
+        law: by which it responds.
     """
 
     center_mm: np.ndarray
@@ -113,6 +127,7 @@ class Lesion:
     rim: Waves
     texture: Waves
     chance: Chance
+    law: Law
 
     def volume_mm3(self, session: str) -> float:
         """Return the volume inside the surface, by the mean of R(u)^3 over a sphere of directions."""
@@ -133,10 +148,7 @@ class Lesion:
         surface = self.radius_mm * (1 + 0.12 * self.shape(directions))
         if session == "pre":
             return surface
-        change = (
-            -0.06 - 0.14 * self.rim_brightness(directions) + 0.05 * self.core_excess
-            + 0.05 * self.chance.radius + 0.05 * self.chance.direction(directions)
-        )  # fmt: skip
+        change = self.law.log_radius(self, directions)
         if session == "follow_up":
             change = 1.7 * change + 0.05 * self.chance.follow_up
         return surface * np.exp(change)
@@ -168,14 +180,23 @@ class Lesion:
             session: one of `SESSIONS`.
         """
         directions, distance = self._polar(points_mm)
-        depth = distance / self.surface_mm(directions, session)
-        brightness = self.rim_brightness(directions)
-        rim = 0.8 * (1 + 0.4 * brightness)
-        signal = 0.35 + (rim - 0.35) * sigmoid((depth - self.core) / 0.08)
-        signal = SIGNAL * signal * (1 + 0.08 * self.texture((points_mm - self.center_mm) / self.radius_mm))
-        if session != "pre":
-            signal = signal * np.exp(-0.25 - 0.25 * brightness + 0.05 * self.core_excess + 0.10 * self.chance.signal)
-        return signal
+        if session == "pre" or self.law.tissue is None:
+            tissue = self.tissue(directions, distance / self.surface_mm(directions, session), self.core)
+        else:
+            tissue = self.law.tissue(self, directions, distance)
+        signal = SIGNAL * tissue * (1 + 0.08 * self.texture((points_mm - self.center_mm) / self.radius_mm))
+        return signal if session == "pre" else signal * np.exp(self.law.log_gain(self, directions))
+
+    def tissue(self, directions: np.ndarray, depth: np.ndarray, core: np.ndarray | float) -> np.ndarray:
+        """Return the signal of a dark core and a bright rim, without texture, in units of `SIGNAL`, float64 [...].
+
+        Args:
+            directions: float64 [..., 3], unit vectors u from the centre.
+            depth: s, float64 [...].
+            core: q, a number or float64 [...].
+        """
+        rim = 0.8 * (1 + 0.4 * self.rim_brightness(directions))
+        return CORE_SIGNAL + (rim - CORE_SIGNAL) * sigmoid((depth - core) / 0.08)
 
     def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         offset = points_mm - self.center_mm

@@ -6,7 +6,8 @@ import numpy as np
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import UsageError
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.laws import NAMES
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,19 +17,23 @@ class NewPatients:
     Args:
         patients: how many, 2 or more.
         data_seed: of everything about them, 0 or more.
+        law: by which their lesions respond, in `tfdrift.synthetic.laws.NAMES`.
 
     Raises:
-        UsageError: fewer patients, or a negative seed.
+        UsageError: fewer patients, a negative seed, or no such law.
     """
 
     patients: int = 150
     data_seed: int = 4242
+    law: str = "response"
 
     def __post_init__(self) -> None:
         if self.patients < 2:
             raise UsageError(f"--patients {self.patients}: must be 2 or more")
         if self.data_seed < 0:
             raise UsageError(f"--data-seed {self.data_seed}: must be 0 or more")
+        if self.law not in NAMES:
+            raise UsageError(f"--law {self.law}: choose from {', '.join(NAMES)}")
 
     def draw(self, image_size: int) -> Samples:
         """Return the patients as samples, one group; their names hold the seed, so that they are nobody else's.
@@ -42,6 +47,8 @@ class NewPatients:
             ['seed7-phantom000', 'seed7-phantom001']
         """
         # Folds of a phantom are two or more, and here nobody is trained on.
-        drawn = phantom_samples(image_size=image_size, patients=self.patients, folds=2, seed=self.data_seed)
+        drawn = phantom_samples(
+            image_size=image_size, patients=self.patients, folds=2, seed=self.data_seed, law=self.law
+        )
         names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
         return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)

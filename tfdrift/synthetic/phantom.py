@@ -1,30 +1,19 @@
 """A synthetic PULSAR cohort whose law of response is known, so that the best attainable score is known too.
 
-What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions,
-the MRI of each session, the training samples, and the score of the best predictor there can be. Each session adds a
-smooth bias field, a scanner gain and Rician noise. Positions are millimetres in DICOM's patient axes (x to the left, y
-to the back, z to the head), the origin in the middle of the head.
+What a lesion is and how it responds is the matter of `tfdrift.synthetic.law`; here are the heads around the lesions and
+the MRI of each session. Each session adds a smooth bias field, a scanner gain and Rician noise. Positions are
+millimetres in DICOM's patient axes (x to the left, y to the back, z to the head), the origin in the middle of the head.
 """
 
 import dataclasses
-from collections.abc import Collection
 
 import numpy as np
 
-from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
-from tfdrift.cohort.folds import assign_folds
-from tfdrift.cohort.response import response_group
-from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
 from tfdrift.errors import UsageError
-from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Lesion, Waves, sigmoid
-
-PHANTOM_SEED = 0
-"""Of the cohort that `--data phantom` trains on."""
+from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Law, Lesion, Waves, sigmoid
+from tfdrift.synthetic.laws import NAMES, law_of
 
 SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
-SPACING_MM = (1.0, 0.75, 0.75)
-"""Slice, row and column spacing of the patches that training uses."""
-
 VOLUME_RANGE_MM3 = (14.5, 37607.6)
 """Smallest and largest GTV of the paper's cohort; the first patient carries the largest, the second the smallest."""
 
@@ -60,25 +49,18 @@ class Patient:
         return f"phantom{self.number:03d}"
 
 
-@dataclasses.dataclass(frozen=True)
-class AttainableSkill:
-    """The skill over copy of the best predictor there can be, with its Monte Carlo standard error."""
-
-    value: float
-    standard_error: float
-
-
-def make_cohort(patients: int = 39, *, seed: int = 0) -> list[Patient]:
+def make_cohort(patients: int = 39, *, seed: int = 0, law: str = "response") -> list[Patient]:
     """Return the patients of the phantom: 39 carry 69 lesions, 26 of them alone and 43 in 13 patients with several.
 
-    Patient k depends on (seed, k) alone.
+    Patient k depends on (seed, k, law) alone, and before treatment on (seed, k).
 
     Args:
         patients: how many; every third has several lesions.
         seed: of everything.
+        law: by which the lesions respond, in `tfdrift.synthetic.laws.NAMES`.
 
     Raises:
-        UsageError: fewer than 2 patients.
+        UsageError: fewer than 2 patients, or no such law.
 
     Source: paper, "Raw PULSAR data", for the counts and the volume range.
 
@@ -89,7 +71,9 @@ def make_cohort(patients: int = 39, *, seed: int = 0) -> list[Patient]:
     """
     if patients < 2:
         raise UsageError(f"{patients} patients make no cohort; use 2 or more")
-    return [_make_patient(number, seed) for number in range(patients)]
+    if law not in NAMES:
+        raise UsageError(f"--law {law}: choose from {', '.join(NAMES)}")
+    return [_make_patient(number, seed, law) for number in range(patients)]
 
 
 def tissue_signal(patient: Patient, session: str, points_mm: np.ndarray) -> np.ndarray:
@@ -147,186 +131,31 @@ def rician(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.hypot(signal + real, imaginary)
 
 
-def phantom_samples(
-    *, image_size: int = 32, patients: int = 39, folds: int = 5, seed: int = 0, box: str = "pre", slices: str = "three"
-) -> Samples:
-    """Return the phantom as training samples, the two sessions on one grid and one intensity scale.
+def draw_bias(rng: np.random.Generator) -> Waves:
+    """Return the bias field of a session, in units of `BIAS_STD`, a function of position in mm.
 
     Args:
-        image_size: S.
-        patients: how many.
-        folds: number of folds, balanced by response group.
-        seed: of everything.
-        box: see `tfdrift.cohort.crop.crop_lesion`.
-        slices: `three` for `tfdrift.cohort.crop.representative_slices`, else see `choose_slices` there.
-
-    Raises:
-        UsageError: fewer than 2 patients, or another choice of slices.
-        DataError: more folds than patients.
-
-    Example:
-        >>> samples = phantom_samples(image_size=16, patients=3, folds=3)
-        >>> samples.pre.shape, len(set(samples.lesion.tolist()))
-        ((18, 16, 16, 1), 6)
+        rng: what it is drawn from.
     """
-    cohort = make_cohort(patients, seed=seed)
-    poor = [float(np.mean([is_poor(lesion) for lesion in patient.lesions])) for patient in cohort]
-    fold = assign_folds([patient.name for patient in cohort], poor, num_folds=folds, seed=seed)
-    parts: list[Samples] = []
-    for patient in cohort:
-        for number, lesion in enumerate(patient.lesions):
-            patch = _Patch(patient, lesion, box=box, slices=slices)
-            rng = np.random.default_rng([seed, 3, patient.number, number])
-            crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
-            count = len(crops["pre"])
-            volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
-            days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
-            parts.append(
-                Samples(
-                    **crops,
-                    channels=DEFAULT_CHANNELS,
-                    patient=np.full(count, patient.name),
-                    lesion=np.full(count, f"{patient.name}-{number + 1}"),
-                    fold=np.full(count, fold[patient.name], np.int32),
-                    pixel_mm=np.full(count, patch.box.side_mm / image_size, np.float32),
-                    pre_mm3=volumes["pre"],
-                    post_mm3=volumes["post"],
-                    follow_up_mm3=volumes["follow_up"],
-                    conditions={"interval_days": days},
-                    facts={"orientation": np.full(count, "axial")},
-                )
-            )
-    return join_samples(parts)
+    return Waves.draw(rng, waves=3, shortest=0.005, longest=0.015)
 
 
-def is_poor(lesion: Lesion) -> bool:
-    """Return whether a lesion is in group A, see `tfdrift.cohort.response.response_group`."""
-    return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
-
-
-def attainable_skill(
-    *,
-    image_size: int = 32,
-    patients: int = 39,
-    draws: int = 32,
-    seed: int = 0,
-    draw_seed: int = 0,
-    among: Collection[str] | None = None,
-) -> AttainableSkill:
-    """Return the skill over copy of the predictor that knows the law and everything visible, but not the chance.
-
-    For each slice the outcome is drawn many times: the law's chance, the second session's bias field, and noise. The
-    best prediction under the mean squared error is the mean of the outcomes, and its error their variance (with
-    n - 1), so the skill is 1 - sum of variances / sum of mean squared changes. It is the expectation over outcomes,
-    so the one outcome that the cohort holds can be predicted a little better or worse.
-
-    Args:
-        image_size: S.
-        patients: how many.
-        draws: outcomes of each lesion, at least 8; the standard error comes from four independent quarters of them.
-        seed: of the cohort; the outcomes drawn here are others than the cohort's own.
-        draw_seed: of the outcomes.
-        among: pseudonyms of the patients to score, those of a fold for example; by default all.
-
-    Raises:
-        UsageError: fewer than 8 draws, or `among` names nobody of the cohort.
-
-    Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
-    """
-    if draws < 8:
-        raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")
-    scored = [patient for patient in make_cohort(patients, seed=seed) if among is None or patient.name in among]
-    if not scored:
-        raise UsageError(f"none of the {patients} patients is among those to score; names are like phantom000")
-    errors, changes = np.zeros(4), np.zeros(4)
-    for patient in scored:
-        for number, lesion in enumerate(patient.lesions):
-            patch = _Patch(patient, lesion)
-            rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed])
-            pre = patch.noisy("pre", lesion, rng)
-            outcomes = []
-            for _ in range(draws):
-                other = dataclasses.replace(lesion, chance=Chance.draw(rng))
-                bias = _draw_bias(rng)
-                outcomes.append(patch.crop(other, image_size=image_size, rng=rng, pre=pre, post_bias=bias))
-            before = outcomes[0]["pre"].astype(np.float64)
-            after = np.stack([crops["post"] for crops in outcomes]).astype(np.float64)
-            for part, rows in enumerate(np.array_split(np.arange(draws), 4)):
-                errors[part] += len(before) * after[rows].var(axis=0, ddof=1).mean()
-                changes[part] += len(before) * np.mean((after[rows] - before) ** 2)
-    skills = 1 - errors / changes
-    return AttainableSkill(value=float(1 - errors.sum() / changes.sum()), standard_error=float(skills.std(ddof=1) / 2))
-
-
-class _Patch:
-    """The voxel grid around one lesion: its box, its chosen slices, and the points of both sessions there."""
-
-    def __init__(self, patient: Patient, lesion: Lesion, *, box: str = "pre", slices: str = "three") -> None:
-        self._patient = patient
-        reach = 1.6 * max(lesion.reach_mm("pre"), lesion.reach_mm("post")) + 3
-        axes = []
-        for spacing, middle in zip(SPACING_MM, lesion.center_mm[::-1], strict=True):
-            count = int(np.ceil(reach / spacing))
-            axes.append(np.round(middle / spacing) * spacing + np.arange(-count, count + 1) * spacing)
-        z, y, x = np.meshgrid(*axes, indexing="ij")
-        points = np.stack([x, y, z], axis=-1)
-        pre_mask = gtv(lesion, "pre", points)
-        whole = pre_mask | gtv(lesion, "post", points) if box == "union" else pre_mask
-        self.box: Box = make_box(whole, SPACING_MM)
-        # Two of its 69 lesions have two representative slices, as when the demo models were trained.
-        chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
-        self._points, self._pre_mask = points[chosen], pre_mask[chosen]
-
-    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
-        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
-
-        The bias field is the patient's own unless another one is given.
-        """
-        biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
-        patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
-        signal = rician(tissue_signal(patient, session, self._points), rng)
-        return signal * self._patient.gain["pre"] / self._patient.gain[session]
-
-    def crop(
-        self,
-        lesion: Lesion,
-        *,
-        image_size: int,
-        rng: np.random.Generator,
-        pre: np.ndarray,
-        post_bias: Waves | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Return the crops of a noisy first MRI and of an outcome."""
-        return crop_pairs(
-            pre,
-            self.noisy("post", lesion, rng, bias=post_bias),
-            self._pre_mask,
-            gtv(lesion, "post", self._points),
-            self.box,
-            SPACING_MM,
-            image_size=image_size,
-        )
-
-
-def _make_patient(number: int, seed: int) -> Patient:
+def _make_patient(number: int, seed: int, law_name: str) -> Patient:
     rng = np.random.default_rng([seed, 1, number])
+    law = law_of(law_name, np.random.default_rng([seed, 7, number]))
     several = number % 3 == 2
     count = (4 if number // 3 % 13 in (0, 3, 6, 9) else 3) if several else 1
     pinned = {0: VOLUME_RANGE_MM3[1], 1: VOLUME_RANGE_MM3[0]}
     lesions = None
     while lesions is None:  # some draws are of lesions too large for one brain
-        lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)])
+        lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)], law)
     return Patient(
         number=number,
         lesions=tuple(lesions),
         tissue=Waves.draw(rng, waves=16, shortest=0.15, longest=0.5),
-        bias={session: _draw_bias(rng) for session in SESSIONS},
+        bias={session: draw_bias(rng) for session in SESSIONS},
         gain={session: float(np.exp(0.1 * rng.standard_normal())) for session in SESSIONS},
     )
-
-
-def _draw_bias(rng: np.random.Generator) -> Waves:
-    return Waves.draw(rng, waves=3, shortest=0.005, longest=0.015)
 
 
 def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
@@ -334,11 +163,11 @@ def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
     return np.clip(np.exp(rng.normal(np.log(700.0), 1.4, count)), low * 1.2, high / 1.2).tolist()
 
 
-def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float]) -> list[Lesion] | None:
+def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float], law: Law) -> list[Lesion] | None:
     """Return lesions of these volumes, apart from one another; None where the brain has no room for them."""
     lesions: list[Lesion] = []
     for volume_mm3 in volumes_mm3:
-        lesion = _draw_lesion(rng, volume_mm3)
+        lesion = _draw_lesion(rng, volume_mm3, law)
         center_mm = _place(rng, lesion.radius_mm, lesions)
         if center_mm is None:
             return None
@@ -346,7 +175,7 @@ def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float]) -> list[Le
     return lesions
 
 
-def _draw_lesion(rng: np.random.Generator, volume_mm3: float) -> Lesion:
+def _draw_lesion(rng: np.random.Generator, volume_mm3: float, law: Law) -> Lesion:
     lesion = Lesion(
         center_mm=np.zeros(3),
         radius_mm=1.0,
@@ -355,6 +184,7 @@ def _draw_lesion(rng: np.random.Generator, volume_mm3: float) -> Lesion:
         rim=Waves.draw(rng, waves=4, shortest=1.0, longest=2.0),
         texture=Waves.draw(rng, waves=12, shortest=3.0, longest=7.0),
         chance=Chance.draw(rng),
+        law=law,
     )
     return dataclasses.replace(lesion, radius_mm=(volume_mm3 / lesion.volume_mm3("pre")) ** (1 / 3))
 

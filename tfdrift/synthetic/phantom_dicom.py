@@ -35,17 +35,9 @@ from skimage.measure import find_contours
 
 from tfdrift.errors import ResourceError
 from tfdrift.files import refuse_used, write_whole, writing
-from tfdrift.synthetic.phantom import (
-    HEAD_SEMI_AXES_MM,
-    SESSIONS,
-    Lesion,
-    Patient,
-    is_poor,
-    make_cohort,
-    rician,
-    tissue_signal,
-)
+from tfdrift.synthetic.phantom import HEAD_SEMI_AXES_MM, SESSIONS, Lesion, Patient, make_cohort, rician, tissue_signal
 from tfdrift.synthetic.phantom_objects import Structure, mr_slice, spatial_registration, structure_set
+from tfdrift.synthetic.phantom_samples import is_poor
 from tfdrift.synthetic.phantom_visits import Acquisition, make_acquisitions, roi_names
 
 CLINIC_SPACING_MM = (1.5, 0.9, 0.9)

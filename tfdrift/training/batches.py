@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfdrift.cohort.samples import Samples
-from tfdrift.methods.symmetries import AUGMENTATIONS
+from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.model.conditions import NO_CONDITIONS, Conditions
 
 
@@ -26,7 +26,7 @@ def make_batches(
         batch_size: B; it need not divide the epoch.
         seed: of the order.
         conditions: what the network is given beside the images.
-        augment: a name in `tfdrift.methods.symmetries.AUGMENTATIONS`.
+        augment: a name in `tfdrift.methods.augmentation.AUGMENTATIONS`.
 
     Returns:
         A function of an int64 scalar step, giving `pre` float32 [B, ..., C], `post` float32 [B, ..., 1] and, where
@@ -56,8 +56,10 @@ def make_batches(
             max_index=tf.constant(epoch_size - 1, tf.int64),
         )
         row, number = index // augmentation.copies, index % augmentation.copies
+        looks = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), position], axis=1)
         images = {
-            name: augmentation.look(tf.gather(side, row), number) for name, side in (("pre", pre), ("post", post))
+            name: augmentation.look(tf.gather(side, row), number, looks)
+            for name, side in (("pre", pre), ("post", post))
         }
         return images if context is None else {**images, "condition": tf.gather(context, row)}
 

@@ -6,10 +6,18 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.errors import DataError
 from tfdrift.synthetic.digits import digit_samples
-from tfdrift.synthetic.phantom import PHANTOM_SEED, phantom_samples
+from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, phantom_samples
 
 
-def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, mnist_change: str = "mix") -> Samples:
+def load_samples(
+    data: str,
+    *,
+    image_size: int,
+    mnist_file: str | None = None,
+    mnist_change: str = "mix",
+    law: str = "response",
+    patients: int = 39,
+) -> Samples:
     """Return the samples that `--data` names.
 
     Args:
@@ -17,13 +25,15 @@ def load_samples(data: str, *, image_size: int, mnist_file: str | None = None, m
         image_size: side S of the crops in pixels.
         mnist_file: a file in the layout of Keras' own mnist.npz; without it Keras' loader is asked.
         mnist_change: `mix`, `grow` or `shrink`.
+        law: by which the phantom's lesions respond, in `tfdrift.synthetic.laws.NAMES`.
+        patients: how many the phantom has.
 
     Raises:
         DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
         UsageError: the cohort has crops of another size; the message names it.
     """
     if data == "phantom":
-        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED)
+        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients)
     if data == "mnist":
         file = Path(mnist_file) if mnist_file else None
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)

@@ -18,12 +18,13 @@ import filelock
 import keras
 
 from tfdrift.cohort.folds import split
+from tfdrift.cohort.groups import read_folds, with_folds
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
 from tfdrift.methods.method import Predictor
-from tfdrift.methods.outputs import OUTPUTS
+from tfdrift.methods.outputs import DRIFT_FORMS, OUTPUTS
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
@@ -102,7 +103,9 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
         channels=inputs.channels,
         slices=inputs.slices,
         conditions=inputs.conditions.inputs,
-        outputs=METHODS[config.method].output_channels(inputs.channels),
+        outputs=DRIFT_FORMS[config.drift_form].channels(
+            METHODS[config.method].output_channels(inputs.channels), 2 if inputs.slices is None else 3
+        ),
         base_filters=config.base_filters,
         depth=config.depth,
         heads=config.heads,
@@ -173,10 +176,21 @@ def load_run_samples(config: TrainConfig, facts: dict, samples: Samples | None =
 
 
 def load_config_samples(config: TrainConfig) -> Samples:
-    """Return the data that a configuration names; see `tfdrift.training.data.load_samples`."""
-    return load_samples(
-        config.data, image_size=config.image_size, mnist_file=config.mnist_file, mnist_change=config.mnist_change
+    """Return the data that a configuration names, in the folds that it names.
+
+    Raises:
+        DataError: see `tfdrift.training.data.load_samples` and `tfdrift.cohort.groups.with_folds`.
+        UsageError: the cohort has crops of another size.
+    """
+    samples = load_samples(
+        config.data,
+        image_size=config.image_size,
+        mnist_file=config.mnist_file,
+        mnist_change=config.mnist_change,
+        law=config.law,
+        patients=config.patients,
     )
+    return with_folds(samples, read_folds(Path(config.folds_file))) if config.folds_file else samples
 
 
 def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict[str, Any]:

@@ -15,7 +15,19 @@ Metrics = dict[str, tf.Tensor]
 Loss = Callable[[Batch, tf.Tensor], Metrics]
 
 
-def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimizers.Optimizer:
+DECAYS = {
+    "none": lambda learning_rate, _steps: learning_rate,
+    "cosine": lambda learning_rate, steps: keras.optimizers.schedules.CosineDecay(learning_rate, steps),
+}
+"""What `--decay` may be: (learning rate, steps of the run) to the learning rate as AdamW takes it.
+
+`cosine` falls to 0 at the last step (Loshchilov and Hutter 2017, eq. 5, without restarts).
+"""
+
+
+def make_optimizer(
+    *, learning_rate: float, weight_decay: float, decay: str = "none", steps: int = 1
+) -> keras.optimizers.Optimizer:
     """Return AdamW with the paper's moments.
 
     The decay is that of Keras, `var -= learning_rate * weight_decay * var`; tensorflow-addons' `weight_decay` is the
@@ -24,11 +36,17 @@ def make_optimizer(*, learning_rate: float, weight_decay: float) -> keras.optimi
     Args:
         learning_rate: of a step.
         weight_decay: as Keras means it.
+        decay: a name in `DECAYS`.
+        steps: after which the learning rate has fallen, where it does.
 
     Source: paper, "AI model development and training"; `docs/adr/0001-adamw-from-keras.md`.
     """
     return keras.optimizers.AdamW(
-        learning_rate=learning_rate, weight_decay=weight_decay, beta_1=0.9, beta_2=0.999, epsilon=1e-8
+        learning_rate=DECAYS[decay](learning_rate, steps),
+        weight_decay=weight_decay,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
     )
 
 

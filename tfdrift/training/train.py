@@ -103,7 +103,9 @@ def _train(
     inputs = inputs_of(config, training)
     network = build_network(config, inputs)
     averaged = build_network(config, inputs) if config.ema > 0 else None
-    optimizer = make_optimizer(learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(
+        learning_rate=config.learning_rate, weight_decay=config.weight_decay, decay=config.decay, steps=config.steps
+    )
     predictor = make_predictor(
         config, averaged or network, inputs, shrinkage=1.0 if chosen is None else chosen.shrinkage
     )
@@ -157,7 +159,7 @@ def _train(
                 )
             images_per_second = (until - step) * config.batch_size / (time.perf_counter() - started)
             step = until
-            rates = {"learning_rate": config.learning_rate, "images_per_second": images_per_second}
+            rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": images_per_second}
             summaries.scalars("train", step, {**chunk.mean, **rates})
             if step % config.validate_every == 0 or step == steps_to_do:
                 scores, picture = validate()

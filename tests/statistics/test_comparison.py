@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tfdrift.evaluation.comparison import compare, holm, sentence
-from tfdrift.evaluation.intervals import Estimate
 from tfdrift.evaluation.metrics import skill
+from tfdrift.statistics.comparison import compare, holm, sentence
+from tfdrift.statistics.intervals import Estimate
 
 PATIENT = np.repeat(np.arange(30), 2).astype(str)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tfdrift.evaluation import conformal
+from tfdrift.statistics import conformal
 
 
 def test_the_widened_interval_covers_the_truth_when_the_margin_is_the_score():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import permutation_test
 
-from tfdrift.evaluation.intervals import Estimate, ratio_interval
+from tfdrift.statistics.intervals import Estimate, ratio_interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

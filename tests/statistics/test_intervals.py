@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdrift.evaluation.intervals import (
+from tfdrift.statistics.intervals import (
     Estimate,
     bootstrap_interval,
     draw_patients,

@@ -1,0 +1,76 @@
+"""Experiments on patients that are drawn anew: recipes under every law, and how many patients it takes."""
+
+from typing import Any
+
+from tfdrift.config import PHANTOM_LAWS
+from tfdrift.reproduction.experiment import Experiment, Run
+from tfdrift.synthetic.new_patients import NewPatients
+
+NEW = NewPatients(patients=150, data_seed=4242)
+PHANTOMS = (49, 98, 195, 390)
+"""Patients of the learning curve; one of five folds is not trained on, so that 40, 79, 156 and 312 are."""
+
+_SMALL: dict[str, Any] = {"base_filters": 8}
+_RECIPE: dict[str, Any] = {
+    "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
+    "decay": "cosine",
+}  # fmt: skip
+
+
+def _run(label: str, method: str, *, seeds: int = 1, patients: int = PHANTOMS[0], **settings: Any) -> Run:
+    given = {**_SMALL, "patients": patients, **settings}
+    return Run(label=label, method=method, settings=given, preset="default", seeds=seeds)
+
+
+def _under(law: str) -> tuple[Run, ...]:
+    return (
+        _run("Method 1", "method1", law=law),
+        _run("direct, recipe", "direct", law=law, **_RECIPE),
+        _run("distribution, recipe", "distribution", law=law, **_RECIPE),
+    )
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="recipes",
+        kind="recipes",
+        title="Recipes on 150 new patients of the phantom",
+        purpose="What each part of a recipe is worth in skill, CRPS, coverage and decisions, beside the oracle.",
+        expect="Mirrored copies and averages gain; a proper score buys coverage; nothing reaches the oracle.",
+        runs=(
+            _run("Method 1", "method1"),
+            _run("Method 1, recipe", "method1", **_RECIPE),
+            _run("direct", "direct"),
+            _run("direct, recipe", "direct", **_RECIPE),
+            _run("direct, recipe, 3 runs", "direct", seeds=3, **_RECIPE),
+            _run("distribution, recipe", "distribution", **_RECIPE),
+            _run("palette", "palette"),
+        ),
+        new_patients=NEW,
+    ),
+    *(
+        Experiment(
+            name=f"law-{law}",
+            kind="recipes",
+            title=f"Three methods under the law {law}, on 150 new patients",
+            purpose="Whether what holds under one law holds under others, too.",
+            expect="The order of methods is that of `recipes`; under chance all are near the mean.",
+            runs=_under(law),
+            new_patients=NEW,
+        )
+        for law in PHANTOM_LAWS[1:]
+    ),
+    Experiment(
+        name="learning-curve",
+        kind="learning curve",
+        title="Skill and CRPS against the number of training patients",
+        purpose="Whether data or the design is the limit.",
+        expect="Eight times the patients gain a few hundredths of skill; the oracle stays out of reach of one slice.",
+        runs=tuple(
+            _run(f"direct, recipe, phantom of {patients}", "direct", patients=patients, **_RECIPE)
+            for patients in PHANTOMS
+        ),
+        new_patients=NEW,
+    ),
+)
+"""What needs the phantom, whose patients can be drawn anew; 1,000 steps each."""

@@ -1,0 +1,116 @@
+"""The laws by which the phantom's lesions respond, by name.
+
+With b(u) the rim's brightness in direction u, z_q the core fraction q in standard units, R(u) the surface before
+treatment and d the distance from the centre. Capital letters and f_chance are chance.
+
+`response`: a bright rim, well supplied with blood, shrinks and fades; a large dark core does neither so much.
+
+    log R_post(u) / R(u)     = -0.06 - 0.14 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
+    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y                      at equal depth
+
+`chance`: nothing that can be seen tells anything.
+
+    log R_post(u) / R(u)     = 0.10 Z + 0.05 f_chance(u)
+    log signal_post / signal = 0.15 Y                                                     at equal depth
+
+`growth`: most lesions grow, more where the rim is bright. What was there stays where it is and fades, and what is new
+is a bright rim.
+
+    log R_post(u) / R(u)     = 0.12 + 0.10 b(u) - 0.04 z_q + 0.05 Z + 0.05 f_chance(u)
+    signal_post              = 0.75 signal for d < R(u), 1.0 beyond, with an edge of 0.04 R(u); times exp(0.10 Y)
+
+`necrosis`: the surface stays. The core grows, least where the rim is bright, and darkens.
+
+    log R_post(u) / R(u)     = 0
+    log q_post(u) / q        = 0.45 - 0.35 b(u) + 0.10 Z + 0.10 f_chance(u), and q_post at most 0.9
+    signal of the core       = 0.20 instead of 0.35; all times exp(0.10 Y)
+
+`mixed`: each patient has one of `response`, `growth` and `necrosis`, drawn with equal chances. Nothing that can be seen
+tells which.
+"""
+
+import numpy as np
+
+from tfdrift.synthetic.law import CORE_SIGNAL, Law, Lesion, sigmoid
+
+MIXED = "mixed"
+DARK_CORE = 0.20
+"""Signal of a necrotic core, in units of `tfdrift.synthetic.law.SIGNAL`."""
+NEW_RIM = 1.0
+"""Signal of tissue that has grown, in the same units."""
+
+
+def _response_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    return (
+        -0.06 - 0.14 * lesion.rim_brightness(directions) + 0.05 * lesion.core_excess
+        + 0.05 * lesion.chance.radius + 0.05 * lesion.chance.direction(directions)
+    )  # fmt: skip
+
+
+def _response_gain(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    brightness = lesion.rim_brightness(directions)
+    return -0.25 - 0.25 * brightness + 0.05 * lesion.core_excess + 0.10 * lesion.chance.signal
+
+
+def _chance_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    return 0.10 * lesion.chance.radius + 0.05 * lesion.chance.direction(directions)
+
+
+def _growth_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    return (
+        0.12 + 0.10 * lesion.rim_brightness(directions) - 0.04 * lesion.core_excess
+        + 0.05 * lesion.chance.radius + 0.05 * lesion.chance.direction(directions)
+    )  # fmt: skip
+
+
+def _growth_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray) -> np.ndarray:
+    depth = distance_mm / lesion.surface_mm(directions, "pre")
+    old = 0.75 * lesion.tissue(directions, depth, lesion.core)
+    return old + (NEW_RIM - old) * sigmoid((depth - 1) / 0.04)
+
+
+def _necrosis_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray) -> np.ndarray:
+    depth = distance_mm / lesion.surface_mm(directions, "post")
+    brightness, chance = lesion.rim_brightness(directions), lesion.chance
+    spread = 0.45 - 0.35 * brightness + 0.10 * chance.radius + 0.10 * chance.direction(directions)
+    core = np.minimum(lesion.core * np.exp(spread), 0.9)
+    tissue = lesion.tissue(directions, depth, core)
+    # The rim keeps its signal: the share of the core falls from 1 in the middle to 0 at the rim.
+    return tissue - (CORE_SIGNAL - DARK_CORE) * sigmoid((core - depth) / 0.08)
+
+
+def _none(_lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    return np.zeros(directions.shape[:-1])
+
+
+def _random_gain(scale: float):
+    def gain(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+        return np.full(directions.shape[:-1], scale * lesion.chance.signal)
+
+    return gain
+
+
+LAWS: dict[str, Law] = {
+    "response": Law(log_radius=_response_radius, log_gain=_response_gain),
+    "chance": Law(log_radius=_chance_radius, log_gain=_random_gain(0.15)),
+    "growth": Law(log_radius=_growth_radius, log_gain=_random_gain(0.10), tissue=_growth_tissue),
+    "necrosis": Law(log_radius=_none, log_gain=_random_gain(0.10), tissue=_necrosis_tissue),
+}
+"""Every law of one kind; `MIXED` draws from those in which something can be learned."""
+
+NAMES = (*LAWS, MIXED)
+LEARNABLE = ("response", "growth", "necrosis")
+
+
+def law_of(name: str, rng: np.random.Generator) -> Law:
+    """Return the law of a patient.
+
+    Args:
+        name: in `NAMES`.
+        rng: what the law is drawn from where the name is `MIXED`.
+
+    Example:
+        >>> law_of("chance", np.random.default_rng(0)) is LAWS["chance"]
+        True
+    """
+    return LAWS[LEARNABLE[int(rng.integers(len(LEARNABLE)))] if name == MIXED else name]

@@ -1,0 +1,163 @@
+"""The phantom as training samples: crops of both sessions on one grid and one intensity scale."""
+
+import dataclasses
+
+import numpy as np
+
+from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
+from tfdrift.cohort.folds import assign_folds
+from tfdrift.cohort.response import response_group
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
+from tfdrift.synthetic.law import SESSIONS, Lesion, Waves
+from tfdrift.synthetic.phantom import SESSION_DAYS, Patient, gtv, make_cohort, rician, tissue_signal
+
+PHANTOM_SEED = 0
+"""Of the cohort that `--data phantom` trains on."""
+
+SPACING_MM = (1.0, 0.75, 0.75)
+"""Slice, row and column spacing of the patches that training uses."""
+
+
+def phantom_samples(
+    *,
+    image_size: int = 32,
+    patients: int = 39,
+    folds: int = 5,
+    seed: int = 0,
+    law: str = "response",
+    box: str = "pre",
+    slices: str = "three",
+) -> Samples:
+    """Return the phantom as training samples, the two sessions on one grid and one intensity scale.
+
+    Args:
+        image_size: S.
+        patients: how many.
+        folds: number of folds, balanced by response group.
+        seed: of everything.
+        law: in `tfdrift.synthetic.laws.NAMES`.
+        box: see `tfdrift.cohort.crop.crop_lesion`.
+        slices: `three` for `tfdrift.cohort.crop.representative_slices`, else see `choose_slices` there.
+
+    Raises:
+        UsageError: fewer than 2 patients, no such law, or another choice of slices.
+        DataError: more folds than patients.
+
+    Example:
+        >>> samples = phantom_samples(image_size=16, patients=3, folds=3)
+        >>> samples.pre.shape, len(set(samples.lesion.tolist()))
+        ((18, 16, 16, 1), 6)
+    """
+    cohort = make_cohort(patients, seed=seed, law=law)
+    poor = [float(np.mean([is_poor(lesion) for lesion in patient.lesions])) for patient in cohort]
+    fold = assign_folds([patient.name for patient in cohort], poor, num_folds=folds, seed=seed)
+    parts: list[Samples] = []
+    for patient in cohort:
+        for number, lesion in enumerate(patient.lesions):
+            patch = Patch(patient, lesion, box=box, slices=slices)
+            rng = sessions_rng(seed, patient, number)
+            crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
+            count = len(crops["pre"])
+            volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
+            days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
+            parts.append(
+                Samples(
+                    **crops,
+                    channels=DEFAULT_CHANNELS,
+                    patient=np.full(count, patient.name),
+                    lesion=np.full(count, f"{patient.name}-{number + 1}"),
+                    fold=np.full(count, fold[patient.name], np.int32),
+                    pixel_mm=np.full(count, patch.box.side_mm / image_size, np.float32),
+                    pre_mm3=volumes["pre"],
+                    post_mm3=volumes["post"],
+                    follow_up_mm3=volumes["follow_up"],
+                    conditions={"interval_days": days},
+                    facts={"orientation": np.full(count, "axial")},
+                )
+            )
+    return join_samples(parts)
+
+
+def is_poor(lesion: Lesion) -> bool:
+    """Return whether a lesion is in group A, see `tfdrift.cohort.response.response_group`."""
+    return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
+
+
+def sessions_rng(seed: int, patient: Patient, number: int) -> np.random.Generator:
+    """Return what the noise of a lesion's sessions is drawn from: of the first MRI, then of the second.
+
+    Args:
+        seed: of the cohort.
+        patient: whose lesion it is.
+        number: of the lesion, from 0.
+    """
+    return np.random.default_rng([seed, 3, patient.number, number])
+
+
+class Patch:
+    """The voxel grid around one lesion: its box, its chosen slices, and the points of both sessions there.
+
+    Args:
+        patient: whose lesion it is.
+        lesion: one of the patient's.
+        box: see `tfdrift.cohort.crop.crop_lesion`.
+        slices: see `phantom_samples`.
+    """
+
+    def __init__(self, patient: Patient, lesion: Lesion, *, box: str = "pre", slices: str = "three") -> None:
+        self._patient = patient
+        reach = 1.6 * max(lesion.reach_mm("pre"), lesion.reach_mm("post")) + 3
+        axes = []
+        for spacing, middle in zip(SPACING_MM, lesion.center_mm[::-1], strict=True):
+            count = int(np.ceil(reach / spacing))
+            axes.append(np.round(middle / spacing) * spacing + np.arange(-count, count + 1) * spacing)
+        z, y, x = np.meshgrid(*axes, indexing="ij")
+        points = np.stack([x, y, z], axis=-1)
+        pre_mask = gtv(lesion, "pre", points)
+        whole = pre_mask | gtv(lesion, "post", points) if box == "union" else pre_mask
+        self.box: Box = make_box(whole, SPACING_MM)
+        # Two of its 69 lesions have two representative slices, as when the demo models were trained.
+        chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
+        self._points, self._pre_mask = points[chosen], pre_mask[chosen]
+
+    def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
+        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
+
+        Args:
+            session: one of `tfdrift.synthetic.law.SESSIONS`.
+            lesion: as it responds.
+            rng: of the noise.
+            bias: of the session; the patient's own unless another one is given.
+        """
+        biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
+        patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
+        signal = rician(tissue_signal(patient, session, self._points), rng)
+        return signal * self._patient.gain["pre"] / self._patient.gain[session]
+
+    def crop(
+        self,
+        lesion: Lesion,
+        *,
+        image_size: int,
+        rng: np.random.Generator,
+        pre: np.ndarray,
+        post_bias: Waves | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Return the crops of a noisy first MRI and of an outcome.
+
+        Args:
+            lesion: as it responds.
+            image_size: S.
+            rng: of the second MRI's noise.
+            pre: of `noisy`.
+            post_bias: see `noisy`.
+        """
+        return crop_pairs(
+            pre,
+            self.noisy("post", lesion, rng, bias=post_bias),
+            self._pre_mask,
+            gtv(lesion, "post", self._points),
+            self.box,
+            SPACING_MM,
+            image_size=image_size,
+        )
