@@ -56,7 +56,7 @@ class Roi:
         places: of each contour in the file, from 1; empty where there is no file.
         frame_uid: UID of the frame of reference that it is drawn in; empty where it names none. For matching in
             memory, and must not be written to any file.
-        image_uids: SOPInstanceUIDs that its contours name as their images; for matching in memory, too.
+        image_uids: SOPInstanceUIDs that its contours or frames name as their images; for matching in memory, too.
         image_classes: SOP classes that they name for these.
     """
 
@@ -168,6 +168,8 @@ def _segmentation(dataset: Dataset, name: str) -> StructureSet:
             name=segment.label,
             contours_mm=(),
             frames=segment.frames,
+            image_uids=segment.image_uids,
+            image_classes=segment.image_classes,
             warnings=segment.warnings,
             frame_uid=frame_uid,
         )
