@@ -7,9 +7,18 @@ import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, JPEG2000Lossless, RLELossless, SurfaceSegmentationStorage
+from pydicom.uid import MPEG2MPML, JPEG2000Lossless, MRImageStorage, RLELossless, SurfaceSegmentationStorage
 
-from tests.imaging.mock_dicom import SERIES_UID, contours_of, make_grid, random_grid, structures_dataset, to_mm, write
+from tests.imaging.mock_dicom import (
+    SERIES_UID,
+    contours_of,
+    make_grid,
+    random_grid,
+    slice_dataset,
+    structures_dataset,
+    to_mm,
+    write,
+)
 from tests.imaging.mock_segmentation import KINDS, reorder_frames, segmentation_dataset
 from tfdrift.errors import DataError
 from tfdrift.imaging import segmentations
@@ -79,17 +88,11 @@ def test_a_segmentation_says_what_a_structure_set_says(tmp_path):
     assert {roi.frame_uid for roi in structures.rois} == {dataset.FrameOfReferenceUID}
 
 
-@pytest.mark.parametrize("image_uids", [["1.2.1"], ["1.2.1", "1.2.2"], []])
-def test_the_images_that_frames_name_are_those_of_every_segment(tmp_path, image_uids):
-    dataset = segmentation_dataset(GRID, {"GTV": ONE, "BM": OTHER})
-    for frame in dataset.PerFrameFunctionalGroupsSequence:
-        del frame.DerivationImageSequence
-    for frame, image_uid in zip(dataset.PerFrameFunctionalGroupsSequence, image_uids, strict=False):
-        image, derived = Dataset(), Dataset()
-        image.ReferencedSOPInstanceUID = image_uid
-        derived.SourceImageSequence = [image]
-        frame.DerivationImageSequence = [derived]
-    assert [roi.image_uids for roi in read(tmp_path, dataset).rois] == [set(image_uids)] * 2
+def test_each_segment_names_the_images_of_its_frames(tmp_path):
+    uids = [slice_dataset(GRID, k, np.zeros(GRID.size[1::-1], np.int16)).SOPInstanceUID for k in range(GRID.size[2])]
+    gtv, bm = read(tmp_path, segmentation_dataset(GRID, {"GTV": ONE, "BM": OTHER})).rois
+    assert (gtv.image_uids, bm.image_uids) == (set(uids[1:3]), set(uids[2:]))
+    assert gtv.image_classes == {MRImageStorage}
 
 
 @pytest.mark.parametrize("name", ["#2", "BM"])

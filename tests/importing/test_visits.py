@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import datetime
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, write, write_series
+from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.importing.catalogue import scan
 from tfdrift.importing.visits import choose_visits
@@ -572,3 +574,68 @@ def test_one_visit_is_not_enough(tmp_path):
     assert reasons(exclusions) == [
         ("", "too few visits (1): two are needed, each an MR series and a structure set drawn on it", False)
     ]
+
+
+def write_segmentation(folder: Path, study: int, date: str, on=None, series: int = 1) -> pydicom.Dataset:
+    """Write a Segmentation of the lesion on a series that `write_mr` wrote."""
+    files = sorted((folder / f"mr{study}-{series}").iterdir())
+    images = sorted((pydicom.dcmread(file) for file in files), key=lambda image: image.InstanceNumber)
+    dataset = segmentation_dataset(GRID, {"GTV": MASK}, on=on, images=images)
+    dataset.StudyDate = date
+    write(dataset, folder / f"seg{study}.dcm")
+    return dataset
+
+
+SHIFTED = dataclasses.replace(GRID, origin_mm=(GRID.origin_mm[0] + 0.5, *GRID.origin_mm[1:]))
+
+
+def test_a_segmentation_on_voxels_of_its_own_says_why_and_costs_its_visit(tmp_path):
+    for study in (0, 1, 2):
+        write_mr(tmp_path, study, DATES[study])
+        write_segmentation(tmp_path, study, DATES[study], on=SHIFTED if study == 1 else None)
+    visits, exclusions = choose(tmp_path)
+    assert visits == [("pre", DAYS[0], uid(0, 1))]  # the third study is not taken for the second MRI
+    assert exclusions[0] == Exclusion(
+        visit="study 2",
+        structure=None,
+        reason="structure set 1 belongs to series 1 of study 2 and does not fit it: structure 1 lies on another grid "
+        "than the series (frame 1); export the segmentation on the series' own voxels",
+        broken=True,
+    )
+
+
+def test_contours_outside_of_the_mr_that_they_refer_to_cost_the_visit(tmp_path):
+    for study in (0, 1, 2):
+        write_mr(tmp_path, study, DATES[study])
+        file = write_structures(tmp_path, study, DATES[study])
+    dataset = pydicom.dcmread(tmp_path / "rs1-1.dcm")
+    for contour in dataset.ROIContourSequence[0].ContourSequence:
+        contour.ContourData = [float(value) + 500 for value in contour.ContourData]
+    write(dataset, file.with_name("rs1-1.dcm"))
+    visits, exclusions = choose(tmp_path)
+    assert len(visits) == 1
+    assert exclusions[0].reason.startswith(
+        "structure set 1 belongs to series 1 of study 2 and does not fit it: structure 1"
+    )
+
+
+def test_a_segmentation_without_a_series_goes_to_the_one_whose_images_its_frames_name(tmp_path):
+    for study in (0, 1):
+        for series in (1, 2):
+            write_mr(tmp_path, study, DATES[study], series=series)
+        dataset = write_segmentation(tmp_path, study, DATES[study], series=2)
+        del dataset.ReferencedSeriesSequence
+        write(dataset, tmp_path / f"seg{study}.dcm")
+    visits, exclusions = choose(tmp_path)
+    assert [series for _, _, series in visits] == [uid(0, 2), uid(1, 2)]
+    assert exclusions == []
+
+
+def test_structures_and_segments_of_one_lesion_are_refused_until_one_is_left(tmp_path):
+    for study in (0, 1):
+        write_mr(tmp_path, study, DATES[study])
+        write_structures(tmp_path, study, DATES[study])
+    write_segmentation(tmp_path, 1, DATES[1])
+    visits, exclusions = choose(tmp_path)
+    assert len(visits) == 1
+    assert exclusions[0].reason.startswith("several structure sets fit (structure set 1 of study 2, structure set 2 of")

@@ -4,11 +4,15 @@ import socket
 import stat
 from functools import partial
 
+import grpc
 import pytest
 from google.protobuf import text_format
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from tests.serving.tiny_models import floats, save_half_plus
+from tests.serving.tiny_models import floats, save_half_plus, save_tf_examples
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.serving.client import Client
 from tfdrift.serving.configuration import embedded_models, models_under
@@ -162,6 +166,32 @@ def test_a_label_of_a_version_that_does_not_answer_ends_the_start_unless_a_flag_
     terminal = Terminal("gRPC", signal.SIGTERM)
     serve(config, grpc_port=0, rest_port=None, flags=flags, **{**EMBEDDED, "echo": terminal})
     assert terminal.lines[-1].startswith("stopping")
+
+
+@pytest.mark.parametrize(("flag", "code"), [(None, "OK"), ("true", "INVALID_ARGUMENT"), ("false", "OK")])
+def test_the_method_name_of_a_signature_counts_only_if_a_flag_says_so(tmp_path, flag, code):
+    save_tf_examples(tmp_path / "m" / "1")
+    codes = []
+
+    def ask(lines):
+        (target,) = [line.split()[1] for line in lines if line.startswith("gRPC")]
+        with grpc.insecure_channel(target) as channel:
+            spec = ModelSpec(name="m", signature_name="regress_tf_examples")
+            example = {"features": {"feature": {"x": {"float_list": {"value": [1]}}}}}
+            request = RegressionRequest(model_spec=spec, input={"example_list": {"examples": [example]}})
+            call = PredictionServiceStub(channel).Regress.with_call
+            try:
+                codes.append(call(request)[1].code().name)
+            except grpc.RpcError as refused:
+                codes.append(refused.code().name)
+
+    flags = {"enable_signature_method_name_check": flag} if flag else {}
+    echo = Terminal("gRPC", signal.SIGTERM, ask)
+    warned = []
+    settings = {**EMBEDDED, "echo": echo, "warn": warned.append}
+    serve(models_under(tmp_path), grpc_port=0, rest_port=None, flags=flags, **settings)
+    assert codes == [code]
+    assert warned == []
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "inf"])

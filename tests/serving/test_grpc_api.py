@@ -19,7 +19,14 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfigList
 
-from tests.serving.tiny_models import floats, save_estimator, save_half_plus, save_half_plus_tf1, save_many
+from tests.serving.tiny_models import (
+    floats,
+    save_estimator,
+    save_half_plus,
+    save_half_plus_tf1,
+    save_many,
+    save_tf_examples,
+)
 from tfdrift.serving.grpc_api import LARGEST_REQUEST_BYTES
 from tfdrift.serving.server import embedded_server
 
@@ -28,12 +35,13 @@ OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_leng
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory):
-    """A plain gRPC channel to a server with four models."""
+    """A plain gRPC channel to a server with five models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
     save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
     save_estimator(base / "estimator" / "1")
+    save_tf_examples(base / "of_tf2" / "1")
     with (
         embedded_server({folder.name: folder for folder in base.iterdir()}) as server,
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=OPTIONS) as channel,
@@ -119,6 +127,30 @@ def test_classify_regress_and_multi_inference_answer(channel):
     task = {"model_spec": estimator(), "method_name": "tensorflow/serving/regress"}
     both = stub.MultiInference(MultiInferenceRequest(tasks=[task], input=EXAMPLES))
     assert both.results[0].regression_result == regressed.result
+
+
+def test_signatures_of_tensorflow_2_answer_by_their_names(channel):
+    stub = PredictionServiceStub(channel)
+    spec = ModelSpec(name="of_tf2", signature_name="serve_tf_examples")
+    classified = stub.Classify(ClassificationRequest(model_spec=spec, input=EXAMPLES))
+    (classes,) = classified.result.classifications
+    assert [(one.label, one.score) for one in classes.classes] == [("low", 1.5), ("high", 3)]
+    assert classified.model_spec.signature_name == "serve_tf_examples"
+    task = {"model_spec": spec, "method_name": "tensorflow/serving/classify"}
+    answered = stub.MultiInference(MultiInferenceRequest(tasks=[task], input=EXAMPLES))
+    assert answered.results[0].classification_result == classified.result
+    spec = ModelSpec(name="of_tf2", signature_name="regress_tf_examples")
+    regressed = stub.Regress(RegressionRequest(model_spec=spec, input=EXAMPLES))
+    assert [one.value for one in regressed.result.regressions] == [3]
+
+
+def test_a_signature_of_other_names_is_no_classification(channel):
+    with pytest.raises(grpc.RpcError) as caught:
+        PredictionServiceStub(channel).Classify(
+            ClassificationRequest(model_spec=ModelSpec(name="half_plus_two"), input=EXAMPLES)
+        )
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.details() == "No classification inputs found in SignatureDef"
 
 
 def test_a_client_may_say_which_models_there_are_and_label_their_versions(tmp_path):

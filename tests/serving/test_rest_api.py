@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.tiny_models import save_estimator, save_half_plus, save_half_plus_tf1, save_many
+from tests.serving.tiny_models import save_estimator, save_half_plus, save_half_plus_tf1, save_many, save_tf_examples
 from tfdrift.serving import rest_api
 from tfdrift.serving.rest_api import LARGEST_BODY_BYTES
 from tfdrift.serving.server import embedded_server
@@ -20,12 +20,13 @@ MANY = "/v1/models/many"
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    """The REST port of a server with four models."""
+    """The REST port of a server with five models."""
     base = tmp_path_factory.mktemp("models")
     save_half_plus(base / "half_plus_two" / "00000123")
     save_half_plus_tf1(base / "of_tf1" / "1", plus=3.0)
     save_many(base / "many" / "1")
     save_estimator(base / "estimator" / "1")
+    save_tf_examples(base / "of_tf2" / "1")
     with embedded_server({folder.name: folder for folder in base.iterdir()}) as server:
         yield server.rest_port
 
@@ -72,6 +73,18 @@ def test_a_model_of_tensorflow_1_answers(connection):
 def test_examples_are_classified_and_regressed(connection, method, signature, results):
     body = {"signature_name": signature, "examples": [{"x": 1.5}, {"x": [1.0], "y": 2.25}]}
     assert ask(connection, f"/v1/models/estimator:{method}", body) == (200, {"results": results})
+
+
+@pytest.mark.parametrize(
+    ("method", "signature", "results"),
+    [
+        ("regress", "regress_tf_examples", [3, 2]),
+        ("classify", "serve_tf_examples", [[["low", 1.5], ["high", 3]], [["low", 1], ["high", 2]]]),
+    ],
+)
+def test_signatures_of_tensorflow_2_answer_by_their_names(connection, method, signature, results):
+    body = {"signature_name": signature, "examples": [{"x": 1.5}, {"x": [1.0]}]}
+    assert ask(connection, f"/v1/models/of_tf2:{method}", body) == (200, {"results": results})
 
 
 def test_several_inputs_and_outputs_with_strings(connection):
@@ -130,7 +143,7 @@ ROW = {"instances": [1.0]}
         (f"{MANY}:predict", {"signature_name": "ragged", **ROW}, 400, "inconsistent batch size: 2 expecting: 1"),
         (f"{MANY}:predict", {"signature_name": "reshape", **ROW}, 400, "a tensor with 1 values"),
         (f"{HALF}:classify", ROW, 400, "When method is classify, key 'examples' is expected and was not found"),
-        (f"{HALF}:regress", {"examples": [{}]}, 400, "Expected regression signature method_name to be"),
+        (f"{HALF}:regress", {"examples": [{}]}, 400, "No regression inputs found in SignatureDef"),
         ("/v1/models/no", None, 404, "Could not find any versions of model no"),
         (f"{HALF}/versions/5", None, 404, "Could not find version 5 of model half_plus_two"),
         ("/v1/models/no/metadata", None, 404, "Servable not found for request: Latest(no)"),

@@ -63,6 +63,34 @@ def save_estimator(folder: Path) -> Path:
     return folder
 
 
+def save_tf_examples(folder: Path) -> Path:
+    """Write a TensorFlow 2 model asked with `tf.Example`s of a feature x, whose signatures all say that they predict.
+
+    serving_default     x float32 [N] -> y = x
+    serve_tf_examples   inputs -> classes low, high, with scores x and 2 x
+    regress_tf_examples inputs -> outputs 2 x
+    named_otherwise     examples -> outputs x
+    """
+    text, module = tf.TensorSpec([None], tf.string), tf.Module()
+
+    def read(examples: tf.Tensor) -> tf.Tensor:
+        return tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
+
+    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = read(inputs)
+        classes = tf.repeat(tf.constant([["low", "high"]]), tf.shape(inputs)[0], axis=0)
+        return {"classes": classes, "scores": tf.stack([x, 2 * x], axis=1)}
+
+    signatures = {
+        "serving_default": _traced(lambda x: {"y": tf.identity(x)}, x=X),
+        "serve_tf_examples": _traced(classify, inputs=text),
+        "regress_tf_examples": _traced(lambda inputs: {"outputs": 2 * read(inputs)}, inputs=text),
+        "named_otherwise": _traced(lambda examples: {"outputs": read(examples)}, examples=text),
+    }
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
+
+
 def save_many(folder: Path) -> Path:
     """Write a model with a signature for each thing that a server can get wrong.
 

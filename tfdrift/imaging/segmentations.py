@@ -60,12 +60,17 @@ class Segment:
         number: SegmentNumber.
         label: SegmentLabel, which may hold anything, a person's name too.
         frames: in the order of the file; none where it has no voxel.
+        image_uids: SOPInstanceUIDs of the images that these frames name as their sources; for matching in memory, and
+            must not be written to any file.
+        image_classes: SOP classes that they name for these.
         warnings: what a person should know of how it was read.
     """
 
     number: int
     label: str
     frames: tuple[Frame, ...]
+    image_uids: frozenset[str] = frozenset()
+    image_classes: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
 
@@ -105,6 +110,7 @@ def read_segments(dataset: Dataset, name: str) -> list[Segment]:
     planes = [plane_of(dataset, group, f"frame {k} of {name}") for k, group in enumerate(groups, start=1)]
     apart_mm = _distance_mm(planes, groups)
     frames: dict[int, list[Frame]] = {number: [] for number in labels}
+    images: dict[int, list[Dataset]] = {number: [] for number in labels}
     room = MAX_VOXELS
     for k, (group, plane) in enumerate(zip(groups, planes, strict=True)):
         for number, inside in _inside(dataset, k, group, kind, background, name):
@@ -117,6 +123,7 @@ def read_segments(dataset: Dataset, name: str) -> list[Segment]:
             room -= box.size
             if room < 0:
                 raise DataError(f"{name} has segments of more than {MAX_VOXELS} voxels, the most read")
+            images[number] += _sources(group)
             frames[number].append(
                 Frame(number=k + 1, plane=plane, top=int(rows[0]), left=int(columns[0]), pixels=box, apart_mm=apart_mm)
             )
@@ -126,26 +133,12 @@ def read_segments(dataset: Dataset, name: str) -> list[Segment]:
             number=number,
             label=label,
             frames=tuple(frames[number]),
+            image_uids=_named(images[number], "ReferencedSOPInstanceUID"),
+            image_classes=_named(images[number], "ReferencedSOPClassUID"),
             warnings=warnings if kind == "FRACTIONAL" else (),
         )
         for number, label in labels.items()
     ]
-
-
-def source_images(dataset: Dataset) -> frozenset[str]:
-    """Return the SOPInstanceUIDs of the images that the frames say they were drawn on; use inside `parsing`.
-
-    Args:
-        dataset: from `read_nested`.
-
-    Source: DICOM PS3.3, C.7.6.16.2.6 (Derivation Image).
-    """
-    found = set()
-    for frame in needless(dataset, "PerFrameFunctionalGroupsSequence") or []:
-        for item in needless(frame, "DerivationImageSequence") or []:
-            for image in needless(item, "SourceImageSequence") or []:
-                found.add(str(needless(image, "ReferencedSOPInstanceUID") or ""))
-    return frozenset(found - {""})
 
 
 def frames_misfit(frames: Sequence[Frame], grid: Grid) -> str:
@@ -266,6 +259,16 @@ def _inside(
         for item in value_of(group, "SegmentIdentificationSequence") or []
     ]
     yield _number(found[0] if found else None, name), 2 * values >= most
+
+
+def _sources(groups: list[Dataset]) -> list[Dataset]:
+    """Return what names the images that a frame was drawn on."""
+    derived = [item for group in groups for item in needless(group, "DerivationImageSequence") or []]
+    return [image for item in derived for image in needless(item, "SourceImageSequence") or []]
+
+
+def _named(images: list[Dataset], keyword: str) -> frozenset[str]:
+    return frozenset(str(needless(image, keyword) or "") for image in images) - {""}
 
 
 def _distance_mm(planes: Sequence[Plane], groups: list[list[Dataset]]) -> float | None:

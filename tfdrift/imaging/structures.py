@@ -15,7 +15,7 @@ from tfdrift.imaging.contours import first_crossing, unique_contours
 from tfdrift.imaging.dicom import needless, parsing, read_nested, text_of, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.polygons import fill_polygons
-from tfdrift.imaging.segmentations import Frame, fill_frames, frames_misfit, read_segments, source_images
+from tfdrift.imaging.segmentations import Frame, fill_frames, frames_misfit, read_segments
 
 PLANE_TOLERANCE_MM = 0.1
 """How far a contour's points may be from its own plane, and two contours' planes from each other to count as one.
@@ -56,8 +56,7 @@ class Roi:
         places: of each contour in the file, from 1; empty where there is no file.
         frame_uid: UID of the frame of reference that it is drawn in; empty where it names none. For matching in
             memory, and must not be written to any file.
-        image_uids: SOPInstanceUIDs that its contours, or the file's frames, name as their images; for matching in
-            memory, too.
+        image_uids: SOPInstanceUIDs that its contours or frames name as their images; for matching in memory, too.
         image_classes: SOP classes that they name for these.
     """
 
@@ -162,16 +161,17 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
 
 
 def _segmentation(dataset: Dataset, name: str) -> StructureSet:
-    frame_uid, image_uids = str(value_of(dataset, "FrameOfReferenceUID") or ""), source_images(dataset)
+    frame_uid = str(value_of(dataset, "FrameOfReferenceUID") or "")
     rois = [
         Roi(
             number=segment.number,
             name=segment.label,
             contours_mm=(),
             frames=segment.frames,
+            image_uids=segment.image_uids,
+            image_classes=segment.image_classes,
             warnings=segment.warnings,
             frame_uid=frame_uid,
-            image_uids=image_uids,
         )
         for segment in read_segments(dataset, name)
     ]

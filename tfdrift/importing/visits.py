@@ -242,6 +242,11 @@ def _series_of(part: StructureSet, known: dict[str, _Known], number: int, by_pla
         of_mr = any(one.study == number and one.found.modality == "MR" for one in known.values()) or elsewhere
         spoils = bool(classes & _MR_CLASSES) if classes else of_mr
         return _NoSeries(ABSENT, broken=spoils, spoils=frozenset({number} if spoils else ()))
+    for series, reason in zip(volumes, reasons, strict=True):
+        if series.series_uid in part.series_uids and series.modality == "MR" and any(roi.is_drawn for roi in part.rois):
+            one = known[series.series_uid]
+            reason = f"belongs to {one.label} and does not fit it: {reason}"
+            return _NoSeries(reason, broken=True, spoils=frozenset({number, one.study}))
     return _NoSeries("fits no series")
 
 

@@ -24,6 +24,7 @@ ENGINES = ("auto", PROGRAM, "embedded")
 EMBEDDED_FLAGS = {
     "grpc_socket_path", "model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds",
     "allow_version_labels_for_unavailable_models", "force_allow_any_version_labels_for_unavailable_models",
+    "enable_signature_method_name_check",
 }  # fmt: skip
 """Flags of TF Serving's program that the embedded server honours."""
 MONITORING = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'
@@ -98,7 +99,13 @@ def serve(
     with (
         _signals() as stopped,
         _refusals_as_data_errors(),
-        running_server(models, config, where=where, polling=polling) as server,
+        running_server(
+            models,
+            config,
+            where=where,
+            polling=polling,
+            checks_method_names=flags.get("enable_signature_method_name_check") == "true",
+        ) as server,
     ):
         address = f"[{host}]" if ":" in host else host
         if server.grpc_port is not None:

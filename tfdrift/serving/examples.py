@@ -1,4 +1,9 @@
-"""Classify, Regress and MultiInference: signatures of TensorFlow 1's estimators, asked with `tf.Example`s."""
+"""Classify, Regress and MultiInference: signatures that take serialised `tf.Example`s.
+
+Whether one classifies or regresses is told by the names of its input and outputs, as in TF Serving: the input is
+`inputs`, the outputs are `classes` and `scores`, or one of them, or `outputs`. The method name counts only where it is
+checked.
+"""
 
 from collections.abc import Mapping
 
@@ -36,7 +41,7 @@ def infer(inference: Inference, spec: ModelSpec, given: Input, method: str) -> t
         Which version and signature answered, and what.
 
     Raises:
-        Refusal: the model is not loaded, its signature answers another method, the examples do not fit it, or its graph
+        Refusal: the model is not loaded, its signature is none of the method, the examples do not fit it, or its graph
             fails.
     """
     serving = inference.serving(spec)
@@ -44,7 +49,7 @@ def infer(inference: Inference, spec: ModelSpec, given: Input, method: str) -> t
     if name not in serving.model.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = serving.model.signatures[name]
-    _check(signature, method)
+    _check(signature, method, named=inference.checks_method_names)
     examples = serialised_examples(given)
     found = inference.run(spec.name, serving, _predicting(signature), {INPUTS: examples})
     return _answered(spec, serving), _result(method, found, len(examples))
@@ -77,7 +82,7 @@ def multi_infer(inference: Inference, request: MultiInferenceRequest) -> MultiIn
         if task.method_name not in _KINDS:
             raise unimplemented(f"Unsupported signature method_name: {task.method_name}")
         signatures[name] = serving.model.signatures[name]
-        _check(signatures[name], task.method_name)
+        _check(signatures[name], task.method_name, named=inference.checks_method_names)
     first, *others = signatures.values()
     if any(other.inputs[INPUTS].name != first.inputs[INPUTS].name for other in others):
         raise invalid("Input tensor must be the same for all Signatures.")
@@ -120,9 +125,9 @@ def serialised_examples(given: Input) -> np.ndarray:
     return array
 
 
-def _check(signature: SignatureDef, method: str) -> None:
+def _check(signature: SignatureDef, method: str, *, named: bool) -> None:
     kind = _KINDS[method]
-    if signature.method_name != method:
+    if named and signature.method_name != method:
         raise invalid(f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}")
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")

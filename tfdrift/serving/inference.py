@@ -27,11 +27,16 @@ class Inference:
     Args:
         models: each model by its name.
         monitoring: counts and times the requests.
+        checks_method_names: whether only a signature that says so classifies or regresses. Those of TensorFlow 2 all
+            say that they predict.
     """
 
-    def __init__(self, models: Mapping[str, VersionedModel], monitoring: Monitoring) -> None:
+    def __init__(
+        self, models: Mapping[str, VersionedModel], monitoring: Monitoring, *, checks_method_names: bool = False
+    ) -> None:
         self._models = models
         self._monitoring = monitoring
+        self.checks_method_names = checks_method_names
 
     def counted(self, name: str, entrypoint: str, api: str = "Predict") -> AbstractContextManager:
         """Return the context that counts and times a request, if there is a model of that name.

@@ -105,6 +105,7 @@ def running_server(
     where: Listening,
     polling: Polling,
     drain_seconds: int = DRAIN_SECONDS,
+    checks_method_names: bool = False,
 ) -> Iterator[RunningServer]:
     """Serve models until the block ends; requests under way are then answered first.
 
@@ -114,6 +115,7 @@ def running_server(
         where: to listen.
         polling: how often to look for other versions and models.
         drain_seconds: how long requests under way may take at the end.
+        checks_method_names: see `Inference`.
 
     Yields:
         The server, once every model is loaded or known to have failed.
@@ -127,7 +129,7 @@ def running_server(
 
     def run() -> None:
         try:
-            asyncio.run(_serve(models, config, where, polling, drain_seconds, ready))
+            asyncio.run(_serve(models, config, where, polling, drain_seconds, ready, checks_method_names))
         except Exception as error:
             if ready.done():
                 raise
@@ -150,11 +152,12 @@ async def _serve(
     polling: Polling,
     drain_seconds: int,
     ready: Future,
+    checks_method_names: bool,
 ) -> None:
     """Listen, load, answer, and drain when the function given to `ready` is called from another thread."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     monitoring = Monitoring()
-    inference = Inference(models, monitoring)
+    inference = Inference(models, monitoring, checks_method_names=checks_method_names)
     with ThreadPoolExecutor(THREADS, "answer") as threads, ExitStack() as open_:
         listener = None if where.rest_port is None else open_.enter_context(_listener(where.host, where.rest_port))
         grpc_server = grpc.aio.server(options=SERVER_OPTIONS)
