@@ -77,4 +77,4 @@ def in_patient(displacement_mm: np.ndarray, direction: Sequence[float]) -> np.nd
         [1.0, 2.0, 0.0]
     """
     along_columns, along_rows, _ = np.reshape(direction, (3, 3)).T
-    return displacement_mm[..., :1] * along_rows + displacement_mm[..., 1:] * along_columns
+    return displacement_mm @ np.stack([along_rows, along_columns])
