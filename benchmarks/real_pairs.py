@@ -1,9 +1,10 @@
-"""Score recipes on a cohort of few real patients, each left out once, and print the table of `docs/real.md`.
+"""Score recipes on a cohort of few real patients, each left out once, and print the tables of `docs/real.md`.
 
     TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 python benchmarks/real_pairs.py COHORT RUNS [--only TEXT]
 
 COHORT is what `tfdrift cohort import --folds N` wrote, N its number of patients. RUNS takes a run folder for each
-recipe and fold; what is trained already is not trained again. Prints a row as soon as a recipe is done.
+recipe and fold; what is trained already is not trained again. Prints a row as soon as a recipe is done, and the
+baselines at the end.
 """
 
 import argparse
@@ -17,9 +18,11 @@ import numpy as np
 from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.config import TrainConfig, read_config, train_config
-from tfdrift.evaluation.answers import Answers, ask, join
-from tfdrift.evaluation.metrics import skill, squared_errors
-from tfdrift.statistics.intervals import ratio_interval
+from tfdrift.evaluation.answers import ask, join
+from tfdrift.evaluation.assessment import assess
+from tfdrift.evaluation.document import MethodScores, Metrics
+from tfdrift.evaluation.metrics import squared_errors
+from tfdrift.methods import METHODS
 from tfdrift.training.run_folder import is_trained
 from tfdrift.training.train import train
 
@@ -35,13 +38,19 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("default", "direct", {"steps": 100}),
     ("default", "direct", {"steps": 300}),
     ("default", "method1", {"steps": 100}),
+    ("default", "method2", {"steps": 100}),
     ("MSE and symmetries", "direct", {"steps": 100, **MSE, **EIGHT}),
+    ("MSE and symmetries", "method1", {"steps": 100, **MSE, **EIGHT}),
     ("correction and averages", "direct", {"steps": 100, **ZERO}),
     ("correction and averages", "direct", {"steps": 300, **ZERO}),
     ("correction and averages", "method1", {"steps": 100, **ZERO}),
     ("inner stop and shrinkage", "direct", {"steps": 100, **ZERO, **INNER}),
+    ("default", "distribution", {"steps": 100}),
+    ("default", "palette", {"steps": 100}),
 ]
-HEADER = "| recipe | method | steps | chosen steps; shrinkage | skill | patients better than copy | drift skill |"
+BASELINES = ("copy", "mean drift", "nearest lesion", "mean ratio", "ridge, shape and signal", "true second MRI")
+COLUMNS = ["recipe", "method", "steps", "chosen steps; shrinkage", "skill", "better than copy", "drift skill", "Dice",
+           "volume error", "CRPS", "spread and error"]  # fmt: skip
 
 
 def main() -> None:
@@ -52,15 +61,21 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Recipes whose name, method and steps hold this text.")
     arguments = parser.parse_args()
     samples = read_cohort(arguments.cohort, SIZE)
-    print(f"{HEADER}\n|{'---|' * HEADER.count(' | ')}---|", flush=True)
+    print(f"{_line(*COLUMNS)}\n|{'---|' * len(COLUMNS)}", flush=True)
+    metrics = None
     for name, method, settings in RECIPES:
         if arguments.only in f"{name} {method} {settings['steps']}":
             config = train_config(method, data=str(arguments.cohort), **{**SMALL, **settings})
-            print(score(name, config, samples, arguments.runs), flush=True)
+            metrics, row = score(name, config, samples, arguments.runs)
+            print(row, flush=True)
+    for name in BASELINES if metrics else ():
+        found = metrics.methods.get(name)
+        if found is not None:
+            print(_line(name, "", "", "", *_scores(found), "", ""))
 
 
-def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> str:
-    """Return the row of a recipe.
+def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> tuple[Metrics, str]:
+    """Return the scores of a recipe, and its row.
 
     Args:
         name: of the recipe.
@@ -78,26 +93,26 @@ def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> str:
         chosen.append(read_config(folder / "config.json")[1].get("chosen"))
         keras.backend.clear_session()
     answers = join(parts)
+    metrics = assess(answers).metrics
+    errors, patient = squared_errors(answers.post.mean(axis=0), answers.held_out.post), answers.held_out.patient
+    better = [errors[patient == one].sum() < answers.copy_mse[patient == one].sum() for one in np.unique(patient)]
     told = "; ".join(f"{one['steps']}, {one['shrinkage']:.2f}" for one in chosen if one)
-    return f"| {name} | {config.method} | {config.steps} | {told} | {' | '.join(scores(answers))} |"
+    drift = metrics.ours.uncertainty.drift
+    spread = drift.spread_error.words() if METHODS[config.method].draws else ""
+    scores = _scores(metrics.ours)
+    scores[1] = f"{sum(better)} of {len(better)}"
+    return metrics, _line(name, config.method, config.steps, told, *scores, f"{drift.crps.value:.3f}", spread)
 
 
-def scores(answers: Answers) -> list[str]:
-    """Return the skill with its interval over patients, the patients that are better than copy, and the drift's skill.
+def _scores(found: MethodScores) -> list[str]:
+    """Return skill, a place for the patients that are better, drift skill, Dice and volume error."""
+    images, clinic = found.scores or {}, found.clinic or {}
+    words = [images[name].words() if name in images else "" for name in ("skill", "drift_skill", "dice")]
+    return [words[0], "", words[1], words[2], clinic["volume_error"].words()]
 
-    Args:
-        answers: about all patients.
-    """
-    errors = squared_errors(answers.post.mean(axis=0), answers.held_out.post)
-    drift_errors = squared_errors(answers.drift.mean(axis=0), answers.held_out.drift)
-    patient, copy_mse = answers.held_out.patient, answers.copy_mse
-    ratio = ratio_interval(errors, copy_mse, patient)
-    better = [errors[patient == one].sum() < copy_mse[patient == one].sum() for one in np.unique(patient)]
-    return [
-        f"{1 - ratio.value:.3f} [{1 - ratio.high:.2f}, {1 - ratio.low:.2f}]",
-        f"{sum(better)} of {len(better)}",
-        f"{skill(drift_errors, copy_mse):.3f}",
-    ]
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

@@ -64,8 +64,9 @@ def scan(dicom_dir: Path, as_json: bool) -> None:
 @click.option(
     "--roi", required=True, metavar="NAME|#N", help="The structure by name, as the planning system shows it, or number."
 )
+@click.option("--by-place", is_flag=True, help="Take the structures although they refer to another series.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="NIfTI file to write (.nii or .nii.gz).")
-def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
+def mask(series_dir: Path, rtstruct: Path, roi: str, by_place: bool, out: Path) -> None:
     """Write one structure as a mask on its own MR series' voxels.
 
     A voxel belongs to the mask when its centre is inside the contours; a Segmentation's voxels are taken as they are.
@@ -76,19 +77,23 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, out: Path) -> None:
       tfdrift cohort mask --series MR_T1 --rtstruct RS.dcm --roi GTV --out gtv.nii.gz
     """
     from tfdrift.errors import DataError
-    from tfdrift.imaging.matching import fits
+    from tfdrift.imaging.matching import doubt, fits, rois_on
     from tfdrift.imaging.nifti import write_nifti
     from tfdrift.imaging.series import read_series
-    from tfdrift.imaging.structures import find_roi, in_frame, mask_figures, rasterise, read_structures
+    from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
 
     image, series = read_series(series_dir)
     structures = read_structures(rtstruct)
-    structure = in_frame(find_roi(structures, roi), series.frame_of_reference_uid)
-    reason = fits(structures, series)
+    structure = find_roi(structures, roi)
+    reason = fits(structures, series, by_place=by_place)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")
+    structure = rois_on(structures, series)[structures.rois.index(structure)]
     inside, warnings = rasterise(structure, image)
     write_nifti(inside, out)
+    said = doubt(structures, series)
+    if said:
+        click.echo(f"warning: the structure set {said}", err=True)
     for warning in warnings:
         click.echo(f"warning: structure {structure.number}: {warning}", err=True)
     figures = mask_figures(inside)

@@ -49,6 +49,9 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
     "--register", type=click.Choice(REGISTER_MODES), default=ImportSettings.register, show_default=True,
     help="How the second MRI comes onto the first.",
 )  # fmt: skip
+@click.option(
+    "--by-place", is_flag=True, help="Match structures whose series is not in the export by place, with a warning."
+)
 @click.option("--components", is_flag=True, help="Each connected part of a mask is a lesion (NIfTI).")
 @click.option("--min-days", default=ImportSettings.min_days, show_default=True, help="Shortest interval of the MRIs.")
 @click.option("--max-days", default=ImportSettings.max_days, show_default=True, help="Longest interval of the MRIs.")

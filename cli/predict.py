@@ -23,6 +23,7 @@ from .quiet import start_tensorflow
 @click.option(
     "--roi", metavar="REGEX|#N", help="The lesions by name or number.  [default: names of GTVs and metastases]"
 )
+@click.option("--by-place", is_flag=True, help="Take the structures although they refer to another series.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
 @click.option("--outcomes", "--samples", default=16, show_default=True, help="Draws of the second MRI, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
@@ -33,6 +34,7 @@ def predict(
     series_dir: Path,
     rtstruct: Path,
     roi: str | None,
+    by_place: bool,
     out: Path,
     outcomes: int,
     seed: int,
@@ -67,6 +69,7 @@ def predict(
             rtstruct=rtstruct,
             out=out,
             roi=DEFAULT_ROI_PATTERN if roi is None else roi,
+            by_place=by_place,
             outcomes=outcomes,
             seed=seed,
         )

@@ -10,6 +10,8 @@ from tfdrift.reproduction.experiments import EXPERIMENTS
 from .crossval import workers_option
 from .quiet import start_tensorflow
 
+NAME_WIDTH = 16
+
 
 def _print_list(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if not asked:
@@ -18,7 +20,10 @@ def _print_list(context: click.Context, _: click.Parameter, asked: bool) -> None
     for name, experiment in EXPERIMENTS.items():
         minutes = experiment.minutes()
         time = f"about {minutes / 60:.1f} h" if minutes >= 90 else f"about {minutes} min" if minutes else "at once"
-        click.echo(f"{name:<10}{experiment.title}  ({time})\n{'':10}{experiment.purpose}\n{'':10}{experiment.expect}")
+        room = " " * NAME_WIDTH
+        click.echo(
+            f"{name:<{NAME_WIDTH}}{experiment.title}  ({time})\n{room}{experiment.purpose}\n{room}{experiment.expect}"
+        )
     context.exit()
 
 
@@ -51,7 +56,8 @@ def reproduce(
     """Train what the figures NAME... of the paper need, draw them, and write their numbers beside them.
 
     NAME is fig1b, fig2 to fig8, s1 to s5, or all of these as `all`; `table` and `readings` score every patient held out
-    once. Trainings are kept and shared: the same command goes on where it stopped.
+    once; `recipes`, `law-NAME` and `learning-curve` score patients of the phantom drawn anew. Trainings are kept and
+    shared: the same command goes on where it stopped.
 
     \b
     Example:

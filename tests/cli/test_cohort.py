@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from click.testing import CliRunner
@@ -37,8 +38,19 @@ def patient(tmp_path):
     return tmp_path, mask
 
 
-def mask_command(folder: Path, roi="GTV", out="gtv.nii.gz"):
-    options = ["mask", "--series", folder / "mr", "--rtstruct", folder / "rs.dcm", "--roi", roi, "--out", folder / out]
+def mask_command(folder: Path, *flags: str, roi="GTV", out="gtv.nii.gz"):
+    options = [
+        "mask",
+        *flags,
+        "--series",
+        folder / "mr",
+        "--rtstruct",
+        folder / "rs.dcm",
+        "--roi",
+        roi,
+        "--out",
+        folder / out,
+    ]
     return CliRunner().invoke(cli, ["cohort", *(str(option) for option in options)])
 
 
@@ -73,6 +85,27 @@ def test_mask_of_a_structure_set_of_another_series_is_refused(patient):
     assert str(mask_command(folder).exception) == (
         "the structure set does not belong to this series: it refers to another series"
     )
+
+
+@pytest.mark.parametrize(
+    ("references", "options", "said"),
+    [
+        (["1.2.3"], ["--by-place"], "refers to a series that is not there; matched by place alone"),
+        ([], [], "refers to no series; matched by place alone"),
+    ],
+)
+def test_mask_warns_of_a_match_by_place_alone(patient, references, options, said):
+    folder, drawn = patient
+    plan = pydicom.dcmread(folder / "rs.dcm")
+    series = plan.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence
+    for uid in references:
+        series[0].SeriesInstanceUID = uid
+    if not references:
+        del series[0]
+    write(plan, folder / "rs.dcm")
+    run = mask_command(folder, *options)
+    assert (run.exit_code, run.stderr) == (0, f"warning: the structure set {said}\n")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "gtv.nii.gz"))), drawn)
 
 
 def test_warnings_go_to_standard_error(patient):

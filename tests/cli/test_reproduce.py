@@ -14,7 +14,7 @@ def test_the_list_names_every_experiment_with_purpose_time_and_expectation(capsy
         assert experiment.purpose in output
         assert experiment.expect in output
     assert output.startswith("Times at most: 4 cores, 16 filters")
-    assert "fig1b     Lesion volumes at three time points  (at once)" in output
+    assert "fig1b           Lesion volumes at three time points  (at once)" in output
     assert "(about 45 min)" in output
 
 

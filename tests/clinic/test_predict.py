@@ -452,6 +452,76 @@ def test_a_structure_set_of_another_series_is_refused(tmp_path):
     refuse(DataError, "does not belong to this series: it refers to another series", tmp_path, patient)
 
 
+@pytest.mark.parametrize(
+    ("references", "said"),
+    [
+        (["1.2.3"], "its structure set refers to a series that is not there; matched by place alone"),
+        ([], "its structure set refers to no series; matched by place alone"),
+    ],
+)
+def test_a_match_by_place_alone_is_warned_of(tmp_path, references, said):
+    """Against a reference it is to be asked for; without one it is not."""
+    patient = write_patient(tmp_path)
+    dataset = pydicom.dcmread(patient.rtstruct)
+    series = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence
+    for uid in references:
+        series[0].SeriesInstanceUID = uid
+    if not references:
+        del series[0]
+    write(dataset, patient.rtstruct)
+    document = run(patient, tmp_path / "out", by_place=bool(references))
+    assert [said in lesion["warnings"] for lesion in document["lesions"]] == [True]
+
+
+def test_a_structure_drawn_on_another_series_of_its_structure_set_is_skipped(tmp_path):
+    """The contours of one name an image of the series, those of the other one of its twin."""
+    patient = write_patient(tmp_path, lesions=TWO)
+    dataset = pydicom.dcmread(patient.rtstruct)
+    study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence.append(pydicom.Dataset())
+    study.RTReferencedSeriesSequence[1].SeriesInstanceUID = "1.2.3"
+    own = pydicom.dcmread(next(patient.series.iterdir())).SOPInstanceUID
+    for drawn, image_uid in zip(dataset.ROIContourSequence, (own, "1.2.3.1"), strict=True):
+        image = pydicom.Dataset()
+        image.ReferencedSOPInstanceUID = image_uid
+        drawn.ContourSequence[0].ContourImageSequence = [image]
+    write(dataset, patient.rtstruct)
+    document = run(patient, tmp_path / "out")
+    assert [lesion["structure"] for lesion in document["lesions"]] == [1]
+    assert document["skipped"] == ["GTV 2: structure 2 was drawn on another series"]
+
+
+def with_padding(where):
+    """A change of `write_series` that makes this part of each slice padding."""
+
+    def change(dataset, _k):
+        pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(dataset.Rows, dataset.Columns).copy()
+        pixels[where] = 65535
+        dataset.PixelData = pixels.tobytes()
+        dataset.add_new("PixelPaddingValue", "US", 65535)
+
+    return change
+
+
+def test_padding_is_no_part_of_a_lesion(tmp_path):
+    """The lesion's middle is between rows 13 and 14."""
+    whole = run(write_patient(tmp_path / "whole"), tmp_path / "whole" / "out")
+    patient = write_patient(tmp_path / "half", change=with_padding(np.s_[14:]))
+    document = run(patient, tmp_path / "half" / "out")
+    (lesion,), (before,) = document["lesions"], whole["lesions"]
+    assert lesion["volume_now_mm3"] == pytest.approx(before["volume_now_mm3"] / 2)
+    assert "50% of it is padding in the MRI; volume and prediction are of the rest" in lesion["warnings"]
+    _, shown = read_nifti(tmp_path / "half/out/nifti/post_mean.nii.gz")
+    _, full = read_nifti(tmp_path / "whole/out/nifti/post_mean.nii.gz")
+    assert shown.max() <= 1.02 * full.max()  # the padding's value is a hundred times that
+
+
+def test_a_lesion_that_is_all_padding_is_skipped(tmp_path):
+    patient = write_patient(tmp_path, lesions=TWO, change=with_padding(np.s_[:, :16]))
+    document = run(patient, tmp_path / "out")
+    assert document["skipped"] == ["GTV 1: all of it is padding in the MRI, which holds no signal"]
+
+
 def test_no_matching_structure_is_refused_without_naming_those_there_are(tmp_path):
     patient = write_patient(tmp_path, lesions={"GTV Jane": {}})
     refuse(DataError, r"none of the 1 structures matches --roi 'Met'", tmp_path, patient, roi="Met")

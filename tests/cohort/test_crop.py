@@ -6,6 +6,7 @@ from tfdrift.cohort.crop import (
     choose_slices,
     crop_lesion,
     crop_pairs,
+    crop_signal,
     crop_slice,
     make_box,
     outgrown,
@@ -97,6 +98,45 @@ def test_a_pixel_belongs_to_the_mask_from_one_half_on(covered: int, pixels: int)
     box, images = Box(center_row=15.5, center_column=15.5, side_mm=32.0), np.ones(mask.shape)
     crops = crop_pairs(images, images, mask, mask, box, UNIT_MM, image_size=8)
     assert crops["pre_mask"].sum() == 8 * pixels
+
+
+@pytest.mark.parametrize("image_size", [8, 12, 31])
+@pytest.mark.parametrize("lost", [np.s_[:, 20:], np.s_[19, :], np.s_[15:22, 17:21]])
+def test_a_pixel_takes_its_signal_from_measured_voxels_alone(image_size, lost):
+    image, measured = np.full((40, 40), 700.0), np.ones((40, 40), bool)
+    image[lost], measured[lost] = -32768, False
+    box = Box(center_row=19.5, center_column=19.5, side_mm=16.0)
+    crop = crop_signal(image, measured, box, UNIT_MM, image_size)
+    shown = crop_slice(measured, box, UNIT_MM, image_size) > 0
+    np.testing.assert_allclose(crop, np.where(shown, 700, 0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("center", [19.5, 1.0])
+def test_measured_everywhere_a_signal_is_the_slices_also_at_the_edge_of_the_image(center):
+    image = np.random.default_rng(3).random((40, 40))
+    box = Box(center_row=center, center_column=19.5, side_mm=11.0)
+    far = np.ones((40, 40), bool)
+    far[:, -1] = False  # outside the box
+    np.testing.assert_allclose(
+        crop_signal(image, far, box, UNIT_MM, 9), crop_slice(image, box, UNIT_MM, 9), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_both_sessions_are_cropped_from_what_was_measured():
+    pre, post, measured = np.full((1, 40, 40), 500.0), np.full((1, 40, 40), 250.0), make_square(8)
+    pre[~measured] = post[~measured] = 0
+    crops = crop_lesion(pre, post, make_square(8), make_square(8), measured=measured, spacing_mm=UNIT_MM, image_size=11)
+    assert crops.pre_mask.any()
+    np.testing.assert_allclose(crops.pre, crops.pre_mask, rtol=1e-6)
+    np.testing.assert_allclose(crops.post, 0.5 * crops.post_mask, rtol=1e-6)
+
+
+def test_a_mask_of_what_was_not_measured_is_refused():
+    images = np.ones((1, 40, 40))
+    with pytest.raises(DataError, match="a mask covers voxels that were not measured; cut them off first"):
+        crop_lesion(
+            images, images, make_square(4), make_square(8), measured=make_square(6), spacing_mm=UNIT_MM, image_size=8
+        )
 
 
 def test_each_session_is_zero_outside_its_own_gtv_and_whole_inside():

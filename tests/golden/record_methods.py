@@ -37,6 +37,8 @@ RUNS = {
     "balance": f"method1 {SMALL} --balance uncertainty --clip-norm 1 --heads decoupled --schedule linear-rate --fold 1",
 }
 EVALUATED = ("method1", "method2", "direct")
+LATER_BASELINES = ("nearest lesion",)
+"""Rows of `metrics.csv` that the recorded version did not write yet; they are tested on their own."""
 DEMO_MODELS = ("method1", "method2")
 
 
@@ -68,7 +70,7 @@ def record_run(command: str, folder: Path, *, evaluated: bool) -> dict[str, np.n
     if evaluated:
         run(f"evaluate {folder} --out {folder / 'evaluation'} --samples 4")
         with (folder / "evaluation/metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = [row for row in csv.DictReader(file) if row["method"] not in LATER_BASELINES]
         found["rows"] = np.array([f"{row['method']} {row['patient']} {row['row']}" for row in rows])
         found["row mse"] = np.array([float(row["mse"]) for row in rows])
     return found

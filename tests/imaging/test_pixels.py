@@ -16,7 +16,7 @@ from pydicom.uid import (
 
 from tests.imaging.mock_dicom import make_grid, write_series
 from tfdrift.errors import DataError
-from tfdrift.imaging.pixels import frame_shape, measured
+from tfdrift.imaging.pixels import NOT_MEASURED, frame_shape, measured, without_padding
 from tfdrift.imaging.series import read_series
 
 GRID = make_grid(size=(45, 36, 4))
@@ -209,6 +209,26 @@ def test_padding_is_zero_and_not_measured_and_everything_else_is(tmp_path, chang
     image, _ = read_series(tmp_path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(measured(image)), ~is_padding(volume))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), np.where(is_padding(volume), 0, 2 * volume))
+
+
+def test_without_padding_each_voxel_has_the_signal_of_the_nearest_measured_one():
+    image = sitk.GetImageFromArray(np.array([[[4, NOT_MEASURED, NOT_MEASURED, 0, 6]]], np.float32))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(without_padding(image)), [[[4, 4, 0, 0, 6]]])
+
+
+def test_nearest_is_in_mm():
+    values = np.array(
+        [[[5, 5], [NOT_MEASURED, 5]], [[9, 9], [9, 9]]], np.float32
+    )  # 3 mm to the next row, 1 mm in depth
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((4.0, 3.0, 1.0))
+    assert sitk.GetArrayFromImage(without_padding(image))[0, 1, 0] == 9
+
+
+@pytest.mark.parametrize("value", [5.0, 0.0, float(NOT_MEASURED)])
+def test_an_image_that_is_all_measured_or_all_padding_stays(value):
+    image = sitk.GetImageFromArray(np.full((2, 3, 4), value, np.float32))
+    assert without_padding(image) is image
 
 
 def test_a_padding_beyond_the_bits_stored_is_found_in_all_bits_of_a_pixel(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.pixels import NOT_MEASURED
+from tfdrift.imaging.pixels import NOT_MEASURED, measured
 from tfdrift.imaging.resampling import coverage, resample_image, resample_mask
 
 IDENTITY = sitk.Euler3DTransform()
@@ -92,6 +92,25 @@ def test_coverage_ends_where_either_session_is_padding():
     expected = np.ones(values.shape)
     expected[:, 0] = expected[:, :, -1] = 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(seen), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "bspline"])
+@pytest.mark.parametrize("padded", [np.s_[:, :4], np.s_[:, :, 7:], np.s_[2:4, 5:9, 3:8]])
+def test_padding_is_not_mixed_into_the_signal_beside_it(padded, interpolation):
+    values = np.full((6, 14, 12), 700, np.float32)
+    values[padded] = NOT_MEASURED
+    image = sitk.GetImageFromArray(values)
+    moved = resample_image(image, image, shift(0.4, 0.3, 0.2), interpolation=interpolation)
+    seen = sitk.GetArrayFromImage(coverage(image, image, shift(0.4, 0.3, 0.2))) > 0
+    np.testing.assert_allclose(sitk.GetArrayFromImage(moved)[seen], 700, rtol=1e-5)
+
+
+def test_padding_stays_what_was_not_measured():
+    values = np.full((4, 8, 8), 700, np.float32)
+    values[:, :3] = NOT_MEASURED
+    image = sitk.GetImageFromArray(values)
+    moved = resample_image(image, image, shift(y=1.0))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(measured(moved))[:, :, 0], [[0, 0, 1, 1, 1, 1, 1, 1]] * 4)
 
 
 @pytest.mark.parametrize("degrees", [0, 8])

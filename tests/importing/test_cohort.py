@@ -4,17 +4,21 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import generate_uid
 
 from tests.clinic_export import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box, representative_slices
@@ -23,6 +27,7 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.structures import find_roi, mask_figures, rasterise, read_structures
 from tfdrift.importing import cohort as importing
+from tfdrift.importing.catalogue import COPY
 from tfdrift.importing.cohort import import_cohort
 from tfdrift.importing.patient import import_alone
 from tfdrift.importing.pseudonyms import pseudonym, read_or_make_key
@@ -456,6 +461,120 @@ def test_a_patient_whose_process_is_killed_costs_no_other(spoilt, small, tmp_pat
     assert told[killed] == "its process was killed by signal 9, perhaps for want of memory"
     assert told[absent] == "in the pairs table, and not among the files"
     assert files_of(tmp_path / "cohort")["lesions.csv"] == files_of(small / "cohort")["lesions.csv"]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Four patients of two visits and their cohort: two whole ones, one whose second MRI has a gap, one with two
+    structure sets. Each has two registration objects that agree; one has a twin of an MRI that nobody drew on."""
+    folder = tmp_path_factory.mktemp("mixed")
+    write_clinic(folder / "clinic", [5], spacing_mm=8.0)
+    (patient,) = (path for path in (folder / "clinic").iterdir() if path.is_dir())
+    shutil.rmtree(max(path for path in patient.iterdir() if path.is_dir()))
+    (registration,) = (file for file in patient.rglob("*.dcm") if pydicom.dcmread(file).Modality == "REG")
+    add_registration_that_agrees(registration)
+    for kind in ("whole", "gap", "two sets"):
+        another_patient(patient, folder / "clinic" / kind, kind)
+    add_twin_series(patient)
+    return folder / "clinic", import_at_once(folder / "clinic", folder)
+
+
+def another_patient(patient: Path, place: Path, kind: str) -> None:
+    """Copy a patient under an ID and UIDs of its own, with a gap in the second MRI, or a second set on the first."""
+    for file in sorted(patient.rglob("*.dcm")):
+        dataset = pydicom.dcmread(file)
+        for element in [one for one in dataset.iterall() if one.VR == "UI" and not one.keyword.endswith("ClassUID")]:
+            element.value = generate_uid(entropy_srcs=[kind, str(element.value)])
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        dataset.PatientID = kind
+        to = place / file.relative_to(patient)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(to)
+    visits = sorted(path for path in place.iterdir() if path.is_dir())
+    if kind == "whole":
+        return
+    if kind == "gap":
+        slices = [file for file in visits[1].rglob("*.dcm") if pydicom.dcmread(file).Modality == "MR"]
+        sorted(slices)[len(slices) // 2].unlink()
+        return
+    file = next(file for file in visits[0].rglob("*.dcm") if pydicom.dcmread(file).Modality == "RTSTRUCT")
+    dataset = pydicom.dcmread(file)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[kind])
+    dataset.save_as(file.with_name("second.dcm"))
+
+
+def add_twin_series(patient: Path) -> None:
+    visit = min(path for path in patient.iterdir() if path.is_dir())
+    for number, file in enumerate(sorted(visit.rglob("*.dcm"))):
+        dataset = pydicom.dcmread(file)
+        if dataset.Modality == "MR":
+            dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["twin", dataset.SeriesInstanceUID])
+            dataset.SOPInstanceUID = generate_uid(entropy_srcs=["twin", dataset.SOPInstanceUID])
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            dataset.PixelData = dataset.PixelData[::-1]
+            dataset.save_as(visit / f"twin {number}.dcm")
+
+
+def add_registration_that_agrees(file: Path) -> None:
+    """Write one of the same moment whose shifts differ by a hundredth of a millimetre."""
+    dataset = pydicom.dcmread(file)
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=["agrees", dataset.SOPInstanceUID])
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    for item in dataset.RegistrationSequence:
+        for matrix in item.MatrixRegistrationSequence[0].MatrixSequence:
+            values = [float(value) for value in matrix.FrameOfReferenceTransformationMatrix]
+            if values[3]:
+                values[3] += 0.01
+            matrix.FrameOfReferenceTransformationMatrix = [f"{value:.10g}" for value in values]
+    dataset.save_as(file.with_name(f"agrees {file.name}"))
+
+
+def import_at_once(clinic: Path, place: Path) -> dict[str, str | bytes]:
+    """Import in this process, without a picture; return what it wrote, without the row of copies.
+
+    Reasons call files and structure sets by their places in the order of names, so these numbers are left out, too.
+    """
+
+    def run_here(function, tasks, **_):
+        return (Outcome(task=number, value=function(*task)) for number, task in enumerate(tasks))
+
+    settings = ImportSettings(folds=2, image_size=8, key=place / "key")
+    with (
+        mock.patch.object(importing, "run_each", run_here),
+        mock.patch.multiple(importing, draw_contact_sheet=mock.DEFAULT, write_png=mock.DEFAULT),
+    ):
+        import_cohort(clinic, place / "cohort", settings=settings, write_slices=write_list)
+    written: dict[str, str | bytes] = dict(files_of(place / "cohort"))
+    document = json.loads(re.sub(r"(file|structure set) \d+", r"\1 N", written.pop("import.json").decode()))
+    document["excluded"] = {reason: count for reason, count in document["excluded"].items() if COPY not in reason}
+    written["import.json"] = json.dumps(document)
+    rows = re.sub(r"(file|structure set) \d+", r"\1 N", written.pop("exclusions.csv").decode()).splitlines()
+    written["exclusions.csv"] = "\n".join(row for row in rows if COPY not in row)
+    return written
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_neither_names_nor_folders_nor_copies_of_files_change_the_cohort_or_a_refusal(mixed, tmp_path, seed):
+    clinic, expected = mixed
+    rng = np.random.default_rng(seed)
+    files = sorted(path for path in clinic.rglob("*") if path.is_file())
+    files += [files[k] for k in rng.integers(0, len(files), int(rng.integers(0, 40))) if files[k].suffix == ".dcm"]
+    shutil.copy(clinic.parent / "key", tmp_path / "key")
+    folders = [tmp_path / "clinic" / name for name in ("", "b", "a/deep/er", "z/0")]
+    for number, k in enumerate(rng.permutation(len(files))):
+        folder = folders[rng.integers(len(folders))]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(files[k], folder / f"{number:04}")
+    found = import_at_once(tmp_path / "clinic", tmp_path)
+    assert [name for name in sorted({*expected, *found}) if found.get(name) != expected.get(name)] == []
+    assert found["exclusions.csv"] == expected["exclusions.csv"]
+
+
+def test_the_mixed_clinic_has_patients_of_each_kind(mixed):
+    _, written = mixed
+    assert written["exclusions.csv"].count("slices are missing") == 1
+    assert written["exclusions.csv"].count("several structure sets fit") == 1
+    assert {row["registration"] for row in csv.DictReader(written["lesions.csv"].decode().splitlines())} == {"dicom"}
 
 
 def test_an_interrupt_ends_the_processes_and_leaves_nothing(heads, small, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
+from tfdrift.imaging.pixels import NOT_MEASURED
 from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT
 from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.lesions import crop_pairs_of, taken_differently
@@ -109,6 +110,46 @@ def test_a_lesion_that_the_second_mri_does_not_show_is_left_out(sessions):
     assert [row.lesion for row, _ in cut_out] == ["l1"]
     assert (exclusion.structure, exclusion.broken) == (3, False)
     assert exclusion.reason == "outside the field of view of the second MRI"
+
+
+def uniform(session, number=5):
+    """The session with one signal in and around a lesion."""
+    around = sitk.Cast(sitk.BinaryDilate(session.masks[number], (5, 5, 5)), sitk.sitkFloat32)
+    around.CopyInformation(session.image)  # the masks of a later session lie on the first one's grid
+    return dataclasses.replace(session, image=session.image * (1 - around) + 700 * around)
+
+
+def padded(session, share, number=5):
+    """The session's image with padding in the rows up to a share of a lesion."""
+    rows = np.flatnonzero(sitk.GetArrayFromImage(session.masks[number]).any(axis=(0, 2)))
+    values = sitk.GetArrayFromImage(session.image)
+    values[:, : int(rows[0] + share * len(rows))] = NOT_MEASURED
+    image = sitk.GetImageFromArray(values)
+    image.CopyInformation(session.image)
+    return image
+
+
+@pytest.mark.parametrize("image_size", [8, 32])
+@pytest.mark.parametrize(
+    ("place", "said"), [(0, "% of the GTV is padding in the first MRI"), (1, "% of the GTV is outside the second MRI")]
+)
+def test_padding_is_cut_off_a_lesion_and_no_pixel_takes_signal_from_it(sessions, place, said, image_size):
+    even = [uniform(one) for one in on_finer_grid(sessions[:2])]
+    ((row, crops),), exclusions = crop(
+        change(even, place, image=padded(even[place], 0.4)), [NUMBERS[:2]], image_size=image_size
+    )
+    assert (said in row.warnings, exclusions) == (True, [])
+    np.testing.assert_allclose(crops.pre, crops.pre_mask, rtol=1e-5)
+    np.testing.assert_allclose(crops.post, row.gain * crops.post_mask, rtol=1e-3)  # the spline rings
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"), [(0, "padding in the first MRI"), (1, "outside the field of view of the second MRI")]
+)
+def test_a_lesion_that_is_all_padding_is_left_out(sessions, place, reason):
+    fine = list(on_finer_grid(sessions[:2]))
+    _, exclusions = crop(change(fine, place, image=padded(fine[place], 1.0, number=3)), [(3, 3)])
+    assert [one.reason for one in exclusions] == [reason]
 
 
 def test_a_lesion_without_signal_is_broken_and_the_others_are_kept(sessions):

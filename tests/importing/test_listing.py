@@ -1,6 +1,8 @@
 import json
 
 import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
 
 from tests.imaging.mock_dicom import (
     SERIES_UID,
@@ -45,6 +47,50 @@ def test_document_survives_json_and_holds_what_was_found(tmp_path):
         {"name": "GTV 1", "number": 1, "contours": 2, "frames": 0, "fits": [SERIES_UID], "warnings": [], "fault": None}
     ]
     assert document["refused"] == [{"file": "note.txt", "reason": "the file is not a DICOM file"}]
+
+
+def referring_to(folder, *series_uids):
+    """Return the structure set's remark in the scan, from the text and from the document."""
+    write_series(folder, GRID, MASK.astype(np.int16))
+    plan = structures_dataset({"GTV 1": contours_of(MASK, GRID)})
+    study = plan.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence = []
+    for series_uid in series_uids:
+        study.RTReferencedSeriesSequence.append(Dataset())
+        study.RTReferencedSeriesSequence[-1].SeriesInstanceUID = series_uid
+    write(plan, folder / "rs.dcm")
+    found = scan(folder)
+    (structure_set,) = to_document(found)["patients"][0]["studies"][0]["structure_sets"]
+    lines = [line.strip() for line in to_text(found).splitlines()]
+    return lines[lines.index("RTSTRUCT PLAN  rs.dcm") + 1], structure_set["remark"]
+
+
+@pytest.mark.parametrize(
+    ("series_uids", "remark"),
+    [
+        ([], "refers to no series"),
+        (["1.2.3"], "refers to a series that is not there"),
+        ([SERIES_UID, "1.2.3"], "refers to a series that is not there"),
+    ],
+)
+def test_a_structure_set_whose_reference_leads_nowhere_is_told(tmp_path, series_uids, remark):
+    assert referring_to(tmp_path, *series_uids) == (remark, remark)
+
+
+def test_a_structure_set_of_a_series_that_is_no_volume_is_told(tmp_path):
+    scanned(tmp_path)
+    next(file for file in tmp_path.glob("0*.dcm") if dcmread(file).InstanceNumber == 3).unlink()
+    assert "      refers to MR 3: not a volume" in to_text(scan(tmp_path)).splitlines()
+
+
+def test_objects_of_a_study_with_dates_apart_are_told(tmp_path):
+    scanned(tmp_path)
+    plan = dcmread(tmp_path / "rs.dcm")
+    plan.StudyDate = "20240205"
+    plan.save_as(tmp_path / "rs.dcm")
+    found = scan(tmp_path)
+    assert "  2024-01-31  dates up to 5 days apart" in to_text(found).splitlines()
+    assert to_document(found)["patients"][0]["studies"][0]["days_apart"] == 5
 
 
 def test_text_names_patient_series_structures_and_what_was_not_read(tmp_path):

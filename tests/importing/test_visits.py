@@ -1,3 +1,4 @@
+import copy
 import datetime
 import shutil
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, write, write_series
 from tfdrift.cohort.tables import Exclusion
@@ -183,7 +184,7 @@ def test_a_structure_set_of_a_series_that_is_not_there_fits_none(tmp_path):
     dataset.StudyInstanceUID, dataset.StudyDate = uid(1), DATES[1]
     write(dataset, tmp_path / "rs.dcm")
     visits, exclusions = choose(tmp_path)
-    assert reasons(exclusions) == [("study 2", "structure set 1 fits no series", False)]
+    assert reasons(exclusions) == [("study 2", "structure set 1 refers to a series that is not there", False)]
     assert len(visits) == 2
 
 
@@ -278,9 +279,40 @@ def test_images_of_one_series_with_dates_far_apart_are_warned_of(tmp_path):
     assert warnings_of(tmp_path) == [("the images of its series have dates up to 4 days apart",), ()]
 
 
-def warnings_of(folder: Path) -> list[tuple[str, ...]]:
+@pytest.mark.parametrize("count", [1, 5])
+def test_series_of_one_study_with_dates_far_apart_are_warned_of(tmp_path, count):
+    """The visit's own series is of one day."""
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    for file in sorted((tmp_path / "mr0-2").iterdir())[:count]:
+        dataset = pydicom.dcmread(file)
+        dataset.AcquisitionDate = "20240203"
+        dataset.save_as(file)
+    assert warnings_of(tmp_path) == [("the objects of its study have dates up to 3 days apart",), ()]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+@pytest.mark.parametrize(("date", "apart"), [("20240202", 2), ("20240129", 2), ("20240201", 0), ("1.2.24", 0)])
+def test_a_structure_set_that_dates_the_study_otherwise_is_warned_of(tmp_path, date, apart):
+    two_visits(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "rs0-1.dcm")
+    dataset.add_new("StudyDate", "DA", date)
+    dataset.save_as(tmp_path / "rs0-1.dcm")
+    said = (f"the objects of its study have dates up to {apart} days apart",) if apart else ()
+    assert warnings_of(tmp_path) == [said, ()]
+
+
+def test_contours_that_were_drawn_weeks_later_are_not_warned_of(tmp_path):
+    two_visits(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "rs0-1.dcm")
+    dataset.SeriesDate = dataset.StructureSetDate = "20240301"
+    dataset.save_as(tmp_path / "rs0-1.dcm")
+    assert warnings_of(tmp_path) == [(), ()]
+
+
+def warnings_of(folder: Path, *, by_place: bool = False) -> list[tuple[str, ...]]:
     (patient,) = scan(folder).patients
-    visits, _ = choose_visits(patient, lambda _roi: True)
+    visits, _ = choose_visits(patient, lambda _roi: True, by_place=by_place)
     return [visit.warnings for visit in visits]
 
 
@@ -323,7 +355,174 @@ def test_a_match_against_or_without_a_reference_is_warned_of(tmp_path, series_ui
     two_visits(tmp_path)
     one_frame_each(tmp_path)
     refer(tmp_path, 0, series_uid)
-    assert warnings_of(tmp_path) == [(f"its structure set {said}; matched by place alone",), ()]
+    assert warnings_of(tmp_path, by_place=True) == [(f"its structure set {said}; matched by place alone",), ()]
+
+
+def test_a_structure_set_of_an_mri_that_is_not_there_ends_there_and_no_follow_up_takes_its_place(tmp_path):
+    """Another series of the same grid, frame and study lies beside it."""
+    two_visits(tmp_path)
+    one_frame_each(tmp_path)
+    refer(tmp_path, 0, "1.2.3")
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    assert reasons(exclusions)[0] == ("study 1", "structure set 1 refers to a series that is not there", True)
+
+
+@pytest.mark.parametrize(("image_class", "visits"), [(MRImageStorage, 1), (CTImageStorage, 2)])
+def test_a_structure_set_alone_in_its_study_is_a_lost_visit_where_its_contours_name_mr_images(
+    tmp_path, image_class, visits
+):
+    two_visits(tmp_path)
+    file = write_structures(tmp_path, 1, DATES[1])
+    name_images(file, ["1.2.3"], image_class)
+    found, exclusions = choose(tmp_path)
+    assert len(found) == visits
+    reason = "structure set 1 refers to a series that is not there"
+    assert ("study 2", reason, visits == 1) in reasons(exclusions)
+
+
+def name_images(file: Path, image_uids: list[str], image_class: str = MRImageStorage, roi: int = 1) -> None:
+    """Have each contour of a structure name these images."""
+    dataset = pydicom.dcmread(file)
+    for contour in dataset.ROIContourSequence[roi - 1].ContourSequence:
+        contour.ContourImageSequence = []
+        for image_uid in image_uids:
+            image = pydicom.Dataset()
+            image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = image_class, image_uid
+            contour.ContourImageSequence.append(image)
+    dataset.save_as(file)
+
+
+def images_of(folder: Path, study: int, series: int = 1) -> list[str]:
+    return [pydicom.dcmread(file).SOPInstanceUID for file in sorted((folder / f"mr{study}-{series}").iterdir())]
+
+
+def lose_the_middle(series: Path) -> None:
+    next(file for file in series.iterdir() if pydicom.dcmread(file).InstanceNumber == 3).unlink()
+
+
+def refer_to_both(folder: Path, study: int) -> Path:
+    """Have a study's structure set refer to its first two series."""
+    file = folder / f"rs{study}-1.dcm"
+    dataset = pydicom.dcmread(file)
+    referenced = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence
+    referenced.append(pydicom.Dataset())
+    referenced[1].SeriesInstanceUID = uid(study, 2)
+    dataset.save_as(file)
+    return file
+
+
+@pytest.mark.parametrize("series", [1, 2])
+def test_of_two_referenced_series_the_one_whose_images_the_contours_name_is_the_visits(tmp_path, series):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    name_images(refer_to_both(tmp_path, 0), images_of(tmp_path, 0, series)[1:2])
+    visits, exclusions = choose(tmp_path)
+    assert ([uids for _, _, uids in visits], exclusions) == ([uid(0, series), uid(2, 1)], [])
+
+
+def test_of_two_referenced_series_of_which_the_named_one_is_broken_neither_is_taken(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    name_images(refer_to_both(tmp_path, 0), images_of(tmp_path, 0, 2)[:1])
+    lose_the_middle(tmp_path / "mr0-2")
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    assert reasons(exclusions)[0][1].startswith("structure set 1 belongs to series 2 of study 1, which cannot be used")
+
+
+def test_two_referenced_series_that_the_contours_do_not_settle_are_named(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    refer_to_both(tmp_path, 0)
+    visits, exclusions = choose(tmp_path)
+    assert visits == []
+    reason = "structure set 1 fits several series (series 1 of study 1, series 2 of study 1)"
+    assert reasons(exclusions)[0] == ("study 1", reason, False)
+
+
+def test_contours_that_name_images_of_another_series_than_the_one_referred_to_are_warned_of(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    name_images(tmp_path / "rs0-1.dcm", images_of(tmp_path, 0, 2)[:1])
+    said = "its structure set refers to its series, but its contours name images of series 2 of study 1"
+    assert warnings_of(tmp_path) == [(said,), ()]
+
+
+@pytest.mark.parametrize(("wanted", "count"), [("GTV", 2), ("", 0)])
+def test_of_structures_drawn_on_two_series_of_a_visit_the_lesions_own_counts(tmp_path, wanted, count):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 0, DATES[0], series=2)
+    dataset = structures_dataset({"GTV": contours_of(MASK, GRID), "oedema": contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(0), DATES[0]
+    referenced = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    referenced.RTReferencedSeriesSequence[0].SeriesInstanceUID = uid(0, 1)
+    write(dataset, tmp_path / "rs0-1.dcm")
+    file = refer_to_both(tmp_path, 0)
+    name_images(file, images_of(tmp_path, 0, 2)[:1], roi=1)
+    name_images(file, images_of(tmp_path, 0, 1)[:1], roi=2)
+    (patient,) = scan(tmp_path).patients
+    visits, exclusions = choose_visits(patient, lambda roi: wanted in roi.name)
+    assert len(visits) == count
+    if visits:
+        assert (visits[0].series.series_uid, [roi.name for roi in visits[0].rois]) == (uid(0, 2), ["GTV"])
+    else:
+        reason = "structure set 1 of study 1 has lesions on several series; leave those of one and import again"
+        assert reasons(exclusions)[0] == ("study 1", reason, False)
+
+
+@pytest.mark.parametrize("in_study", [0, 2])
+def test_one_structure_set_with_the_structures_of_two_visits_is_resolved_by_structure(tmp_path, in_study):
+    """Each structure is in the frame of its visit, and the series stand under their frames."""
+    both_visits_in_one_set(tmp_path, in_study)
+    (patient,) = scan(tmp_path).patients
+    assert [[one.series_uid for one in roi.fits] for roi in structure_sets(patient)[0].rois] == [
+        [uid(0, 1)],
+        [uid(2, 1)],
+    ]
+    visits, exclusions = choose_visits(patient, lambda _roi: True)
+    found = [(one.series.series_uid, [roi.name for roi in one.rois], one.warnings) for one in visits]
+    assert (found, exclusions) == ([(uid(0, 1), ["GTV pre"], ()), (uid(2, 1), ["GTV post"], ())], [])
+
+
+def test_of_the_two_visits_of_one_structure_set_the_broken_one_is_named(tmp_path):
+    both_visits_in_one_set(tmp_path, 0)
+    lose_the_middle(tmp_path / "mr2-1")
+    visits, exclusions = choose(tmp_path)
+    assert [day for _, day, _ in visits] == [DAYS[0]]
+    assert reasons(exclusions)[0][1].startswith("structure set 1 belongs to series 1 of study 2, which cannot be used")
+
+
+def both_visits_in_one_set(folder: Path, in_study: int) -> None:
+    for study in (0, 2):
+        write_mr(folder, study, DATES[study])
+    dataset = structures_dataset({"GTV pre": contours_of(MASK, GRID), "GTV post": contours_of(MASK, GRID)})
+    dataset.StudyInstanceUID, dataset.StudyDate = uid(in_study), DATES[in_study]
+    frames = dataset.ReferencedFrameOfReferenceSequence
+    frames.append(copy.deepcopy(frames[0]))
+    write(dataset, folder / "rs.dcm")
+    one_frame_each(folder)
+    dataset = pydicom.dcmread(folder / "rs.dcm")
+    for study, frame, roi in zip(
+        (0, 2), dataset.ReferencedFrameOfReferenceSequence, dataset.StructureSetROISequence, strict=True
+    ):
+        roi.ReferencedFrameOfReferenceUID = frame.FrameOfReferenceUID = uid("frame", uid(study))
+        frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = uid(study, 1)
+    dataset.save_as(folder / "rs.dcm")
+
+
+def structure_sets(patient) -> list:
+    return [one for study in patient.studies for one in study.structure_sets]
+
+
+def test_a_structure_set_of_a_broken_ct_costs_no_visit(tmp_path):
+    two_visits(tmp_path)
+    write_mr(tmp_path, 1, DATES[1], modality="CT", gap=True)
+    write_structures(tmp_path, 1, DATES[1])
+    visits, exclusions = choose(tmp_path)
+    assert len(visits) == 2
+    reason = "structure set 1 was drawn on series 1 of study 2, which is CT and not MR"
+    assert reasons(exclusions) == [("study 2", reason, False)]
 
 
 def test_structures_of_a_broken_series_do_not_go_to_another_on_the_same_grid(tmp_path):

@@ -14,7 +14,7 @@ from tfdrift.errors import UsageError
 from tfdrift.methods import METHODS
 from tfdrift.methods.field import undo_vectors
 from tfdrift.methods.method import Method, Predictor
-from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
+from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
 from tfdrift.methods.symmetries import apply_symmetry, undo_symmetry
 from tfdrift.model.heads import HEADS
 from tfdrift.model.inputs import Inputs

@@ -11,7 +11,7 @@ import numpy as np
 from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, predict_batches
 from tfdrift.clinic.movement import Field, make_field
-from tfdrift.cohort.crop import Box, crop_slice, make_box, paste_slice
+from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
 from tfdrift.evaluation.volumes import predicted_mask
@@ -131,7 +131,13 @@ class LesionPrediction:
         }
 
 
-def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float, float], image_size: int) -> Crops:
+def crop_gtv(
+    image: np.ndarray,
+    gtv: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    image_size: int,
+    measured: np.ndarray | None = None,
+) -> Crops:
     """Return the slices of a lesion as training makes them: cropped to the GTV's box, zero outside the GTV.
 
     Args:
@@ -139,6 +145,7 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
         gtv: bool, the same grid, not empty.
         spacing_mm: of slices, rows and columns.
         image_size: S.
+        measured: bool, the same grid, where there is no padding; by default everywhere. The GTV holds none.
 
     Raises:
         DataError: the GTV is so thin that every slice's crop is empty, or a slice holds no signal above zero in it, so
@@ -154,7 +161,9 @@ def crop_gtv(image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float,
             "mm each: it is too thin for this model"
         )
     masks = np.stack([inside[k] for k in slices])
-    surroundings = np.stack([crop_slice(image[k], box, spacing_mm, image_size) for k in slices]).astype(np.float32)
+    seen = np.ones(image.shape, bool) if measured is None else measured
+    surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
+    surroundings = surroundings.astype(np.float32)
     crops = Crops(
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,

@@ -10,10 +10,12 @@ Voxels outside all crops are 0. Where the crops of two lesions overlap their pre
 lesions are independent, so their variances are added too.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
@@ -28,9 +30,10 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.dicom import read_header
-from tfdrift.imaging.matching import fits
+from tfdrift.imaging.matching import doubt, fits, rois_on
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.series import Series, files_of, read_series
-from tfdrift.imaging.structures import Roi, in_frame, rasterise, read_structures
+from tfdrift.imaging.structures import Roi, rasterise, read_structures
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
 MAX_OUTCOMES = 1000
@@ -44,6 +47,7 @@ def predict_patient(
     rtstruct: Path,
     out: Path,
     roi: str = DEFAULT_ROI_PATTERN,
+    by_place: bool = False,
     outcomes: int = 16,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -57,6 +61,7 @@ def predict_patient(
         rtstruct: the RTSTRUCT or Segmentation file drawn on it.
         out: a folder that is empty or does not exist.
         roi: regular expression or numbers, see `target_rule`.
+        by_place: see `tfdrift.imaging.matching.fits`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
 
@@ -83,19 +88,20 @@ def predict_patient(
     if series.modality != "MR":
         raise DataError(f"the series is {series.modality}, not MR; models are trained on MR")
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
+    seen = sitk.GetArrayFromImage(measured(image)) > 0
     headers = read_headers(files_of(series_dir), series)
-    rois = find_lesions(rtstruct, series, roi)
+    rois = find_lesions(rtstruct, series, roi, by_place=by_place)
     drawn, skipped = [], []
     for one in rois:
         label = public_label(one, headers[0])
         try:
             mask, warnings = rasterise(one, image)
-            gtv = sitk.GetArrayViewFromImage(mask).astype(bool)
-            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size)
+            gtv, said = without_padding(sitk.GetArrayViewFromImage(mask).astype(bool), seen)
+            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen)
         except DataError as error:
             skipped.append(f"{label}: {error}")
             continue
-        drawn.append((one, label, gtv, crops, warnings))
+        drawn.append((one, label, gtv, crops, [*warnings, *said]))
     if not drawn:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     slices = sorted({k for _, _, _, crops, _ in drawn for k in crops.slices})
@@ -141,13 +147,31 @@ def read_headers(files: list[Path], series: Series) -> list[Dataset]:
     return [once[one.file] for one in series.slices]
 
 
-def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
-    """Return the structures whose names match.
+def without_padding(gtv: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the part of a GTV that the MRI shows, and a warning where that is not all of it.
+
+    Args:
+        gtv: bool [slices, rows, columns], not empty.
+        measured: bool, the same grid, False in padding.
+
+    Raises:
+        DataError: all of it is padding.
+    """
+    shown = gtv & measured
+    lost = 1 - shown.sum() / gtv.sum()
+    if lost == 1:
+        raise DataError("all of it is padding in the MRI, which holds no signal")
+    return shown, [f"{lost:.0%} of it is padding in the MRI; volume and prediction are of the rest"] if lost else []
+
+
+def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool = False) -> list[Roi]:
+    """Return the structures whose names match, with a warning where they do not belong to the series by reference.
 
     Args:
         rtstruct: the RTSTRUCT or Segmentation file.
         series: that it must belong to.
         pattern: regular expression or numbers, see `target_rule`.
+        by_place: see `tfdrift.imaging.matching.fits`.
 
     Raises:
         UsageError: the pattern is neither.
@@ -155,11 +179,16 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str) -> list[Roi]:
     """
     is_wanted = target_rule(pattern)
     structures = read_structures(rtstruct)
-    reason = fits(structures, series)
+    reason = fits(structures, series, by_place=by_place)
     if reason:
         raise DataError(f"the structure set does not belong to this series: {reason}")
-    rois = (in_frame(one, series.frame_of_reference_uid) for one in structures.rois)
-    matching = [one for one in rois if is_wanted(one)]
+    said = doubt(structures, series)
+    doubts_of_set = (f"its structure set {said}",) if said else ()
+    matching = [
+        dataclasses.replace(one, warnings=(*doubts_of_set, *one.warnings))
+        for one in rois_on(structures, series)
+        if is_wanted(one)
+    ]
     if not matching:
         raise DataError(
             f"none of the {len(structures.rois)} structures matches --roi {pattern!r}; "

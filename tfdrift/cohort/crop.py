@@ -181,6 +181,33 @@ def crop_slice(image: np.ndarray, box: Box, spacing_mm: tuple[float, float, floa
     return sampled.reshape(image_size, points, image_size, points).mean(axis=(1, 3))
 
 
+def crop_signal(
+    image: np.ndarray, measured: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int
+) -> np.ndarray:
+    """Return a slice's signal as `crop_slice`, where not every voxel was measured: of those that were alone.
+
+    A pixel is the weighted mean over the measured part of it, so that what was not measured does not darken the rim of
+    what was.
+
+    Args:
+        image: real [rows, columns].
+        measured: bool [rows, columns].
+        box: where to crop.
+        spacing_mm: of slices, rows and columns.
+        image_size: S.
+
+    Returns:
+        float64 [S, S]; 0 in pixels of which nothing was measured.
+    """
+    if measured.all():
+        return crop_slice(image, box, spacing_mm, image_size)
+    signal, share, whole = (
+        crop_slice(values, box, spacing_mm, image_size)
+        for values in (np.where(measured, image, 0), measured, np.ones(image.shape))
+    )
+    return np.divide(signal * whole, share, out=np.zeros_like(signal), where=share > 0)
+
+
 def paste_slice(
     crop: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], shape: tuple[int, int]
 ) -> np.ndarray:
@@ -227,6 +254,7 @@ def crop_lesion(
     pre_mask: np.ndarray,
     post_mask: np.ndarray,
     *,
+    measured: np.ndarray | None = None,
     spacing_mm: tuple[float, float, float],
     image_size: int,
     box: str = "pre",
@@ -239,6 +267,7 @@ def crop_lesion(
         post: the same grid.
         pre_mask: bool, the same grid, not empty.
         post_mask: bool, the same grid; empty where the lesion is gone.
+        measured: bool, the same grid, where both sessions were; by default everywhere. Elsewhere no mask may be.
         spacing_mm: of slices, rows and columns.
         image_size: S.
         box: one of `BOXES`.
@@ -247,13 +276,17 @@ def crop_lesion(
     Raises:
         UsageError: another box or choice of slices.
         TooThinError: the pre mask is so thin that the crop of every slice is empty.
-        DataError: the arrays are not 3-D of one shape, or the pre mask is empty or holds no signal above zero.
+        DataError: the arrays are not 3-D of one shape, a mask is where nothing was measured, or the pre mask is empty
+            or holds no signal above zero.
     """
     if box not in BOXES:
         raise UsageError(f"--box {box}: choose from {', '.join(BOXES)}")
-    shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask)]
+    measured = np.ones(pre.shape, bool) if measured is None else measured
+    shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask, measured)]
     if len(set(shapes)) != 1 or len(shapes[0]) != 3:
         raise DataError(f"images and masks must share one [slices, rows, columns] grid, got {shapes}; resample first")
+    if ((pre_mask | post_mask) & ~measured).any():
+        raise DataError("a mask covers voxels that were not measured; cut them off first")
     where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm)
     visible = visible_slices(pre_mask, where, spacing_mm, image_size)
     if not visible.any():
@@ -264,7 +297,14 @@ def crop_lesion(
     chosen = choose_slices(pre_mask & visible[:, None, None], slices)
     return LesionSlices(
         **crop_pairs(
-            pre[chosen], post[chosen], pre_mask[chosen], post_mask[chosen], where, spacing_mm, image_size=image_size
+            pre[chosen],
+            post[chosen],
+            pre_mask[chosen],
+            post_mask[chosen],
+            where,
+            spacing_mm,
+            image_size=image_size,
+            measured=measured[chosen],
         ),
         pixel_mm=where.side_mm / image_size,
         slices=chosen,
@@ -283,6 +323,7 @@ def crop_pairs(
     spacing_mm: tuple[float, float, float],
     *,
     image_size: int,
+    measured: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return `pre`, `post`, `pre_mask`, `post_mask` and `scale` of `LesionSlices` for slices already chosen.
 
@@ -296,6 +337,7 @@ def crop_pairs(
         box: where to crop.
         spacing_mm: of slices, rows and columns.
         image_size: S.
+        measured: bool, the same shape, where both sessions were; by default everywhere.
 
     Raises:
         DataError: a pre crop holds no signal above zero.
@@ -304,13 +346,16 @@ def crop_pairs(
         Arrays [n, S, S, 1] or [n, D, S, S, 1], and `scale` [n].
     """
 
-    def crop(images: np.ndarray) -> np.ndarray:
-        flat = images.reshape(-1, *images.shape[-2:])
-        crops = np.stack([crop_slice(image, box, spacing_mm, image_size) for image in flat])
-        return crops.reshape(*images.shape[:-2], image_size, image_size, 1)
+    everywhere = np.ones(pre.shape, bool)
 
-    pre_inside, post_inside = crop(pre_mask) >= _COVERED, crop(post_mask) >= _COVERED
-    pre_crop, post_crop = crop(pre) * pre_inside, crop(post) * post_inside
+    def crop(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        flat = (values.reshape(-1, *images.shape[-2:]) for values in (images, seen))
+        crops = [crop_signal(image, here, box, spacing_mm, image_size) for image, here in zip(*flat, strict=True)]
+        return np.stack(crops).reshape(*images.shape[:-2], image_size, image_size, 1)
+
+    pre_inside, post_inside = (crop(mask, everywhere) >= _COVERED for mask in (pre_mask, post_mask))
+    seen = everywhere if measured is None else measured
+    pre_crop, post_crop = crop(pre, seen) * pre_inside, crop(post, seen) * post_inside
     scale = pre_crop.max(axis=image_axes(pre_crop))
     if (scale <= 0).any():
         raise DataError("a slice of the lesion holds no signal above zero; check that mask and image belong together")

@@ -11,6 +11,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from tfdrift.axes import image_axes, per_image, spatial_axes
+from tfdrift.evaluation.volumes import predicted_mask
 from tfdrift.statistics.intervals import Estimate, ratio_interval
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim_window
 
@@ -41,6 +42,31 @@ def absolute_errors(predicted: np.ndarray, target: np.ndarray, inside: np.ndarra
         float64 [n].
     """
     return _mean_inside(np.abs(predicted.astype(np.float64) - target), inside)
+
+
+def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return how well where a predicted image shows the lesion agrees with its second GTV, for each slice.
+
+    Args:
+        predicted: float [n, ..., S, S, 1], second MRIs in units of the first one's largest signal.
+        true: float [n, ..., S, S, 1], 0 outside the second GTV.
+
+    Returns:
+        float64 [n], 2 |A and B| / (|A| + |B|); NaN where neither shows anything.
+
+    Source: Dice (1945); `tfdrift.evaluation.volumes.predicted_mask` for A.
+
+    Example:
+        >>> true = np.zeros((1, 4, 4, 1))
+        >>> true[0, 1:3, 1:3] = 0.8
+        >>> dice(true, true), dice(np.roll(true, 1, axis=1), true)
+        (array([1.]), array([0.5]))
+    """
+    slices = predicted.reshape(-1, *predicted.shape[-3:-1])
+    shown = predicted_mask(slices, np.ones(len(slices))).reshape(predicted.shape)
+    axes, is_lesion = image_axes(predicted), true > 0
+    both, sizes = 2.0 * (shown & is_lesion).sum(axis=axes), shown.sum(axis=axes) + is_lesion.sum(axis=axes)
+    return np.divide(both, sizes, out=np.full(len(predicted), np.nan), where=sizes > 0)
 
 
 def psnr(squared_error: np.ndarray, *, data_range: float) -> np.ndarray:
@@ -240,6 +266,10 @@ METRICS: dict[str, Metric] = {
         of="post",
         function=lambda predicted, true, gtv: ssim(predicted, true, data_range=IMAGE_RANGE, inside=gtv),
         better="high", words="SSIM, GTV", meaning="SSIM of the windows centred in the GTV",
+    ),
+    "dice": Metric(
+        of="post", function=lambda predicted, true, _: dice(predicted, true), better="high", words="Dice",
+        meaning="overlap of where the image shows the lesion with the second GTV",
     ),
     "drift_mse": Metric(
         of="drift", function=lambda predicted, true, _: squared_errors(predicted, true), better="low",

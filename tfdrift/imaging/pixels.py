@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array, unpack_bits
 from pydicom.uid import RLELossless
+from scipy import ndimage
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, value_of
@@ -123,6 +124,29 @@ def measured(image: sitk.Image) -> sitk.Image:
     """
     values = sitk.GetArrayViewFromImage(image)
     result = sitk.GetImageFromArray((~((values == 0) & np.signbit(values))).astype(np.uint8))
+    result.CopyInformation(image)
+    return result
+
+
+def without_padding(image: sitk.Image) -> sitk.Image:
+    """Return an image to interpolate in: what is `NOT_MEASURED` has the signal of the nearest voxel that is not.
+
+    Interpolation would mix padding into the signal beside it. Who asks for this must leave out what was not measured
+    afterwards.
+
+    Args:
+        image: float32, 3-D.
+
+    Returns:
+        The image itself where all of it was measured, or nothing.
+    """
+    seen = sitk.GetArrayFromImage(measured(image)) > 0
+    if seen.all() or not seen.any():
+        return image
+    nearest = ndimage.distance_transform_edt(
+        ~seen, sampling=image.GetSpacing()[::-1], return_distances=False, return_indices=True
+    )
+    result = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[tuple(nearest)])
     result.CopyInformation(image)
     return result
 

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
-from tfdrift.imaging.pixels import measured
+from tfdrift.imaging.pixels import NOT_MEASURED, measured, without_padding
 from tfdrift.imaging.smoothing import smooth
 
 MOST_LOST = 0.5
@@ -21,6 +21,8 @@ def resample_image(
     moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform, *, interpolation: str = "bspline"
 ) -> sitk.Image:
     """Return `moving` on the grid of `fixed`, 0 (air) outside its field of view; ask `coverage` where that is.
+
+    Padding is not mixed into the signal beside it, and stays `NOT_MEASURED`.
 
     The third-order B-spline keeps the rim of a lesion sharper than the linear interpolation, which blurs the second
     session alone and so makes drift of its own; docs/registration.md measures both. The spline's ringing is cut off at
@@ -40,9 +42,16 @@ def resample_image(
     """
     if interpolation not in _INTERPOLATORS:
         raise DataError(f"interpolation {interpolation}: choose from {', '.join(_INTERPOLATORS)}")
-    onto = sitk.Resample(moving, fixed, transform, _INTERPOLATORS[interpolation], 0.0, sitk.sitkFloat32)
+    filled = without_padding(moving)
+    onto = sitk.Resample(filled, fixed, transform, _INTERPOLATORS[interpolation], 0.0, sitk.sitkFloat32)
     values = sitk.GetArrayViewFromImage(moving)
-    return sitk.Clamp(onto, sitk.sitkFloat32, min(float(values.min()), 0.0), float(values.max()))
+    onto = sitk.Clamp(onto, sitk.sitkFloat32, min(float(values.min()), 0.0), float(values.max()))
+    if filled is moving:
+        return onto
+    seen = sitk.GetArrayFromImage(sitk.Resample(measured(moving), fixed, transform, sitk.sitkNearestNeighbor, 1))
+    result = sitk.GetImageFromArray(np.where(seen > 0, sitk.GetArrayViewFromImage(onto), NOT_MEASURED))
+    result.CopyInformation(onto)
+    return result
 
 
 def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:

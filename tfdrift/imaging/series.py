@@ -147,6 +147,7 @@ def assemble_series(slices: Sequence[Slice]) -> Series:
         if one.pixel_format != first.pixel_format:
             raise DataError(f"{one.plane.name} and {first.plane.name} differ in how pixels are stored; {_ONE_SERIES}")
     grid, order = stack_planes([one.plane for one in slices])
+    first = slices[order[0]]
     return Series(
         grid=grid,
         slices=tuple(slices[i] for i in order),

@@ -54,11 +54,12 @@ class _ToRegistered:
 
 
 class _Relation(NamedTuple):
-    """The two frames that are asked for as one object knows them."""
+    """The two frames that are asked for as one object knows them; when it was made, and its SOPInstanceUID."""
 
     start: list[_ToRegistered]
     end: list[_ToRegistered]
     made: datetime.datetime | None
+    sop_uid: str
 
 
 def find_spatial_registration(
@@ -86,6 +87,8 @@ def find_spatial_registration(
         return None
     newest = max((one.made for one in found if one.made), default=None)
     # One without a date may be the newest; what is wrong with an older one does not matter.
+    # Of several that agree the answer must not depend on the names of files.
+    found.sort(key=lambda one: one.sop_uid)
     last = [_solved(one) for one in found if one.made in (None, newest)]
     for other in last[1:]:
         apart_mm = max(
@@ -141,7 +144,8 @@ def _relation(file: Path, from_frame: str, to_frame: str) -> _Relation | None:
         frames = _rigid_frames(dataset) if rigid else _deformable_frames(dataset)
         if from_frame not in frames or to_frame not in frames:
             return None
-        return _Relation(start=frames[from_frame], end=frames[to_frame], made=_made(dataset))
+        sop_uid = str(needless(dataset, "SOPInstanceUID") or "")
+        return _Relation(start=frames[from_frame], end=frames[to_frame], made=_made(dataset), sop_uid=sop_uid)
 
 
 def _solved(relation: _Relation) -> StoredRegistration:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,9 @@ MAX_POINTS = 2_000_000
 OTHER_FRAME = "was drawn in another frame of reference"
 """Why a structure's contours cannot be used on a series; goes on from the structure's name."""
 
+OTHER_SERIES = "was drawn on another series"
+"""As `OTHER_FRAME`, for one in the same frame of reference."""
+
 _FILLED_TYPES = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _SKIPPED_TYPES = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 _NUMBER_BYTES = b"0123456789+-.eE\\ "
@@ -53,6 +56,8 @@ class Roi:
         places: of each contour in the file, from 1; empty where there is no file.
         frame_uid: UID of the frame of reference that it is drawn in; empty where it names none. For matching in
             memory, and must not be written to any file.
+        image_uids: SOPInstanceUIDs that its contours name as their images; for matching in memory, too.
+        image_classes: SOP classes that they name for these.
     """
 
     number: int
@@ -63,6 +68,8 @@ class Roi:
     fault: str = ""
     places: tuple[int, ...] = ()
     frame_uid: str = ""
+    image_uids: frozenset[str] = frozenset()
+    image_classes: frozenset[str] = frozenset()
 
     @property
     def is_drawn(self) -> bool:
@@ -88,12 +95,14 @@ class StructureSet:
         series_uids: series it refers to.
         frame_of_reference_uids: frames of reference it names.
         study_uid: study it stands in; empty where there is none.
+        series_of_frame: the series it refers to, by the frame of reference under which they stand.
     """
 
     rois: tuple[Roi, ...]
     series_uids: frozenset[str]
     frame_of_reference_uids: frozenset[str]
     study_uid: str
+    series_of_frame: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
 
 def read_structures(path: Path, name: str = "the structure set") -> StructureSet:
@@ -121,12 +130,13 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
         described = value_of(dataset, "StructureSetROISequence") or []
         if not described:
             raise DataError(f"{name} has no structures (StructureSetROISequence)")
-        frames, series_uids = set(), set()
+        referenced: dict[str, set[str]] = {}
         for frame in value_of(dataset, "ReferencedFrameOfReferenceSequence") or []:
-            frames.add(str(value_of(frame, "FrameOfReferenceUID") or ""))
+            series_uids = referenced.setdefault(str(value_of(frame, "FrameOfReferenceUID") or ""), set())
             for study in value_of(frame, "RTReferencedStudySequence") or []:
                 for series in value_of(study, "RTReferencedSeriesSequence") or []:
                     series_uids.add(str(value_of(series, "SeriesInstanceUID") or ""))
+        series_of_frame = {frame: frozenset(uids - {""}) for frame, uids in referenced.items()}
         contours: dict[int, list[Dataset]] = {}
         for item in value_of(dataset, "ROIContourSequence") or []:
             contours.setdefault(int(value_of(item, "ReferencedROINumber")), []).extend(
@@ -143,9 +153,10 @@ def read_structures(path: Path, name: str = "the structure set") -> StructureSet
             rois.append(dataclasses.replace(roi, frame_uid=str(value_of(item, "ReferencedFrameOfReferenceUID") or "")))
         return StructureSet(
             rois=tuple(rois),
-            series_uids=frozenset(series_uids - {""}),
-            frame_of_reference_uids=frozenset((frames | {roi.frame_uid for roi in rois}) - {""}),
+            series_uids=frozenset().union(*series_of_frame.values()),
+            frame_of_reference_uids=frozenset((set(referenced) | {roi.frame_uid for roi in rois}) - {""}),
             study_uid=str(value_of(dataset, "StudyInstanceUID") or ""),
+            series_of_frame=series_of_frame,
         )
 
 
@@ -205,9 +216,20 @@ def in_frame(roi: Roi, frame_uid: str) -> Roi:
 
     Source: DICOM PS3.3, C.8.8.5, Referenced Frame of Reference UID (3006,0024).
     """
-    if not roi.frame_uid or not frame_uid or roi.frame_uid == frame_uid:
-        return roi
-    return dataclasses.replace(roi, contours_mm=(), frames=(), places=(), warnings=(), fault=OTHER_FRAME)
+    same = not roi.frame_uid or not frame_uid or roi.frame_uid == frame_uid
+    return roi if same else drawn_elsewhere(roi, OTHER_FRAME)
+
+
+def drawn_elsewhere(roi: Roi, where: str) -> Roi:
+    """Return a structure as a series sees it that it was not drawn on: without contours.
+
+    Args:
+        roi: from `read_structures`.
+        where: its fault, such as `OTHER_SERIES`.
+    """
+    return dataclasses.replace(
+        roi, contours_mm=(), frames=(), places=(), warnings=(), image_uids=frozenset(), fault=where
+    )
 
 
 def rasterise(roi: Roi, image: sitk.Image) -> tuple[sitk.Image, tuple[str, ...]]:
@@ -354,6 +376,7 @@ def _nearest_slices(depths: np.ndarray, num_slices: int) -> np.ndarray:
 
 def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> Roi:
     contours, places, skipped_types, short = [], [], 0, 0
+    image_uids, image_classes = set(), set()
     for place, item in enumerate(items, start=1):
         kind = str(value_of(item, "ContourGeometricType") or "").strip()
         if kind in _SKIPPED_TYPES:
@@ -373,6 +396,9 @@ def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> 
             continue
         contours.append(points)
         places.append(place)
+        for image in needless(item, "ContourImageSequence") or []:
+            image_uids.add(str(needless(image, "ReferencedSOPInstanceUID") or ""))
+            image_classes.add(str(needless(image, "ReferencedSOPClassUID") or ""))
     try:
         kept = unique_contours(contours)
     except DataError as error:
@@ -391,6 +417,8 @@ def _roi(number: int, name: str, items: Sequence[Dataset], points_left: int) -> 
         contours_mm=tuple(contours[k] for k in kept),
         warnings=tuple(warnings),
         places=tuple(places[k] for k in kept),
+        image_uids=frozenset(image_uids - {""}),
+        image_classes=frozenset(image_classes - {""}),
     )
 
 

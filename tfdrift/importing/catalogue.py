@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
-from tfdrift.imaging.matching import weigh_candidates
+from tfdrift.imaging.matching import parts_of, weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
 from tfdrift.imaging.slices import Slice, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
-from tfdrift.importing.dates import image_date
+from tfdrift.importing.dates import days_between, image_date, study_date
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class FoundSeries:
         modality: as written.
         dates: first and last day of its images; None where none has a date that is understood.
         files: its files, sorted; of several copies of one instance the first.
+        image_uids: SOPInstanceUIDs in them, also in those that are no slice of a volume.
         num_slices: number of slices in them.
         series: the regular volume; None where it is none.
         fault: why it is none; empty where it is.
@@ -45,6 +46,7 @@ class FoundSeries:
     modality: str
     dates: tuple[datetime.date, datetime.date] | None
     files: tuple[Path, ...]
+    image_uids: frozenset[str]
     num_slices: int
     series: Series | None
     fault: str
@@ -91,6 +93,7 @@ class FoundStudy:
     Args:
         uid: StudyInstanceUID.
         date: of its first image, else of its first object; None where none has a date that is understood.
+        days_apart: by how much its images' dates, or what its objects say of the day of the study, disagree.
         series: by modality, then number.
         structure_sets: by file.
         others: files of other DICOM objects, such as registrations and doses, by modality.
@@ -98,6 +101,7 @@ class FoundStudy:
 
     uid: str
     date: datetime.date | None
+    days_apart: int
     series: tuple[FoundSeries, ...]
     structure_sets: tuple[FoundStructures, ...]
     others: dict[str, tuple[Path, ...]]
@@ -145,6 +149,7 @@ class _Header:
     study_uid: str
     sop_uid: str
     date: datetime.date | None
+    study_date: datetime.date | None
     series_uid: str
     series_number: str
     description: str
@@ -251,6 +256,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         study_uid=str(dataset.get("StudyInstanceUID") or ""),
         sop_uid=str(dataset.get("SOPInstanceUID") or ""),
         date=image_date(dataset),
+        study_date=study_date(dataset),
         series_uid=str(dataset.get("SeriesInstanceUID") or ""),
         series_number=str(dataset.get("SeriesNumber") or ""),
         description=str(dataset.get("SeriesDescription") or ""),
@@ -296,20 +302,19 @@ def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
     for header in headers:
         if header.slices or (header.fault and header.modality not in STRUCTURE_MODALITIES):
             images[header.series_uid].append(header)
-    series = [_series(uid, images[uid]) for uid in images]
-    volumes = [one.series for one in series if one.series]
+    series = [_series(uid, images[uid]) for uid in sorted(images)]
     studies: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         studies[header.study_uid].append(header)
     found = [
-        _study(uid, studies[uid], [one for one in series if images[one.uid][0].study_uid == uid], volumes)
+        _study(uid, studies[uid], [one for one in series if images[one.uid][0].study_uid == uid], series)
         for uid in studies
     ]
     found.sort(key=lambda study: (study.date or datetime.date.max, study.uid))
     return FoundPatient(patient_id=patient_id, name=headers[0].patient_name, studies=tuple(found))
 
 
-def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes: list[Series]) -> FoundStudy:
+def _study(uid: str, headers: list[_Header], series: list[FoundSeries], of_patient: list[FoundSeries]) -> FoundStudy:
     others: dict[str, list[Path]] = defaultdict(list)
     for header in headers:
         if not header.slices and not header.fault and header.modality not in STRUCTURE_MODALITIES:
@@ -319,9 +324,10 @@ def _study(uid: str, headers: list[_Header], series: list[FoundSeries], volumes:
     return FoundStudy(
         uid=uid,
         date=min(of_images or of_all, default=None),
+        days_apart=max(days_between(of_images), days_between(header.study_date for header in headers)),
         series=tuple(sorted(series, key=lambda one: (one.modality, one.number.zfill(12), one.uid))),
         structure_sets=tuple(
-            _structures(header, volumes) for header in headers if header.modality in STRUCTURE_MODALITIES
+            _structures(header, of_patient) for header in headers if header.modality in STRUCTURE_MODALITIES
         ),
         others={modality: tuple(sorted(others[modality])) for modality in sorted(others)},
     )
@@ -351,20 +357,26 @@ def _series(uid: str, headers: list[_Header]) -> FoundSeries:
         description=headers[0].description,
         modality=headers[0].modality,
         files=tuple(header.file for header in headers),
+        image_uids=frozenset(header.sop_uid for header in headers) - {""},
         num_slices=len(slices),
         series=series,
         fault=fault,
     )
 
 
-def _structures(header: _Header, volumes: list[Series]) -> FoundStructures:
+def _structures(header: _Header, of_patient: list[FoundSeries]) -> FoundStructures:
     rois: list[FoundRoi] = []
     if header.structures:
-        reasons = weigh_candidates(header.structures, volumes)
-        possible = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
-        for roi in header.structures.rois:
-            seen = [(one, in_frame(roi, one.frame_of_reference_uid)) for one in possible]
-            rois.append(FoundRoi(roi=roi, fits=tuple(one for one, drawn in seen if not misfit(drawn, one.grid))))
+        volumes = [one.series for one in of_patient if one.series]
+        unusable = {one.uid: one.image_uids for one in of_patient if not one.series}
+        for part in parts_of(header.structures, {one.uid: one.image_uids for one in of_patient}):
+            reasons = weigh_candidates(part, volumes, unusable=unusable)
+            possible = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
+            for roi in part.rois:
+                seen = [(one, in_frame(roi, one.frame_of_reference_uid)) for one in possible]
+                rois.append(FoundRoi(roi=roi, fits=tuple(one for one, drawn in seen if not misfit(drawn, one.grid))))
+        order = [roi.number for roi in header.structures.rois]
+        rois.sort(key=lambda one: order.index(one.roi.number))
     return FoundStructures(
         file=header.file,
         modality=header.modality,

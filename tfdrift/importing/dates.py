@@ -1,7 +1,8 @@
-"""When an image was taken, from dates that systems write as they like."""
+"""When an image was taken and when its study was opened, from dates that systems write as they like."""
 
 import datetime
 import re
+from collections.abc import Iterable
 
 from pydicom.dataset import Dataset
 
@@ -37,5 +38,28 @@ def image_date(dataset: Dataset) -> datetime.date | None:
     Args:
         dataset: a header, inside `tfdrift.imaging.dicom.parsing`.
     """
-    dates = (read_date(str(needless(dataset, keyword) or "")) for keyword in _KEYWORDS)
-    return next((date for date in dates if date), None)
+    return next((date for date in (_date(dataset, keyword) for keyword in _KEYWORDS) if date), None)
+
+
+def study_date(dataset: Dataset) -> datetime.date | None:
+    """Return what an object says of the day of its study, which all objects of a study should say alike.
+
+    Args:
+        dataset: a header, inside `tfdrift.imaging.dicom.parsing`.
+    """
+    return _date(dataset, "StudyDate")
+
+
+def days_between(dates: Iterable[datetime.date | None]) -> int:
+    """Return the days from the first to the last of the dates that there are, 0 where there is none.
+
+    Example:
+        >>> days_between([datetime.date(2024, 2, 1), None, datetime.date(2024, 1, 30)])
+        2
+    """
+    known = [date for date in dates if date]
+    return (max(known) - min(known)).days if known else 0
+
+
+def _date(dataset: Dataset, keyword: str) -> datetime.date | None:
+    return read_date(str(needless(dataset, keyword) or ""))

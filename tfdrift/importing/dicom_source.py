@@ -11,7 +11,7 @@ from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.series import read_series
 from tfdrift.imaging.spatial_registration import REGISTRATION_CLASSES
-from tfdrift.imaging.structures import OTHER_FRAME, Roi, mask_figures, misfit, rasterise
+from tfdrift.imaging.structures import OTHER_FRAME, OTHER_SERIES, Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import Session, VisitName
@@ -62,7 +62,7 @@ class DicomVisit:
             fault = misfit(roi, Grid.of(image)) if roi.is_drawn else roi.fault
             if fault:
                 reason = f"structure {roi.number} {fault}"
-                broken = fault != OTHER_FRAME  # as a set of a CT and an MR has them
+                broken = fault not in (OTHER_FRAME, OTHER_SERIES)  # as a set of a CT and an MR has them
                 exclusions.append(Exclusion(visit=self.name, structure=roi.number, reason=reason, broken=broken))
                 continue
             try:
@@ -93,9 +93,11 @@ class DicomPatient:
 
     Args:
         found: what the scan found.
+        by_place: see `tfdrift.importing.visits.choose_visits`.
     """
 
     found: FoundPatient
+    by_place: bool = False
 
     @property
     def patient_id(self) -> str:
@@ -104,20 +106,20 @@ class DicomPatient:
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[DicomVisit], list[Exclusion]]:
         """Return the first three visits, see `tfdrift.importing.visits.choose_visits`."""
-        chosen, exclusions = choose_visits(self.found, is_wanted)
+        chosen, exclusions = choose_visits(self.found, is_wanted, by_place=self.by_place)
         return [DicomVisit(chosen=one, patient=self.found) for one in chosen], exclusions
 
 
 def find_patients(
     folder: Path,
-    settings: ImportSettings,  # noqa: ARG001 - the interface of a source
+    settings: ImportSettings,
     progress: Progress | None = None,
 ) -> tuple[list[DicomPatient], list[Exclusion]]:
     """Return the patients below a folder, by ID, and the files that cannot be read, counted by reason.
 
     Args:
         folder: any layout.
-        settings: none of them counts.
+        settings: `by_place` counts.
         progress: wraps the iteration over the files.
 
     Raises:
@@ -129,7 +131,7 @@ def find_patients(
         broken = reason != COPY and not reason.endswith("is not a DICOM file")
         reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
         refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
-    return [DicomPatient(found=patient) for patient in catalogue.patients], refused
+    return [DicomPatient(found=patient, by_place=settings.by_place) for patient in catalogue.patients], refused
 
 
 def registration_files(patient: FoundPatient) -> list[Path]:

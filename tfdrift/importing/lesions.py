@@ -14,6 +14,7 @@ from tfdrift.cohort.response import response_group
 from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_gain, tissue_mask, within_reach
+from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import coverage, resample_image
 from tfdrift.importing.sessions import Session
 
@@ -36,7 +37,8 @@ def crop_pairs_of(
 ) -> tuple[list[tuple[LesionRow, LesionSlices]], list[Exclusion]]:
     """Cut out each pair of lesions.
 
-    What of a GTV the second MRI did not measure is cut off both GTVs: there the image is 0, which is no drift.
+    What of a GTV was not measured in both MRIs, because it is padding or outside the second one, is cut off both GTVs,
+    and no pixel takes signal from there: there is none, which would pass for drift.
 
     Args:
         sessions: the first one, and the second and perhaps the follow-up on the first one's grid.
@@ -63,12 +65,14 @@ def crop_pairs_of(
     healthy = healthy_tissue(tissues, [lesions])
     gain = session_gain(pre.image, onto, healthy).gain
     scaled = onto * gain
+    seen_first = measured(pre.image)
     cut_out, exclusions = [], []
     for numbers, name in zip(pairs, names, strict=True):
         masks = [session.masks[number] for session, number in zip(sessions, numbers, strict=False)]
-        seen = [sitk.And(mask, covered) for mask in masks[:2]]
+        seen, in_first = [sitk.And(mask, covered) for mask in masks[:2]], sitk.And(masks[0], seen_first)
         if not _array(seen[0]).any():
-            reason = "outside the field of view of the second MRI"
+            shown = _array(in_first).any()
+            reason = "outside the field of view of the second MRI" if shown else "padding in the first MRI"
             exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=reason))
             continue
         try:
@@ -77,6 +81,7 @@ def crop_pairs_of(
                 _array(scaled),
                 _array(seen[0]) > 0,
                 _array(seen[1]) > 0,
+                measured=_array(covered) > 0,
                 spacing_mm=pre.image.GetSpacing()[::-1],
                 image_size=image_size,
                 box=box,
@@ -87,10 +92,13 @@ def crop_pairs_of(
             exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=broken))
             continue
         warnings = _contour_warnings(sessions, numbers)
-        lost = 1 - _array(seen[0]).sum() / _array(masks[0]).sum()
+        voxels = [_array(mask).sum() for mask in (masks[0], in_first, seen[0])]
+        padding, lost = (voxels[0] - voxels[1]) / voxels[0], (voxels[1] - voxels[2]) / voxels[0]
         if crops.left_out:
             warnings.append(f"left out, as smaller than a crop pixel: {len(crops.left_out)} of the GTV's slices")
         warnings += taken_differently(pre, post)
+        if padding > 0:
+            warnings.append(f"{padding:.0%} of the GTV is padding in the first MRI")
         if lost > 0:
             warnings.append(f"{lost:.0%} of the GTV is outside the second MRI")
         drift, said = _background_drift(pre.image, scaled, healthy, masks[0])

@@ -5,7 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tfdrift.importing.catalogue import Catalogue, FoundSeries, FoundStructures
+from tfdrift.imaging.matching import ABSENT
+from tfdrift.importing.catalogue import Catalogue, FoundPatient, FoundSeries, FoundStructures
 
 _FILES_SHOWN = 10
 
@@ -22,9 +23,11 @@ def to_document(catalogue: Catalogue) -> dict[str, Any]:
                     {
                         "study_uid": study.uid,
                         "date": study.date.isoformat() if study.date else None,
+                        "days_apart": study.days_apart,
                         "series": [_series_document(found, catalogue.folder) for found in study.series],
                         "structure_sets": [
-                            _structures_document(found, catalogue.folder) for found in study.structure_sets
+                            _structures_document(found, catalogue.folder, _by_uid(patient))
+                            for found in study.structure_sets
                         ],
                         "others": {modality: len(paths) for modality, paths in study.others.items()},
                     }
@@ -49,12 +52,12 @@ def to_text(catalogue: Catalogue) -> str:
     ]
     for patient in catalogue.patients:
         lines += ["", f"{patient.patient_id}" + (f"  {patient.name}" if patient.name != patient.patient_id else "")]
-        names = {one.uid: f"{one.modality} {one.number}" for study in patient.studies for one in study.series}
         for study in patient.studies:
-            lines.append(f"  {study.date or 'no date'}")
+            apart = f"  dates up to {study.days_apart} days apart" if study.days_apart > 1 else ""
+            lines.append(f"  {study.date or 'no date'}{apart}")
             lines += [f"    {_series_line(found)}" for found in study.series]
             for found in study.structure_sets:
-                lines += [f"    {line}" for line in _structures_lines(found, names, catalogue.folder)]
+                lines += [f"    {line}" for line in _structures_lines(found, catalogue.folder, _by_uid(patient))]
             if study.others:
                 lines.append("    other: " + ", ".join(f"{kind} {len(paths)}" for kind, paths in study.others.items()))
     by_reason: dict[str, list[Path]] = defaultdict(list)
@@ -79,6 +82,27 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def _by_uid(patient: FoundPatient) -> dict[str, FoundSeries]:
+    return {one.uid: one for study in patient.studies for one in study.series}
+
+
+def _name(found: FoundSeries) -> str:
+    return f"{found.modality} {found.number}"
+
+
+def _remark(found: FoundStructures, series: dict[str, FoundSeries]) -> str:
+    """Return what is wrong with the series that a structure set refers to; empty where nothing is."""
+    if found.structures is None:
+        return ""
+    uids = sorted(found.structures.series_uids)
+    if not uids:
+        return "refers to no series"
+    if any(uid not in series for uid in uids):
+        return ABSENT
+    unusable = [_name(series[uid]) for uid in uids if series[uid].series is None]
+    return f"refers to {', '.join(unusable)}: not a volume" if unusable else ""
+
+
 def _series_document(found: FoundSeries, folder: Path) -> dict[str, Any]:
     grid = found.series.grid if found.series else None
     return {
@@ -95,7 +119,7 @@ def _series_document(found: FoundSeries, folder: Path) -> dict[str, Any]:
     }
 
 
-def _structures_document(found: FoundStructures, folder: Path) -> dict[str, Any]:
+def _structures_document(found: FoundStructures, folder: Path, series: dict[str, FoundSeries]) -> dict[str, Any]:
     rois = [
         {
             "name": one.roi.name,
@@ -113,12 +137,13 @@ def _structures_document(found: FoundStructures, folder: Path) -> dict[str, Any]
         "modality": found.modality,
         "label": found.label,
         "rois": rois,
+        "remark": _remark(found, series) or None,
         "fault": found.fault or None,
     }
 
 
 def _series_line(found: FoundSeries) -> str:
-    head = f"{found.modality} {found.number}  "
+    head = f"{_name(found)}  "
     if found.series is None:
         return f"{head}{_count(found.num_slices, 'slice')}, not a volume: {found.fault}"
     columns, rows, slices = found.series.grid.size
@@ -129,13 +154,15 @@ def _series_line(found: FoundSeries) -> str:
     )
 
 
-def _structures_lines(found: FoundStructures, names: dict[str, str], folder: Path) -> list[str]:
+def _structures_lines(found: FoundStructures, folder: Path, series: dict[str, FoundSeries]) -> list[str]:
     lines = [f"{found.modality} {found.label}  {_shown(found.file, folder)}"]
+    if _remark(found, series):
+        lines.append(f"  {_remark(found, series)}")
     if found.fault:
         lines.append(f"  cannot be used: {found.fault}")
     width = max((len(one.roi.name) for one in found.rois), default=0)
     for one in found.rois:
-        fitting = ", ".join(names[series.series_uid] for series in one.fits) or "no series"
+        fitting = ", ".join(_name(series[fitted.series_uid]) for fitted in one.fits) or "no series"
         remarks = "".join(f"; {remark}" for remark in (one.roi.fault, *one.roi.warnings) if remark)
         kind, drawn = ("frame", one.roi.frames) if found.modality == "SEG" else ("contour", one.roi.contours_mm)
         lines.append(

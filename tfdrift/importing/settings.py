@@ -21,6 +21,8 @@ class ImportSettings:
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
+        by_place: a structure set whose series is not there may be matched by place, see
+            `tfdrift.imaging.matching.weigh_candidates`.
         components: each connected part of a mask is a lesion, where a source has masks.
         min_days: shortest interval between the two MRIs.
         max_days: longest.
@@ -42,6 +44,7 @@ class ImportSettings:
     box: str = "pre"
     slices: str = "three"
     register: str = "auto"
+    by_place: bool = False
     components: bool = False
     min_days: int = 1
     max_days: int = 3653
@@ -72,5 +75,8 @@ class ImportSettings:
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
             "roi": "default" if self.roi == DEFAULT_ROI_PATTERN else "given",
             "pairs": self.pairs is not None,
-            **{name: getattr(self, name) for name in ("source", "components", "box", "slices", "register", "seed")},
+            **{
+                name: getattr(self, name)
+                for name in ("source", "by_place", "components", "box", "slices", "register", "seed")
+            },
         }

@@ -9,11 +9,12 @@ import datetime
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from pydicom.uid import EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
+
 from tfdrift.cohort.tables import Exclusion
-from tfdrift.errors import DataError
-from tfdrift.imaging.matching import match_series, weigh_candidates
+from tfdrift.imaging.matching import ABSENT, doubt, images_named, parts_of, weigh_candidates
 from tfdrift.imaging.series import Series
-from tfdrift.imaging.structures import Roi, in_frame
+from tfdrift.imaging.structures import OTHER_SERIES, Roi, StructureSet, drawn_elsewhere, in_frame
 from tfdrift.importing.catalogue import FoundPatient, FoundSeries, FoundStructures
 from tfdrift.importing.sessions import VISITS, VisitName
 from tfdrift.importing.target_names import IsWanted
@@ -51,15 +52,26 @@ class _Drawn:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Known:
+    """A series of the patient: number of its study, what a reason calls it, and what was found."""
+
+    study: int
+    label: str
+    found: FoundSeries
+
+
+@dataclasses.dataclass(frozen=True)
 class _NoSeries:
-    """Why a structure set has no MR series: the data are broken, it is one of several, or neither."""
+    """Why a structure set has no MR series; whether the data are broken; which studies should be visits and are not."""
 
     reason: str
     broken: bool = False
-    ambiguous: bool = False
+    spoils: frozenset[int] = frozenset()
 
 
-def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[ChosenVisit], list[Exclusion]]:
+def choose_visits(
+    patient: FoundPatient, is_wanted: IsWanted, *, by_place: bool = False
+) -> tuple[list[ChosenVisit], list[Exclusion]]:
     """Return a patient's first three visits.
 
     A study is a visit when exactly one structure set was drawn on one of its MR series. Of several, those without a
@@ -69,11 +81,12 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
     Args:
         patient: from `tfdrift.importing.catalogue.scan`.
         is_wanted: whether a structure may be a lesion.
+        by_place: whether a structure set whose series is not there may be matched by place, see `weigh_candidates`.
 
     Returns:
         At most three visits by date; and why each other study with an MR series or a structure set is none.
     """
-    drawn, unusable, exclusions = _match(patient)
+    drawn, unusable, exclusions = _match(patient, by_place)
     days = Counter(study.date for study in patient.studies if any(series.uid in drawn for series in study.series))
     visits: list[ChosenVisit] = []
     lost: int | None = None
@@ -87,8 +100,10 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
                 reason = "an MR without a structure set that fits it"
             spoils = number in unusable
         elif len(here) > 1:
-            labels = ", ".join(one.label for _, one in here)
-            reason = f"several structure sets fit ({labels}); leave one of them and import again"
+            labels = list(dict.fromkeys(one.label for _, one in here))
+            reason = f"several structure sets fit ({', '.join(labels)}); leave one of them and import again"
+            if len(labels) == 1:
+                reason = f"{labels[0]} has lesions on several series; leave those of one and import again"
         elif study.date is None:
             reason = "it has no date that is understood, so its place among the visits is not known"
         elif days[study.date] > 1:
@@ -103,6 +118,8 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
             warnings = list(one.warnings)
             if (last - first).days > 1:
                 warnings.append(f"the images of its series have dates up to {(last - first).days} days apart")
+            if study.days_apart > max((last - first).days, 1):
+                warnings.append(f"the objects of its study have dates up to {study.days_apart} days apart")
             visits.append(
                 ChosenVisit(
                     name=VISITS[len(visits)],
@@ -124,14 +141,14 @@ def choose_visits(patient: FoundPatient, is_wanted: IsWanted) -> tuple[list[Chos
     return visits, exclusions
 
 
-def _match(patient: FoundPatient) -> tuple[dict[str, list[_Drawn]], set[int], list[Exclusion]]:
-    """Say on which MR series each structure set was drawn.
+def _match(patient: FoundPatient, by_place: bool) -> tuple[dict[str, list[_Drawn]], set[int], list[Exclusion]]:
+    """Say on which MR series each structure set, or each part of it, was drawn.
 
     Returns:
-        The structure sets by the UID of their series; the studies that have one of which it cannot be told; and why.
+        The structure sets by the UID of their series; the studies that should be visits and cannot be; and why.
     """
-    series = {
-        found.uid: (f"series {place} of study {number}", found)
+    known = {
+        found.uid: _Known(number, f"series {place} of study {number}", found)
         for number, study in enumerate(patient.studies, start=1)
         for place, found in enumerate(study.series, start=1)
     }
@@ -141,53 +158,108 @@ def _match(patient: FoundPatient) -> tuple[dict[str, list[_Drawn]], set[int], li
     for number, study in enumerate(patient.studies, start=1):
         for place, found in enumerate(study.structure_sets, start=1):
             label = f"structure set {place}"
-            on = _series_of(found, series)
-            if isinstance(on, Series):
-                one = _Drawn(
-                    label=f"{label} of study {number}",
-                    series=on,
-                    rois=tuple(in_frame(roi.roi, on.frame_of_reference_uid) for roi in found.rois),
-                    warnings=_doubts(found, on),
-                )
-                drawn[on.series_uid].append(one)
-                continue
-            reason = f"{label} {on.reason}"
-            exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=reason, broken=on.broken))
-            if on.broken or on.ambiguous:
-                unusable.add(number)
+            on, lost = _parts_on(found, known, number, by_place)
+            for series, rois, warnings in on:
+                one = _Drawn(label=f"{label} of study {number}", series=series, rois=rois, warnings=warnings)
+                drawn[series.series_uid].append(one)
+            for reason in dict.fromkeys(lost):
+                said = f"{label} {reason.reason}"
+                exclusions.append(Exclusion(visit=f"study {number}", structure=None, reason=said, broken=reason.broken))
+                unusable |= reason.spoils
     return drawn, unusable, exclusions
 
 
-def _series_of(found: FoundStructures, series: dict[str, tuple[str, FoundSeries]]) -> Series | _NoSeries:
-    """Return the MR series a structure set was drawn on, or why that cannot be told."""
+def _parts_on(
+    found: FoundStructures, known: dict[str, _Known], number: int, by_place: bool
+) -> tuple[list[tuple[Series, tuple[Roi, ...], tuple[str, ...]]], list[_NoSeries]]:
+    """Return the MR series a structure set of study `number` was drawn on, each with structures and warnings.
+
+    Of each series all structures are listed but for those drawn on another MR; those of other parts have a fault.
+
+    Returns:
+        What was found, and why parts have none. Parts without contours are silent beside others.
+    """
     if found.structures is None:
-        return _NoSeries(f"cannot be read: {found.fault}", broken=True)
-    referenced = [series[uid] for uid in sorted(found.structures.series_uids & set(series))]
-    if referenced and not any(one.series for _, one in referenced):
-        # Never on another series of the same grid, which may show another contrast.
-        label, one = referenced[0]
-        return _NoSeries(f"belongs to {label}, which cannot be used: {one.fault}", broken=True)
-    volumes = [one.series for _, one in series.values() if one.series]
-    try:
-        on = match_series(found.structures, volumes)
-    except DataError:
-        for label, one in referenced:
-            if one.fault:
-                return _NoSeries(f"belongs to {label}, which cannot be used: {one.fault}", broken=True)
-        reasons = weigh_candidates(found.structures, volumes)
-        fitting = [series[one.series_uid][0] for one, reason in zip(volumes, reasons, strict=True) if reason is None]
-        if fitting:
-            return _NoSeries(f"fits several series ({', '.join(fitting)})", ambiguous=True)
-        return _NoSeries("fits no series")
-    if on.modality != "MR":
-        return _NoSeries(f"was drawn on {series[on.series_uid][0]}, which is {on.modality} and not MR")
-    return on
+        return [], [_NoSeries(f"cannot be read: {found.fault}", broken=True, spoils=frozenset({number}))]
+    parts = parts_of(found.structures, {uid: one.found.image_uids for uid, one in known.items()})
+    answers = [_series_of(part, known, number, by_place) for part in parts]
+    placed = {
+        roi.number: answer
+        for part, answer in zip(parts, answers, strict=True)
+        for roi in part.rois
+        if isinstance(answer, Series)
+    }
+    warnings: dict[str, list[str]] = defaultdict(list)
+    for part, answer in zip(parts, answers, strict=True):
+        if isinstance(answer, Series):
+            warnings[answer.series_uid] += _doubts(part, answer, known)
+    on = []
+    for series in {answer.series_uid: answer for answer in answers if isinstance(answer, Series)}.values():
+        rois = []
+        for roi in found.structures.rois:
+            own = placed.get(roi.number)
+            if own is None:
+                drawn = in_frame(roi, series.frame_of_reference_uid)
+                rois.append(drawn if drawn.fault else drawn_elsewhere(roi, OTHER_SERIES))
+            elif own.series_uid == series.series_uid:
+                rois.append(in_frame(roi, series.frame_of_reference_uid))
+        on.append((series, tuple(rois), tuple(dict.fromkeys(warnings[series.series_uid]))))
+    lost = [
+        answer
+        for part, answer in zip(parts, answers, strict=True)
+        if isinstance(answer, _NoSeries) and (not on or (answer.spoils and any(roi.is_drawn for roi in part.rois)))
+    ]
+    return on, lost
 
 
-def _doubts(found: FoundStructures, on: Series) -> tuple[str, ...]:
-    """Return what speaks against the series that a structure set was matched with."""
-    assert found.structures is not None
-    if on.series_uid in found.structures.series_uids:
-        return ()
-    what = "refers to a series that is not there" if found.structures.series_uids else "refers to no series"
-    return (f"its structure set {what}; matched by place alone",)
+def _series_of(part: StructureSet, known: dict[str, _Known], number: int, by_place: bool) -> Series | _NoSeries:
+    """Return the MR series a part of a structure set of study `number` was drawn on, or why that cannot be told."""
+    volumes = [one.found.series for one in known.values() if one.found.series]
+    unusable = {uid: one.found.image_uids for uid, one in known.items() if not one.found.series}
+    reasons = weigh_candidates(part, volumes, unusable=unusable, by_place=by_place)
+    left = [series for series, reason in zip(volumes, reasons, strict=True) if reason is None]
+    if len(left) > 1:
+        labels = ", ".join(known[series.series_uid].label for series in left)
+        return _NoSeries(f"fits several series ({labels})", spoils=frozenset({number}))
+    if left:
+        on = known[left[0].series_uid]
+        return left[0] if left[0].modality == "MR" else _not_mr(on)
+    images = images_named(part.rois)
+    ends = [
+        one for uid, one in known.items() if uid in unusable and (uid in part.series_uids or images & unusable[uid])
+    ]
+    # Never on another series of the same grid, which may show another contrast.
+    for one in ends:
+        if one.found.modality == "MR":
+            reason = f"belongs to {one.label}, which cannot be used: {one.found.fault}"
+            return _NoSeries(reason, broken=True, spoils=frozenset({number, one.study}))
+    if ends:
+        return _not_mr(ends[0])
+    if part.series_uids - set(known):
+        # A planning CT that was left out is no visit; an MR is.
+        classes = frozenset().union(*(roi.image_classes for roi in part.rois))
+        elsewhere = any(reason is None for reason in weigh_candidates(part, volumes, by_place=True))
+        of_mr = any(one.study == number and one.found.modality == "MR" for one in known.values()) or elsewhere
+        spoils = bool(classes & _MR_CLASSES) if classes else of_mr
+        return _NoSeries(ABSENT, broken=spoils, spoils=frozenset({number} if spoils else ()))
+    return _NoSeries("fits no series")
+
+
+def _not_mr(one: _Known) -> _NoSeries:
+    return _NoSeries(f"was drawn on {one.label}, which is {one.found.modality} and not MR")
+
+
+def _doubts(part: StructureSet, on: Series, known: dict[str, _Known]) -> list[str]:
+    """Return what speaks against the series that a part of a structure set was matched with."""
+    said = doubt(part, on)
+    if said:
+        return [f"its structure set {said}"]
+    images = images_named(part.rois)
+    if not images & known[on.series_uid].found.image_uids:
+        for one in known.values():
+            if images & one.found.image_uids:
+                return [f"its structure set refers to its series, but its contours name images of {one.label}"]
+    return []
+
+
+_MR_CLASSES = {MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage}

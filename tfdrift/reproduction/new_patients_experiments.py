@@ -1,4 +1,4 @@
-"""Experiments on patients that are drawn anew: recipes under every law, and how many patients it takes."""
+"""Experiments on patients that are drawn anew: recipes under every law, and how many training patients it takes."""
 
 from typing import Any
 
@@ -7,31 +7,19 @@ from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.synthetic.new_patients import NewPatients
 
 NEW = NewPatients(patients=150, data_seed=4242)
-TRAINED_ON = (39, 78, 156, 312)
-"""Training patients of the learning curve."""
+PHANTOMS = (49, 98, 195, 390)
+"""Patients of the learning curve; one of five folds is not trained on, so that 40, 79, 156 and 312 are."""
 
 _SMALL: dict[str, Any] = {"base_filters": 8}
 _RECIPE: dict[str, Any] = {
     "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
     "decay": "cosine",
 }  # fmt: skip
+_INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
 
 
-def phantom_of(training: int) -> dict[str, int]:
-    """Return the setting with which the first of five folds leaves so many patients to train on.
-
-    Args:
-        training: how many.
-
-    Example:
-        >>> phantom_of(39), phantom_of(312)
-        ({'patients': 49}, {'patients': 390})
-    """
-    return {"patients": -(-training * 5 // 4)}
-
-
-def _run(label: str, method: str, *, seeds: int = 1, training: int = 39, **settings: Any) -> Run:
-    given = {**_SMALL, **phantom_of(training), **settings}
+def _run(label: str, method: str, *, seeds: int = 1, patients: int = PHANTOMS[0], **settings: Any) -> Run:
+    given = {**_SMALL, "patients": patients, **settings}
     return Run(label=label, method=method, settings=given, preset="default", seeds=seeds)
 
 
@@ -79,8 +67,24 @@ EXPERIMENTS = (
         title="Skill and CRPS against the number of training patients",
         purpose="Whether data or the design is the limit.",
         expect="Eight times the patients gain a few hundredths of skill; the oracle stays out of reach of one slice.",
-        runs=tuple(_run("direct, recipe", "direct", training=count, **_RECIPE) for count in TRAINED_ON),
+        runs=tuple(
+            _run(f"direct, recipe, phantom of {patients}", "direct", patients=patients, **_RECIPE)
+            for patients in PHANTOMS
+        ),
+        new_patients=NEW,
+    ),
+    Experiment(
+        name="few-patients",
+        kind="recipes",
+        title="Eight training patients, on 150 new ones",
+        purpose="What few patients cost, and what choosing steps and shrinkage among them saves.",
+        expect="Without the choice the skill may fall below 0, most of all under chance; with it it stays near 0.",
+        runs=tuple(
+            _run(label, "direct", patients=10, law=law, steps=300, **{**_RECIPE, "decay": "none"}, **settings)
+            for law in ("chance", "response")
+            for label, settings in (("300 steps", {}), ("inner stop and shrinkage", _INNER))
+        ),
         new_patients=NEW,
     ),
 )
-"""What needs the phantom, whose patients can be drawn anew; 1,000 steps each."""
+"""What needs the phantom, whose patients can be drawn anew."""

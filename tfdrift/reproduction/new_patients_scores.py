@@ -105,7 +105,7 @@ def _draw_point(axes: Axes, scores: Mapping[str, Any], **given: Any) -> None:
 
 
 def draw_learning_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Return skill and CRPS against the number of training patients, with those of one who knows the law.
+    """Return skill and CRPS of each method against the number of training patients, with those of the oracle.
 
     Args:
         rows: of `score_row`.
@@ -116,8 +116,8 @@ def draw_learning_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Figure
     for axes, name, words in zip(
         panels[0], ("skill", "crps"), ("skill over copy", "CRPS of the drift in the GTV"), strict=True
     ):
-        for colour, label in zip(SERIES, dict.fromkeys(row["label"] for row in rows), strict=False):
-            curve = sorted((row for row in rows if row["label"] == label), key=lambda row: row["trained_on"])
+        for colour, method in zip(SERIES, dict.fromkeys(row["method"] for row in rows), strict=False):
+            curve = sorted((row for row in rows if row["method"] == method), key=lambda row: row["trained_on"])
             found = [row["scores"][name] for row in curve]
             draw_curve(
                 axes,
@@ -125,7 +125,7 @@ def draw_learning_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Figure
                 [one["value"] for one in found],
                 ([one["low"] for one in found], [one["high"] for one in found]),
                 colour=colour,
-                label=label,
+                label=method,
                 marker="o",
             )
         draw_reference(axes, rows[0]["oracle"][name]["value"], across="y", label="oracle")

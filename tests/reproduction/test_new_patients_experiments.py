@@ -1,0 +1,34 @@
+import pytest
+
+from tfdrift.cohort.folds import split
+from tfdrift.config import PHANTOM_LAWS, TrainConfig, train_config
+from tfdrift.reproduction.experiment import Run
+from tfdrift.reproduction.experiments import EXPERIMENTS
+from tfdrift.reproduction.new_patients_experiments import PHANTOMS
+from tfdrift.training.run_folder import load_config_samples
+
+NEW = [name for name, experiment in EXPERIMENTS.items() if experiment.new_patients is not None]
+
+
+def config_of(run: Run) -> TrainConfig:
+    return train_config(run.method, preset=run.preset, **run.settings)
+
+
+def test_the_learning_curve_trains_on_four_folds_of_five():
+    config = train_config("direct", image_size=16, patients=PHANTOMS[0])
+    assert len(set(split(load_config_samples(config), 0)[0].patient.tolist())) == PHANTOMS[0] - PHANTOMS[0] // 5 == 40
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_methods_are_compared_at_equal_size_steps_and_patients_but_for_what_is_asked(name):
+    configs = [config_of(run) for run in EXPERIMENTS[name].runs]
+    steps, patients = {config.steps for config in configs}, {config.patients for config in configs}
+    assert {(config.base_filters, config.batch_size, config.seed) for config in configs} == {(8, 64, 0)}
+    assert steps == ({300} if name == "few-patients" else {1000})
+    assert name == "learning-curve" or patients == ({10} if name == "few-patients" else {49})
+
+
+def test_every_law_has_its_experiment_and_new_patients_are_the_same_in_all():
+    laws = {config_of(run).law: name for name in NEW for run in EXPERIMENTS[name].runs if name[:3] in ("rec", "law")}
+    assert laws == {"response": "recipes"} | {law: f"law-{law}" for law in PHANTOM_LAWS[1:]}
+    assert len({EXPERIMENTS[name].new_patients for name in NEW}) == 1

@@ -1,0 +1,100 @@
+"""A run with its first weights on three new patients: what a row says, and that the pictures show it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imread
+
+from tests.untrained_runs import leave_untrained
+from tfdrift.evaluation.document import read_metrics
+from tfdrift.evaluation.report import evaluate
+from tfdrift.reproduction import cached_runs, reproduce
+from tfdrift.reproduction.cached_runs import CachedRuns
+from tfdrift.reproduction.experiments import EXPERIMENTS
+from tfdrift.reproduction.new_patients_scores import as_table, draw_learning_curve, draw_trade
+from tfdrift.synthetic.new_patients import NewPatients
+
+TINY = {"steps": 2, "image_size": 16, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3, "patients": 5}
+NEW = NewPatients(patients=3, data_seed=5)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """An experiment of one run, what it said, and the run's folder."""
+    folder = tmp_path_factory.mktemp("new")
+    law = EXPERIMENTS["law-growth"]
+    experiment = dataclasses.replace(law, new_patients=NEW, runs=law.runs[:1])
+    said: list[str] = []
+    runs = CachedRuns(folder / "runs", overrides=TINY, echo=said.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached_runs, "train", leave_untrained)
+        patch.setitem(EXPERIMENTS, "law-growth", experiment)
+        reproduce.reproduce(["law-growth"], folder / "out", runs, echo=said.append)
+    (run,) = (folder / "runs").iterdir()
+    return folder / "out", said, run
+
+
+def test_an_experiment_leaves_a_table_a_picture_and_numbers(done):
+    out, said, _ = done
+    assert {path.name for path in out.iterdir()} == {f"law-growth.{ending}" for ending in ("md", "png", "json")}
+    assert imread(out / "law-growth.png").std() > 10
+    assert said[-1].strip().startswith("Method 1, law growth: skill ")
+
+
+def test_a_row_has_the_numbers_of_the_evaluation_of_its_run(done, tmp_path):
+    out, _, run = done
+    (row,) = json.loads((out / "law-growth.json").read_text())["rows"]
+    evaluate([run], tmp_path, new_patients=dataclasses.replace(NEW, law="growth"))
+    metrics = read_metrics(tmp_path)
+    assert row["scores"]["skill"]["value"] == pytest.approx(metrics.ours.scores["skill"].value)
+    assert row["scores"]["crps"]["value"] == pytest.approx(metrics.ours.uncertainty.drift.crps.value)
+    assert row["scores"]["decided"]["value"] == pytest.approx(metrics.ours.decisions.by_outcomes.share.value)
+    assert row["oracle"]["skill"]["value"] == pytest.approx(metrics.methods["oracle"].scores["skill"].value)
+    assert row["attainable"]["skill"] == pytest.approx(metrics.attainable.skill)
+    assert (row["law"], row["trained_on"], row["seeds"]) == ("growth", 4, 1)
+
+
+def test_an_ensemble_has_a_run_for_each_seed():
+    recipes = EXPERIMENTS["recipes"]
+    (ensemble,) = [run for run in recipes.runs if run.seeds == 3]
+    configs = CachedRuns(Path("runs"), overrides=TINY, echo=print).configs(ensemble, recipes)
+    assert [config.seed for config in configs] == [0, 1, 2]
+    assert {config.fold for config in configs} == {0}
+
+
+def make_row(label: str, law: str, *, trained_on: int = 39, skill: float = 0.6) -> dict:
+    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ["drift_skill", "crps", "drift_coverage", "volume_coverage", "volume_error", "rank_volume", "decided"]
+    scores = {name: estimate for name in names} | {"volume_width": 0.2}
+    oracle = {**scores, "skill": {"value": 0.8, "low": 0.7, "high": 0.9}, "wrong": estimate}
+    ours = {**scores, "skill": {**estimate, "value": skill}, "wrong": {"value": None, "low": None, "high": None}}
+    attainable = {"skill": 0.75, "standard_error": 0.0}
+    return {
+        "label": label, "law": law, "method": "direct", "trained_on": trained_on, "scores": ours, "oracle": oracle,
+        "attainable": attainable,
+    }  # fmt: skip
+
+
+def test_a_table_has_the_oracle_after_the_rows_of_each_law_and_the_share_of_what_is_attainable():
+    rows = [make_row("one", "growth"), make_row("two", "growth", skill=0.3), make_row("one", "chance")]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(rows).splitlines()[2:]]
+    assert [line[:3] for line in lines] == [
+        ["growth", "one", "0.80"], ["growth", "two", "0.40"], ["growth", "*oracle*", "1"], ["chance", "one", "0.80"],
+        ["chance", "*oracle*", "1"],
+    ]  # fmt: skip
+    assert lines[0][3] == "0.600 [0.40, 0.60]"
+    assert (lines[0][-1], lines[2][-1]) == ("–", "0.500")
+
+
+def test_pictures_show_each_law_and_each_number_of_patients():
+    trade = draw_trade([make_row("one", "growth"), make_row("one", "chance")], "title")
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in trade.axes] == ["growth", "chance"]
+    curve = draw_learning_curve(
+        [make_row(str(count), "response", trained_on=count, skill=count / 1000) for count in (312, 39, 78)], "title"
+    )
+    line = curve.axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), [39, 78, 312])
+    np.testing.assert_allclose(line.get_ydata(), [0.039, 0.078, 0.312])
