@@ -77,9 +77,5 @@ def in_patient(displacement_mm: np.ndarray, direction: Sequence[float]) -> np.nd
         [1.0, 2.0, 0.0]
     """
     along_columns, along_rows, _ = np.reshape(direction, (3, 3)).T
-<<<<<<< HEAD
-    return displacement_mm @ np.stack([along_rows, along_columns])
-=======
     rows, columns = np.moveaxis(displacement_mm, -1, 0)
     return rows[..., None] * along_rows + columns[..., None] * along_columns
->>>>>>> main
