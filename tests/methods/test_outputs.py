@@ -13,8 +13,8 @@ from tfdrift.config import train_config
 from tfdrift.errors import UsageError
 from tfdrift.methods import METHODS
 from tfdrift.methods.field import undo_vectors
-from tfdrift.methods.method import Predictor
-from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
+from tfdrift.methods.method import Method, Predictor
+from tfdrift.methods.outputs import AGREEMENTS, OUTPUTS
 from tfdrift.methods.symmetries import apply_symmetry, undo_symmetry
 from tfdrift.model.heads import HEADS
 from tfdrift.model.inputs import Inputs
@@ -24,11 +24,11 @@ TINY: dict[str, Any] = {"image_size": 8, "base_filters": 2, "depth": 1, "levels"
 CORRECTING = [name for name, method in METHODS.items() if "output" in {field for field in method.__dataclass_fields__}]
 
 
-forms = pytest.mark.parametrize("form", DRIFT_FORMS)
+MOVING = [name for name in CORRECTING if METHODS[name].maps is not Method.maps]
+FORMS = [(method, "difference") for method in CORRECTING] + [(method, "field") for method in MOVING]
 
 
-@forms
-@pytest.mark.parametrize("method", CORRECTING)
+@pytest.mark.parametrize(("method", "form"), FORMS)
 def test_an_untrained_correction_predicts_no_change_to_the_bit(method, form):
     config = train_config(method, output="correction", drift_form=form, **TINY)
     answer = make_predictor(config, build_network(config))(PRE, SEED)
@@ -36,8 +36,7 @@ def test_an_untrained_correction_predicts_no_change_to_the_bit(method, form):
     np.testing.assert_array_equal(answer["drift"], 0)
 
 
-@forms
-@pytest.mark.parametrize("method", CORRECTING)
+@pytest.mark.parametrize(("method", "form"), FORMS)
 def test_the_loss_of_an_untrained_correction_is_that_of_no_change(method, form):
     config = train_config(method, output="correction", drift_form=form, **TINY)
     post = tf.random.stateless_uniform([3, 8, 8, 1], (1, 2))
@@ -57,9 +56,10 @@ def test_method_2_has_no_correction():
         train_config("method2", output="correction")
 
 
-def test_method_2_has_no_field():
-    with pytest.raises(UsageError, match="--drift-form field: Method 2"):
-        train_config("method2", drift_form="field")
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(MOVING)))
+def test_a_method_that_tells_no_movement_has_no_field(method):
+    with pytest.raises(UsageError, match=f"--drift-form field: {METHODS[method].label}"):
+        train_config(method, drift_form="field")
 
 
 def test_a_field_needs_a_correction_and_has_it_unless_told_otherwise():
@@ -82,7 +82,7 @@ MAPS = {"displacement", "log_jacobian", "log_gain", "residual"}
 
 
 @pytest.mark.parametrize("heads", HEADS)
-@pytest.mark.parametrize("method", CORRECTING)
+@pytest.mark.parametrize("method", MOVING)
 def test_a_field_is_told_beside_the_answer_it_makes(method, heads):
     answer = field_predictor(method, heads=heads)(PRE, SEED)
     assert set(answer) == {"post", "drift", *MAPS}
