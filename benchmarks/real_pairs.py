@@ -62,15 +62,14 @@ def main() -> None:
     arguments = parser.parse_args()
     samples = read_cohort(arguments.cohort, SIZE)
     print(f"{_line(*COLUMNS)}\n|{'---|' * len(COLUMNS)}", flush=True)
-    metrics = None
+    metrics: Metrics | None = None
     for name, method, settings in RECIPES:
         if arguments.only in f"{name} {method} {settings['steps']}":
             config = train_config(method, data=str(arguments.cohort), **{**SMALL, **settings})
             metrics, row = score(name, config, samples, arguments.runs)
             print(row, flush=True)
-    for name in BASELINES if metrics else ():
-        found = metrics.methods.get(name)
-        if found is not None:
+    for name in BASELINES:
+        if metrics is not None and (found := metrics.methods.get(name)) is not None:
             print(_line(name, "", "", "", *_scores(found), "", ""))
 
 
@@ -97,7 +96,7 @@ def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> tuple
     errors, patient = squared_errors(answers.post.mean(axis=0), answers.held_out.post), answers.held_out.patient
     better = [errors[patient == one].sum() < answers.copy_mse[patient == one].sum() for one in np.unique(patient)]
     told = "; ".join(f"{one['steps']}, {one['shrinkage']:.2f}" for one in chosen if one)
-    drift = metrics.ours.uncertainty.drift
+    drift: Any = metrics.ours.uncertainty and metrics.ours.uncertainty.drift
     spread = drift.spread_error.words() if METHODS[config.method].draws else ""
     scores = _scores(metrics.ours)
     scores[1] = f"{sum(better)} of {len(better)}"

@@ -78,3 +78,18 @@ def first_channel(images: Any) -> Any:
         (5, 8, 8, 1)
     """
     return images[..., :1]
+
+
+def split_channels(images: Any, at: int) -> tuple[Any, Any]:
+    """Return the channels before a place among them, and those from it on.
+
+    Args:
+        images: array or tensor [..., S, S, C].
+        at: number of channels of the first part; below 0, how many the second part has.
+
+    Example:
+        >>> before, after = split_channels(np.zeros([5, 8, 8, 3]), -1)
+        >>> before.shape, after.shape
+        ((5, 8, 8, 2), (5, 8, 8, 1))
+    """
+    return images[..., :at], images[..., at:]

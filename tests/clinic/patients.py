@@ -123,7 +123,7 @@ class PythonModel:
         self._formula = formula
         self.about = About(name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None)
 
-    def predict(self, image: np.ndarray, seed: np.ndarray, _member: int = 0) -> dict[str, np.ndarray]:
+    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:  # noqa: ARG002
         return self._formula(image, seed)
 
 

@@ -1,6 +1,8 @@
 """Where the tissue of a patient goes, in the patient's own axes."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -102,12 +104,9 @@ def test_a_vector_keeps_its_length_in_every_orientation():
 
 
 def test_lesions_that_overlap_add(prediction):
-    class Twice:
-        def __init__(self, found):
-            self.prediction = found
-
-    one = field_on_grid("log_gain", [Twice(prediction)], (11, 28, 30))
-    both = field_on_grid("log_gain", [Twice(prediction)] * 2, (11, 28, 30))
+    lesion: Any = SimpleNamespace(prediction=prediction)
+    one = field_on_grid("log_gain", [lesion], (11, 28, 30))
+    both = field_on_grid("log_gain", [lesion, lesion], (11, 28, 30))
     assert one.min() == pytest.approx(-0.1)
     np.testing.assert_allclose(both, 2 * one)
 

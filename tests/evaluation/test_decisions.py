@@ -96,6 +96,7 @@ def test_the_base_rate_is_that_of_the_training_patients(make_answers, phantom):
 def test_the_page_tells_how_many_are_decided_and_how_reliable_the_share_is(make_answers):
     metrics = assess(make_answers()).metrics
     found, page = metrics.ours.decisions, compose(metrics, ("skills", "reliability", "lesions"))
+    assert found is not None
     assert f"| Method 1 | outcomes | {found.by_outcomes.share.words()} |" in page
     assert "| Method 1 | calibrated interval | too few patients to calibrate |" in page
     assert all(f"| {group.low:.1f} to {group.high:.1f} |" in page for group in found.reliability)

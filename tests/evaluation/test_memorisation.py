@@ -31,7 +31,9 @@ def by_heart(make_answers, phantom):
 
 def test_a_method_that_returns_training_images_is_caught(by_heart):
     found = audit(by_heart)["Method 1"]
+    assert found.ratio is not None
     assert found.ratio.value < NEARLY / 2
+    assert found.outcome_ratio is not None
     assert found.outcome_ratio.value < NEARLY / 2
     assert found.nearly_copies.value == 1
     assert "Answers are nearly copies of training images** for 100% of the slices" in compose(
@@ -62,7 +64,9 @@ def test_one_outcome_that_is_a_copy_is_caught_though_the_mean_is_none(make_answe
 
 def test_the_truth_is_as_far_as_the_truth(make_answers):
     found = audit(make_answers(shrink=0, noise=0))["Method 1"]
+    assert found.ratio is not None
     assert found.ratio.value == pytest.approx(1, abs=1e-3)
+    assert found.outcome_ratio is not None
     assert found.outcome_ratio.value == pytest.approx(1, abs=1e-3)
     assert found.nearly_copies.value == 0
 

@@ -40,6 +40,7 @@ def test_the_scores_of_the_groups_make_up_those_of_all(make_answers):
     answers = make_answers()
     found = assess(answers).metrics.ours
     groups = strata(answers).size
+    assert found.uncertainty is not None
     expected = found.uncertainty.drift.crps.value
     ends = [group.crps.value for group in groups]
     assert min(ends) <= expected <= max(ends)
@@ -69,6 +70,7 @@ def test_equal_values_are_one_group():
 def test_the_page_has_a_row_for_each_group(make_answers):
     metrics = assess(make_answers()).metrics
     page = compose(metrics, ("skills", "reliability", "lesions"))
+    assert metrics.ours.strata is not None
     for group in metrics.ours.strata.size:
         assert f"| volume {group.low:.0f} to {group.high:.0f} mm³ | {group.lesions} |" in page
     assert page.count("| change 0") == 3

@@ -93,7 +93,7 @@ def members_answer(joined: Joined, request: dict[str, np.ndarray]) -> list[dict[
     image = tf.constant(request["image"] / scale)
     predictors = [load_predictor(run)[2] for run in joined.runs]
     return [
-        {name: scale * value.numpy() for name, value in predictor(image, request["seed"]).items()}
+        {name: scale * value.numpy() for name, value in predictor(image, tf.constant(request["seed"])).items()}
         for predictor in predictors
     ]
 

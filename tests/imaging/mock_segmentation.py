@@ -72,7 +72,9 @@ def segmentation_dataset(
             [on.spacing_mm[1], on.spacing_mm[0]], on.spacing_mm[2], on.spacing_mm[2]
         ),
         plane_orientation=hd.PlaneOrientationSequence(place, [*direction[:, 0], *direction[:, 1]]),
-        plane_positions=[hd.PlanePositionSequence(place, to_mm(on, np.array([0, 0, k]))) for k in range(on.size[2])],
+        plane_positions=[
+            hd.PlanePositionSequence(place, to_mm(on, np.array([0, 0, k])).tolist()) for k in range(on.size[2])
+        ],
         **{"transfer_syntax_uid": ExplicitVRLittleEndian, **options},
     )
 
@@ -80,7 +82,7 @@ def segmentation_dataset(
 def reorder_frames(dataset: Dataset, order: Sequence[int]) -> Dataset:
     """Put the frames of a native Segmentation into another order."""
     bits, size = dataset.BitsAllocated, dataset.Rows * dataset.Columns
-    whole = np.frombuffer(dataset.PixelData, np.uint8 if bits <= 8 else np.uint16)
+    whole = np.frombuffer(dataset.PixelData, np.dtype(f"u{-(-bits // 8)}"))
     if bits == 1:
         whole = np.unpackbits(whole, bitorder="little")
     frames = whole[: size * dataset.NumberOfFrames].reshape(dataset.NumberOfFrames, size)[list(order)]

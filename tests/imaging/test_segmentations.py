@@ -58,7 +58,7 @@ def test_segments_are_read_back_to_the_voxel_on_any_grid_and_in_any_order_of_fra
     grid = random_grid(rng)
     masks = random_masks(grid, seed)
     dataset = segmentation_dataset(grid, masks, kind=kind)
-    reorder_frames(dataset, rng.permutation(dataset.NumberOfFrames))
+    reorder_frames(dataset, rng.permutation(dataset.NumberOfFrames).tolist())
     read_back = masks_of(read(tmp_path, dataset), grid)
     assert list(read_back) == list(masks)
     for name, mask in masks.items():
@@ -307,7 +307,7 @@ def test_contours_and_voxels_make_the_same_mask(tmp_path):
 
 def test_a_segmentation_of_another_program_is_read(tmp_path):
     """A liver by dcmqi, which pydicom comes with, cut there to one frame of three."""
-    dataset = pydicom.dcmread(pydicom.data.get_testdata_file("liver_1frame.dcm"))
+    dataset = pydicom.dcmread(str(pydicom.data.get_testdata_file("liver_1frame.dcm")))
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:1]
     (roi,) = read(tmp_path, dataset).rois
     (frame,) = roi.frames

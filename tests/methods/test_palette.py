@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -91,5 +93,6 @@ def test_training_shows_the_noised_second_mri_and_asks_for_the_clean_one():
 
 def test_the_last_snapshot_is_the_answer():
     method = make_palette()
-    ask = asking(lambda inputs: expected_post(inputs, method), latents=1)
+    network: Any = lambda inputs: expected_post(inputs, method)  # noqa: E731 - typed
+    ask = asking(network, latents=1)
     np.testing.assert_array_equal(method.at_levels(ask, PRE, SEED)["post"][-1], method.answer(ask, PRE, SEED)["post"])

@@ -1,6 +1,7 @@
 """SavedModels of a few bytes, of TensorFlow 2 and 1, whose answers are known."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,7 +74,7 @@ def save_tf_examples(folder: Path) -> Path:
     """
     text, module = tf.TensorSpec([None], tf.string), tf.Module()
 
-    def read(examples: tf.Tensor) -> tf.Tensor:
+    def read(examples: tf.Tensor) -> Any:
         return tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
 
     def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:

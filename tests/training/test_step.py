@@ -1,7 +1,7 @@
 """One optimiser step: what the network is shown, what the loss is, and what the update does to the weights."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -75,7 +75,7 @@ def balanced_loss(recon: tf.Tensor, drift: tf.Tensor, balance: str) -> tf.Tensor
 def test_cosine_decay_falls_from_the_learning_rate_to_zero_at_the_last_step(step):
     optimizer = make_optimizer(learning_rate=0.01, weight_decay=0.0, decay="cosine", steps=100)
     optimizer.build([keras.Variable(0.0)])
-    optimizer.iterations.assign(step)
+    cast(keras.Variable, optimizer.iterations).assign(step)
     assert float(optimizer.learning_rate) == pytest.approx(0.01 * (1 + np.cos(np.pi * step / 100)) / 2, abs=1e-9)
 
 

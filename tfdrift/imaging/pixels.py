@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -143,7 +144,7 @@ def without_padding(image: sitk.Image) -> sitk.Image:
     seen = sitk.GetArrayFromImage(measured(image)) > 0
     if seen.all() or not seen.any():
         return image
-    nearest = ndimage.distance_transform_edt(
+    nearest: Any = ndimage.distance_transform_edt(
         ~seen, sampling=image.GetSpacing()[::-1], return_distances=False, return_indices=True
     )
     result = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image)[tuple(nearest)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfdrift.axes import first_channel, spatial_axes
+from tfdrift.axes import first_channel, spatial_axes, split_channels
 from tfdrift.methods.symmetries import ALL, undo_symmetry
 
 if TYPE_CHECKING:  # the command line reads the tables' names, and TensorFlow takes seconds
@@ -45,12 +45,12 @@ def sample(images: tf.Tensor, displacement: tf.Tensor) -> tf.Tensor:
     place = tf.clip_by_value(displacement + np.moveaxis(np.indices(sides, np.float32), 0, -1), 0.0, highest)
     # A place that is not a number stays one, but its index must be that of a pixel.
     low = tf.clip_by_value(tf.cast(tf.floor(place), tf.int32), 0, tf.constant(sides) - 2)
-    share = place - tf.cast(low, tf.float32)
+    shares = tf.unstack(place - tf.cast(low, tf.float32), axis=-1)
     corners, weights = [], []
     for corner in itertools.product((0, 1), repeat=rank):
         within = tuple(slice(step, side - 1 + step) for step, side in zip(corner, sides, strict=True))
         corners.append(images[(slice(None), *within)])
-        parts = [share[..., d] if step else 1 - share[..., d] for d, step in enumerate(corner)]
+        parts = [share if step else 1 - share for share, step in zip(shares, corner, strict=True)]
         weights.append(math.prod(parts[1:], start=parts[0]))
     cells = math.prod(side - 1 for side in sides)
     around = tf.reshape(tf.stack(corners, axis=-2), [-1, cells, len(corners), channels])
@@ -79,11 +79,11 @@ def exponential(velocity: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """
     import tensorflow as tf
 
-    rank = velocity.shape[-1]
+    rank = len(spatial_axes(velocity))
     flow = tf.concat([velocity, divergence(velocity)], axis=-1) / 2**SQUARINGS
     for _ in range(SQUARINGS):
-        flow += sample(flow, flow[..., :rank])
-    return flow[..., :rank], flow[..., rank:]
+        flow += sample(flow, split_channels(flow, rank)[0])
+    return split_channels(flow, rank)
 
 
 def divergence(vectors: tf.Tensor) -> tf.Tensor:
@@ -99,11 +99,10 @@ def divergence(vectors: tf.Tensor) -> tf.Tensor:
 
     sides = _sides(vectors)
     total = tf.zeros_like(first_channel(vectors))
-    for component, side in enumerate(sides):
-        along = component + 1
+    components = tf.split(vectors, len(sides), axis=-1)
+    for along, (values, side) in enumerate(zip(components, sides, strict=True), start=1):
         before, after = np.maximum(np.arange(side) - 1, 0), np.minimum(np.arange(side) + 1, side - 1)
-        values = vectors[..., component : component + 1]
-        apart = np.reshape(after - before, [side, *[1] * (len(sides) - component)]).astype(np.float32)
+        apart = np.reshape(after - before, [side, *[1] * (len(sides) + 1 - along)]).astype(np.float32)
         total += (tf.gather(values, after, axis=along) - tf.gather(values, before, axis=along)) / apart
     return total
 
@@ -134,7 +133,8 @@ def moved(outputs: Images, pre: tf.Tensor) -> Images:
     """
     import tensorflow as tf
 
-    velocity, log_gain = smoothed(outputs["drift"][..., :-1]), outputs["drift"][..., -1:]
+    velocity, log_gain = split_channels(outputs["drift"], -1)
+    velocity = smoothed(velocity)
     came_from, _ = exponential(-velocity)
     displacement, log_jacobian = exponential(velocity)
     return {

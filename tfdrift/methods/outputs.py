@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tfdrift.axes import first_channel
+from tfdrift.axes import first_channel, split_channels
 from tfdrift.methods.field import moved, undo_vectors
 from tfdrift.methods.symmetries import undo_each, undo_symmetry
 
@@ -76,7 +76,7 @@ def _read_field(outputs: Images, pre: tf.Tensor, output: Output) -> Images:
 def _turn_field_back(outputs: Images, number: tf.Tensor) -> Images:
     import tensorflow as tf
 
-    velocity, log_gain = outputs["drift"][..., :-1], outputs["drift"][..., -1:]
+    velocity, log_gain = split_channels(outputs["drift"], -1)
     drift = tf.concat([undo_vectors(velocity, number), undo_symmetry(log_gain, number)], axis=-1)
     return {"recon": undo_symmetry(outputs["recon"], number), "drift": drift}
 
