@@ -47,6 +47,7 @@ _SETTINGS = [
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
     _option("condition", "Columns of the cohort that the network is given, separated by commas."),
+    click.option("--pretrained", type=click.Path(), metavar="RUN", help="Run folder whose weights are the first ones."),
     _option(
         "output",
         "What the reconstruction is: the second MRI, or what the first lacks of it.",
