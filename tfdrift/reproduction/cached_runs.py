@@ -160,7 +160,7 @@ class CachedRuns:
             return
         needed = [(run, experiment) for experiment in experiments for run in experiment.runs]
         first = [(run.pretrained, experiment) for run, experiment in needed if run.pretrained is not None]
-        for runs in (first, needed):
+        for runs in filter(None, (first, needed)):
             jobs = {}
             for config, experiment in ((one, of) for run, of in runs for one in self.configs(run, of)):
                 samples = self.samples_of(config, experiment)
