@@ -1,7 +1,7 @@
 """NIfTI images and masks as sources of patients: each rule, the axes, and the seven real pairs by both doors."""
 
 import csv
-import itertools
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +14,8 @@ import SimpleITK as sitk
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import DataError
 from tfdrift.importing.dicom_source import find_patients as find_dicom
-from tfdrift.importing.nifti_source import Scan, as_dicom_axes, find_bids, find_table
+from tfdrift.importing.lesions import taken_differently
+from tfdrift.importing.nifti_source import Scan, find_bids, find_table
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import SOURCES, choose_source
@@ -113,6 +114,19 @@ def test_of_several_images_the_one_with_contrast_agent_counts(bids):
     assert exclusions == []
 
 
+def test_two_sessions_taken_differently_are_warned_of(bids):
+    said = {"RepetitionTime": 2, "MagneticFieldStrength": 1.5, "ContrastBolusIngredient": "GADOLINIUM"}
+    (bids / "sub-Doe/ses-b/anat/sub-Doe_ses-b_T1w.json").write_text(json.dumps(said))
+    (bids / "ses-a_T1w.json").write_text('{"RepetitionTime": 0.5, "MagneticFieldStrength": 3}')
+    visits, _ = visits_of(find_bids, bids)
+    pre, post = (visit.read(visit.structures)[0] for visit in visits)
+    (warning,) = taken_differently(pre, post)
+    assert warning == (
+        "the two MRIs are of another kind: MagneticFieldStrength 1.5 and 3, RepetitionTime 2000 and 500, "
+        "a contrast agent is named by the first alone"
+    )
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -198,7 +212,7 @@ def test_a_table_that_says_too_little_is_refused_by_its_line(tmp_path, text, mes
 def test_a_file_that_is_not_there_is_told(tmp_path):
     (tmp_path / "t.csv").write_text("patient,days,image,mask\nDoe,0,i,m\nDoe,9,i,m\n")
     _, exclusions = visits_of(find_table, tmp_path / "t.csv")
-    assert reasons(exclusions)[0] == ("session 1", "a mask is not there; check the table or the folder")
+    assert reasons(exclusions)[0] == ("session 1", "a mask is not there; check its path")
 
 
 def test_exports_are_known_by_their_layout(bids):
@@ -208,32 +222,27 @@ def test_exports_are_known_by_their_layout(bids):
     assert choose_source(bids / "sub-Doe") is SOURCES["dicom"]
 
 
-def every_direction():
-    """The 48 ways to lay a grid along the patient's axes."""
-    for order in itertools.permutations(range(3)):
-        for signs in itertools.product((1, -1), repeat=3):
-            yield np.eye(3)[:, order] * signs
+def test_a_table_is_found_in_its_folder_beside_tables_of_other_columns(tmp_path):
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz")
+    (tmp_path / "pairs.csv").write_text("patient,pre_roi,post_roi\n")
+    (tmp_path / "latin.csv").write_bytes("patient,days,image,mask,größe\n".encode("latin-1"))
+    assert choose_source(tmp_path) is SOURCES["table"]
+    assert find_table(tmp_path, SETTINGS) == find_table(tmp_path / "t.csv", SETTINGS)
 
 
-@pytest.mark.parametrize("tilt", [0.0, 0.2])
-def test_dicoms_axes_keep_every_voxel_where_it_is(tilt):
-    turn = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1]])
-    values = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32)
-    for direction in every_direction():
-        image = image_of(values, (1.0, 2.0, 3.0))
-        image.SetOrigin((7.0, -5.0, 3.0))
-        image.SetDirection((turn @ direction).ravel().tolist())
-        turned = as_dicom_axes(image)
-        axes = np.reshape(turned.GetDirection(), (3, 3))
-        for index in ((0, 0, 0), (4, 3, 2), (1, 2, 0)):
-            there = turned.TransformPhysicalPointToIndex(image.TransformIndexToPhysicalPoint(index))
-            assert turned[there] == image[index]
-        assert turned.GetSize()[2] == image.GetSize()[2]
-        assert np.linalg.det(axes) > 0
-        assert np.argmax(np.abs(axes[:, 0])) < np.argmax(np.abs(axes[:, 1]))
-        again = as_dicom_axes(turned)
-        assert again.GetDirection() == turned.GetDirection()
-        assert sitk.Hash(again) == sitk.Hash(turned)
+def test_of_two_tables_in_a_folder_none_is_taken(tmp_path):
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz").rename(tmp_path / "Doe.csv")
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz")
+    with pytest.raises(DataError) as refused:
+        choose_source(tmp_path).find_patients(tmp_path, SETTINGS, None)
+    assert str(refused.value) == "the folder holds 2 tables of images and masks; name the one that is meant"
+
+
+def test_a_folder_without_a_table_is_none(tmp_path):
+    (tmp_path / "pairs.csv").write_text("patient,pre_roi,post_roi\n")
+    assert choose_source(tmp_path) is SOURCES["dicom"]
+    with pytest.raises(DataError, match="the folder holds no table with the columns patient, days, image, mask"):
+        find_table(tmp_path, SETTINGS)
 
 
 def test_a_head_stored_from_right_to_left_gives_the_same_crops(tmp_path):

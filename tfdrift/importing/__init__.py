@@ -8,6 +8,7 @@ catalogue      what a folder of DICOM holds
 visits         which of its studies are the visits
 listing        what `tfdrift cohort scan` prints of it
 nifti_source   NIfTI and masks: a BIDS folder, or a table of files
+sidecars       how a NIfTI image was taken, from BIDS' JSON files
 dates          when an image was taken
 sessions       a visit as a source reads it, and on the first one's grid
 patient        a patient's sessions to a file of slices

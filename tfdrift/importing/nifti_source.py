@@ -2,14 +2,17 @@
 
     FOLDER/sub-*/ses-*/anat/*_T1w.nii.gz        one image a session
     FOLDER/sub-*/ses-*/anat/*_mask.nii.gz       its lesions, here or below FOLDER/derivatives/*; *_dseg.nii.gz too
+    FOLDER/sub-*/ses-*/anat/*_T1w.json          how it was taken, see `tfdrift.importing.sidecars`
     FOLDER/sub-*/sub-*_sessions.tsv             session_id, and days or acq_time
 
-or a CSV file with the columns patient, days, image, mask: a row for each mask, paths from the table's own folder.
+or a CSV file with the columns patient, days, image, mask, or the folder that holds it: a row for each mask, paths from
+the table's own folder.
 
 A mask file of one label is a lesion, one of several labels a lesion each; with `components` each connected part of a
 label is one. Messages call sessions by their place, since file and folder names can hold a person's name.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -22,10 +25,12 @@ import SimpleITK as sitk
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
+from tfdrift.imaging.nifti import read_nifti
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
 from tfdrift.importing.sessions import VISITS, Session, VisitName
 from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.sidecars import read_sidecar
 from tfdrift.importing.target_names import IsWanted, Structure
 
 TABLE_COLUMNS = ("patient", "days", "image", "mask")
@@ -59,12 +64,14 @@ class Scan:
         image: NIfTI.
         masks: NIfTI, on the image's grid.
         components: whether each connected part of a label is a lesion.
+        root: of the BIDS data set; None where the files are of a table.
     """
 
     day: int | None
     image: Path
     masks: tuple[Path, ...]
     components: bool = False
+    root: Path | None = None
 
     def read_masks(self) -> dict[int, sitk.Image]:
         """Return the mask of each lesion, uint8, by number.
@@ -74,7 +81,7 @@ class Scan:
         """
         parts = []
         for path in self.masks:
-            labels = as_dicom_axes(_read(path, "a mask"))
+            labels = read_nifti(path, "a mask")
             values = sitk.GetArrayViewFromImage(labels)
             if not np.array_equal(values, np.round(values)) or values.min() < 0:
                 raise DataError("a mask holds values that are no labels; save whole numbers, 0 outside")
@@ -112,21 +119,25 @@ class NiftiVisit:
         Raises:
             DataError: a file cannot be read, or a mask is on another grid.
         """
-        image = as_dicom_axes(_read(self.scan.image, "the image"))
+        image = read_nifti(self.scan.image, "the image")
         numbers = {structure.number for structure in wanted}
         masks = {number: mask for number, mask in self.scan.read_masks().items() if number in numbers}
         for number, mask in masks.items():
             if not mask.IsSameImageGeometryAs(image, 1e-3, 1e-4):
                 raise DataError(f"the mask of lesion {number} is not on the image's grid; resample it to the image")
             mask.CopyInformation(image)
+        sidecar = read_sidecar(self.scan.image, self.scan.root)
         session = Session(
             name=self.name,
             day=self.day,
             image=image,
             masks=masks,
             volumes_mm3={number: mask_figures(mask).volume_mm3 for number, mask in masks.items()},
-            warnings=dict.fromkeys(masks, ()),
+            warnings=dict.fromkeys(masks, sidecar.warnings),
             frame=self.name,  # a NIfTI file does not say whose frame it is in
+            acquisition=sidecar.acquisition,
+            with_contrast=sidecar.with_contrast,
+            sequence_name=sidecar.sequence_name,
         )
         return session, []
 
@@ -185,7 +196,9 @@ def is_bids(path: Path) -> bool:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a path is a table of files."""
+    """Return whether a path is a table of files, or a folder that holds one."""
+    if path.is_dir():
+        return bool(_tables_in(path))
     return path.suffix.lower() == ".csv" and path.is_file()
 
 
@@ -217,7 +230,8 @@ def find_bids(
                 faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and {len(masks)} masks"))
                 continue
             day = days.get(session.name)
-            scans.append(Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components))
+            found = Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components, root=folder)
+            scans.append(found)
         patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
     return patients, []
 
@@ -230,13 +244,21 @@ def find_table(
     """Return the patients of a table with the columns of `TABLE_COLUMNS`, by name.
 
     Args:
-        file: CSV in UTF-8; paths are relative to its folder.
+        file: CSV in UTF-8; paths are relative to its folder. Or a folder that holds one such table.
         settings: `components` counts.
         progress: not used.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days.
+        DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days; or the
+            folder holds several tables, or none.
     """
+    if file.is_dir():
+        tables = _tables_in(file)
+        if len(tables) > 1:
+            raise DataError(f"the folder holds {len(tables)} tables of images and masks; name the one that is meant")
+        if not tables:
+            raise DataError(f"the folder holds no table with the columns {', '.join(TABLE_COLUMNS)}")
+        (file,) = tables
     masks: dict[tuple[str, int, Path], list[Path]] = defaultdict(list)
     for line, row in enumerate(_rows(file, TABLE_COLUMNS, ","), start=2):
         cells = [row[column].strip() for column in TABLE_COLUMNS]
@@ -247,41 +269,6 @@ def find_table(
     for (patient, day, image), paths in masks.items():
         scans[patient].append(Scan(day=day, image=image, masks=tuple(paths), components=settings.components))
     return [NiftiPatient(patient_id=patient, scans=tuple(scans[patient])) for patient in sorted(scans)], []
-
-
-def as_dicom_axes(image: sitk.Image) -> sitk.Image:
-    """Return an image with its slices as DICOM has them: each voxel stays where it is in the patient.
-
-    Rows run to the left or to the back, columns to the back or to the feet, and the stack along their cross product, so
-    that the same head gives the same crops from both kinds of files. The slices stay the slices.
-
-    Args:
-        image: 3-D.
-    """
-    axis_of = [int(np.argmax(np.abs(column))) for column in np.reshape(image.GetDirection(), (3, 3)).T]
-    if axis_of[0] > axis_of[1]:
-        image = sitk.PermuteAxes(image, (1, 0, 2))
-    columns = np.reshape(image.GetDirection(), (3, 3)).T
-    flips = [bool(_largest(column) * (-1 if np.argmax(np.abs(column)) == 2 else 1) < 0) for column in columns[:2]]
-    image = sitk.Flip(image, [*flips, False])
-    return sitk.Flip(image, [False, False, bool(np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) < 0)])
-
-
-def _largest(column: np.ndarray) -> float:
-    return float(column[np.argmax(np.abs(column))])
-
-
-def _read(path: Path, what: str) -> sitk.Image:
-    if not path.is_file():
-        raise DataError(f"{what} is not there; check the table or the folder")
-    try:
-        image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
-    except RuntimeError:
-        raise DataError(f"{what} cannot be read as NIfTI; convert it again") from None
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        size = " x ".join(str(length) for length in image.GetSize())
-        raise DataError(f"{what} has {size} points of {image.GetNumberOfComponentsPerPixel()}; one volume is needed")
-    return sitk.Cast(image, sitk.sitkFloat32)
 
 
 def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
@@ -315,6 +302,18 @@ def _day(row: Mapping[str, str]) -> int | None:
         return datetime.datetime.fromisoformat(row.get("acq_time") or "").toordinal()
     except ValueError:
         return None
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Return the CSV files in a folder that have the columns of `TABLE_COLUMNS`."""
+    found = []
+    for path in sorted(folder.glob("*.[cC][sS][vV]")):
+        if not path.is_file():
+            continue
+        with contextlib.suppress(DataError):  # another kind of table
+            _rows(path, TABLE_COLUMNS, ",")
+            found.append(path)
+    return found
 
 
 def _rows(file: Path, columns: Sequence[str], delimiter: str) -> list[dict[str, str]]:
