@@ -13,6 +13,7 @@ from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, wr
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
 from tfdrift.clinic.movement import MAPS, in_patient
+from tfdrift.clinic.registration_writing import write_deformation
 from tfdrift.clinic.source_images import find_source
 from tfdrift.clinic.structure_writing import Structure, write_structure_set
 from tfdrift.imaging.nifti import write_nifti
@@ -30,6 +31,7 @@ _MAPS = {
 }
 _PREDICTED = "tfdrift: predicted GTV, research use"
 _CONTOURS = "tfdrift: predicted GTV (predicted, research use)"
+_DISPLACEMENT = "tfdrift: predicted displacement, research use"
 _ROI = "predicted, research"
 _ABOUT_ROI = (
     "Predicted, research use, not a medical device: where at least half of the drawn outcomes of the second MRI show "
@@ -51,6 +53,13 @@ class Lesion(NamedTuple):
     label: str
     prediction: LesionPrediction
     warnings: list[str]
+
+
+class _Block(NamedTuple):
+    """Displacements of a block of voxels, float64 [n, rows, columns, 3], and slice, row and column of its first."""
+
+    vectors_mm: np.ndarray
+    corner: tuple[int, int, int]
 
 
 def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
@@ -115,7 +124,22 @@ def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: l
         places = [slices.index(k) for k in lesion.prediction.crops.slices]
         masks[(places, *lesion.prediction.window, segment)] = lesion.prediction.predicted_gtv
     maps = {name: on_slices(name, lesions, slices, (rows, columns)) for name in _MAPS}
-    _write_objects(folder, headers, series, slices, [lesion.roi for lesion in lesions], maps, masks, about)
+    block = None
+    if any(lesion.prediction.field is not None for lesion in lesions):
+        block = _moving_block(lesions, slices, series)
+    _write_objects(folder, headers, series, slices, [lesion.roi for lesion in lesions], maps, masks, block, about)
+
+
+def _moving_block(lesions: list[Lesion], slices: list[int], series: Series) -> _Block:
+    """Return the displacements, LPS mm, of the smallest block of voxels that holds all crops."""
+    windows = [lesion.prediction.window for lesion in lesions]
+    rows, columns = (
+        slice(min(one[axis].start for one in windows), max(one[axis].stop for one in windows)) for axis in (0, 1)
+    )
+    first, last = slices[0], slices[-1] + 1
+    num_columns, num_rows, num_slices = series.grid.size
+    vectors = field_on_grid("displacement_mm", lesions, (num_slices, num_rows, num_columns))[first:last, rows, columns]
+    return _Block(in_patient(vectors, series.grid.direction), (first, rows.start, columns.start))
 
 
 def rehearse_dicom(headers: list[Dataset], series: Series, slices: list[int], rois: list[Roi], about: About) -> None:
@@ -136,8 +160,9 @@ def rehearse_dicom(headers: list[Dataset], series: Series, slices: list[int], ro
     columns, rows, _ = series.grid.size
     maps = {name: np.zeros((len(slices), rows, columns), np.float32) for name in _MAPS}
     masks = np.zeros((len(slices), rows, columns, len(rois)), bool)
+    block = _Block(np.zeros((1, 1, 1, 3)), (slices[0], 0, 0)) if about.tells_field else None
     with tempfile.TemporaryDirectory() as folder:
-        _write_objects(Path(folder) / "dicom", headers, series, slices, rois, maps, masks, about)
+        _write_objects(Path(folder) / "dicom", headers, series, slices, rois, maps, masks, block, about)
 
 
 def _write_objects(
@@ -148,9 +173,10 @@ def _write_objects(
     rois: list[Roi],
     maps: dict[str, np.ndarray],
     masks: np.ndarray,
+    block: _Block | None,
     about: About,
 ) -> None:
-    """Write maps [n, rows, columns] and masks [n, rows, columns, L] on n slices."""
+    """Write maps [n, rows, columns] and masks [n, rows, columns, L] on n slices, and displacements where there are."""
     folder.mkdir()
     source = find_source(headers, series, slices)
     made_by = {
@@ -176,6 +202,18 @@ def _write_objects(
         find_source(headers, series, range(len(series.slices))),
         structures,
         about_contours,
+    )
+    if block is None:
+        return
+    spanned = range(block.corner[0], block.corner[0] + len(block.vectors_mm))
+    described = Object(description=_DISPLACEMENT, label="DISPLACEMENT", series_number=number + 1, **made_by)
+    write_deformation(
+        folder / "displacement.dcm",
+        find_source(headers, series, spanned),
+        series.grid,
+        block.vectors_mm,
+        described,
+        corner=block.corner,
     )
 
 

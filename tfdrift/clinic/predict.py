@@ -5,6 +5,7 @@
     OUT/nifti/{post_mean,drift_mean,drift_std,lesion_probability}.nii.gz   on the MRI's own grid
     OUT/dicom/{drift_mean,drift_std,lesion_probability}.dcm                Parametric Maps
     OUT/dicom/{predicted_gtv,predicted_gtv_rtstruct}.dcm                   a Segmentation, and an RTSTRUCT
+    OUT/dicom/displacement.dcm                      a Deformable Spatial Registration, of a model that tells movement
 
 Voxels outside all crops are 0. Where the crops of two lesions overlap their predictions are added; the outcomes of two
 lesions are independent, so their variances are added too.
