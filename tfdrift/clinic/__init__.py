@@ -7,7 +7,8 @@ lesion                one lesion through a model
 movement              how a lesion moves, where a model tells that
 plausibility          reasons to distrust a prediction
 public_label          what a structure is called outside of the clinic
-predict               a patient from MRI and contours to a folder
+predict               a patient from MRI and lesions to a folder
+patient_files         the MRI and what is drawn on it, from DICOM or NIfTI
 document              prediction.json
 output                maps and masks as NIfTI and DICOM
 source_images         the slices that a new DICOM object refers to

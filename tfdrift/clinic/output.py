@@ -16,6 +16,7 @@ from tfdrift.clinic.movement import MAPS, in_patient
 from tfdrift.clinic.registration_writing import write_deformation
 from tfdrift.clinic.source_images import find_source
 from tfdrift.clinic.structure_writing import Structure, write_structure_set
+from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.nifti import write_nifti
 from tfdrift.imaging.series import Series
 from tfdrift.imaging.structures import Roi
@@ -62,8 +63,8 @@ class _Block(NamedTuple):
     corner: tuple[int, int, int]
 
 
-def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write each of `VOLUMES` as NIfTI on the grid of the MRI, float32, and how the lesions move where that is told.
+def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion], own_grid: Grid) -> None:
+    """Write each of `VOLUMES` as NIfTI on the grid of the MRI's file, float32, and how lesions move where that is told.
 
     The displacement has a vector in each voxel, mm in DICOM's axes of the patient, as ITK reads and writes it.
 
@@ -71,21 +72,26 @@ def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> Non
         folder: is made; takes a file each.
         image: the MRI.
         lesions: which may overlap.
+        own_grid: the same voxels, perhaps in another order.
     """
+
+    def write(written: sitk.Image, name: str) -> None:
+        written.CopyInformation(image)
+        if Grid.of(image) != own_grid:
+            place = (own_grid.origin_mm, own_grid.spacing_mm, own_grid.direction)
+            written = sitk.Resample(written, own_grid.size, sitk.Transform(), sitk.sitkNearestNeighbor, *place)
+        write_nifti(written, folder / f"{name}.nii.gz")
+
     folder.mkdir()
     for name in VOLUMES:
-        written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
-        written.CopyInformation(image)
-        write_nifti(written, folder / f"{name}.nii.gz")
+        write(sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1])), name)
     if all(lesion.prediction.field is None for lesion in lesions):
         return
     for name in MAPS:
         values = field_on_grid(name, lesions, image.GetSize()[::-1])
         if name == "displacement_mm":
             values = in_patient(values, image.GetDirection())
-        written = sitk.GetImageFromArray(values.astype(np.float32).squeeze(), isVector=name == "displacement_mm")
-        written.CopyInformation(image)
-        write_nifti(written, folder / f"{name}.nii.gz")
+        write(sitk.GetImageFromArray(values.astype(np.float32).squeeze(), isVector=name == "displacement_mm"), name)
 
 
 def field_on_grid(name: str, lesions: list[Lesion], shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Volumes and masks as NIfTI: to files that other programs open, whole or not at all, and back with DICOM's axes."""
+"""Volumes and masks as NIfTI: to files that other programs open, whole or not at all, and back."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def write_nifti(image: sitk.Image, path: Path) -> None:
 
 
 def read_nifti(path: Path, what: str) -> sitk.Image:
-    """Read one volume, its slices as DICOM has them, see `as_dicom_axes`.
+    """Read one volume.
 
     Args:
         path: the file.
@@ -52,7 +52,7 @@ def read_nifti(path: Path, what: str) -> sitk.Image:
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         size = " x ".join(str(length) for length in image.GetSize())
         raise DataError(f"{what} has {size} points of {image.GetNumberOfComponentsPerPixel()}; one volume is needed")
-    return as_dicom_axes(sitk.Cast(image, sitk.sitkFloat32))
+    return sitk.Cast(image, sitk.sitkFloat32)
 
 
 def as_dicom_axes(image: sitk.Image) -> sitk.Image:

@@ -25,7 +25,7 @@ import SimpleITK as sitk
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
-from tfdrift.imaging.nifti import read_nifti
+from tfdrift.imaging.nifti import as_dicom_axes, read_nifti
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
 from tfdrift.importing.sessions import VISITS, Session, VisitName
@@ -81,7 +81,7 @@ class Scan:
         """
         parts = []
         for path in self.masks:
-            labels = read_nifti(path, "a mask")
+            labels = as_dicom_axes(read_nifti(path, "a mask"))
             values = sitk.GetArrayViewFromImage(labels)
             if not np.array_equal(values, np.round(values)) or values.min() < 0:
                 raise DataError("a mask holds values that are no labels; save whole numbers, 0 outside")
@@ -119,7 +119,7 @@ class NiftiVisit:
         Raises:
             DataError: a file cannot be read, or a mask is on another grid.
         """
-        image = read_nifti(self.scan.image, "the image")
+        image = as_dicom_axes(read_nifti(self.scan.image, "the image"))
         numbers = {structure.number for structure in wanted}
         masks = {number: mask for number, mask in self.scan.read_masks().items() if number in numbers}
         for number, mask in masks.items():
