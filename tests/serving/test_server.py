@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.serving.tiny_models import floats, save_half_plus, save_many
-from tfdrift.errors import ResourceError
+from tfdrift.errors import DataError, ResourceError
 from tfdrift.serving.client import Client
 from tfdrift.serving.configuration import config_of, models_under
 from tfdrift.serving.served_models import ServedModels
@@ -96,6 +96,30 @@ def test_a_new_folder_under_the_root_is_served(saved, tmp_path):
 
         wait_for(answers)
         assert answering(client) == 1
+
+
+@pytest.mark.parametrize(("seconds", "served"), [(POLL_SECONDS, ["m", "n"]), (0.0, ["m"])], ids=["polled", "read once"])
+def test_the_source_of_the_configuration_is_read_again_if_it_is_polled(base, tmp_path, seconds, served):
+    shutil.copytree(base, tmp_path / "n")
+    models = ServedModels(lambda _line: None, source=lambda: config_of({"m": base, "n": tmp_path / "n"}))
+    polling = Polling(versions_seconds=POLL_SECONDS, config_seconds=seconds)
+    with running_server(models, config_of({"m": base}), where=Listening(rest_port=None), polling=polling):
+        if seconds:
+            wait_for(lambda: len(list(models)) == 2)
+        else:
+            time.sleep(8 * POLL_SECONDS)
+        assert sorted(models) == served
+
+
+def test_options_of_grpc_are_passed_on(base):
+    """Such as a limit on requests, which is lower here than the server's own."""
+    where = Listening(rest_port=None, grpc_options=(("grpc.max_receive_message_length", 1000),))
+    with running_server(
+        ServedModels(lambda _line: None), config_of({"m": base}), where=where, polling=Polling()
+    ) as server, client_of(server) as client:  # fmt: skip
+        assert answering(client) == 1
+        with pytest.raises(DataError):
+            client.predict("m", {"x": floats(*range(1000))})
 
 
 def test_grpc_answers_on_a_unix_socket_and_nothing_else_does(base):
