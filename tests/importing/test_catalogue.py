@@ -214,3 +214,42 @@ def test_a_segmentation_of_surfaces_is_listed_with_the_reason(tmp_path):
     (found,) = only_study(scan(tmp_path)).structure_sets
     assert (found.modality, found.structures) == ("SEG", None)
     assert found.fault == "the file is no segmentation of voxels; export the segmentation again"
+
+
+def spoil_last(folder, keywords=("Rows", "Columns"), **changes):
+    """Take attributes from the last slice, and change others."""
+    read = {file: pydicom.dcmread(file) for file in folder.glob("0*.dcm")}
+    file = max(read, key=lambda one: read[one].InstanceNumber)
+    dataset = read[file]
+    for keyword in (*keywords, "PixelData"):
+        del dataset[keyword]
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(file)
+
+
+@pytest.mark.parametrize("keywords", [("Rows", "Columns"), ("Rows",)])
+def test_an_image_that_has_lost_its_size_is_a_fault_of_its_series_as_for_a_reader(tmp_path, keywords):
+    write_visit(tmp_path)
+    spoil_last(tmp_path, keywords)
+    (series,) = only_study(scan(tmp_path)).series
+    assert series.series is None
+    assert "has no Rows or Columns" in series.fault
+    with pytest.raises(DataError, match="has no Rows or Columns"):
+        read_series(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    ["1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.4.2"],
+    ids=["raw data", "presentation state", "spectroscopy"],
+)
+def test_what_a_reader_passes_over_costs_no_series(tmp_path, sop_class):
+    """The last slice is what the object was made of, so that a slice less is left; it says MR and has a place."""
+    write_visit(tmp_path)
+    spoil_last(tmp_path, SOPClassUID=sop_class)
+    (series,) = only_study(scan(tmp_path)).series
+    assert series.fault == ""
+    assert series.num_slices == GRID.size[2] - 1
+    assert series.series is not None
+    assert read_series(tmp_path)[1].grid == series.series.grid

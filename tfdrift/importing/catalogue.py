@@ -18,7 +18,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import parts_of, weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
-from tfdrift.imaging.slices import Slice, slices_of
+from tfdrift.imaging.slices import Slice, is_directory, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
 from tfdrift.importing.dates import days_between, image_date, study_date
 
@@ -234,7 +234,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
 
 def _read(file: Path) -> _Header | None:
     dataset = read_header(file, "the file")
-    if "DirectoryRecordSequence" in dataset:
+    if is_directory(dataset):
         return None
     with parsing("the file"):
         return _header(file, dataset)
@@ -246,7 +246,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         if dataset.get("Modality") in STRUCTURE_MODALITIES:
             structures = read_structures(file, "the file")
         else:
-            slices = slices_of(dataset, "the file", 0) if "Rows" in dataset else []
+            slices = slices_of(dataset, "the file", 0)
     except DataError as error:
         fault = str(error)
     return _Header(
