@@ -1,5 +1,6 @@
 import itertools
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -7,6 +8,9 @@ import SimpleITK as sitk
 from tests.imaging.mock_dicom import random_grid
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, write_nifti
+
+
+SHEARED = np.array([[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
 
 def image_on_random_grid(seed=0) -> sitk.Image:
@@ -70,6 +74,10 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
             lambda path: sitk.WriteImage(sitk.Image([4, 3, 2], sitk.sitkVectorFloat32, 3), str(path)),
             "the image has 4 x 3 x 2 points of 3; one volume is needed",
         ),
+        (
+            lambda path: nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 3), np.float32), SHEARED), path),
+            "the image has axes that are not at right angles; resample it to a regular grid",
+        ),
     ],
 )
 def test_what_is_no_volume_is_refused_without_its_path(tmp_path, spoil, message):
@@ -108,3 +116,17 @@ def test_dicoms_axes_keep_every_voxel_where_it_is(tilt):
         again = as_dicom_axes(turned)
         assert again.GetDirection() == turned.GetDirection()
         assert sitk.Hash(again) == sitk.Hash(turned)
+
+
+@pytest.mark.parametrize("joined", [1, 2])
+def test_a_volume_with_a_last_dimension_of_one_is_that_volume(tmp_path, joined):
+    image = sitk.Cast(image_on_random_grid(), sitk.sitkFloat32)
+    sitk.WriteImage(sitk.JoinSeries([image] * joined), str(tmp_path / "a.nii"))
+    if joined > 1:
+        with pytest.raises(DataError, match="one volume is needed"):
+            read_nifti(tmp_path / "a.nii", "the image")
+    else:
+        back = read_nifti(tmp_path / "a.nii", "the image")
+        assert back.GetSize() == image.GetSize()
+        np.testing.assert_allclose(back.GetDirection(), image.GetDirection(), atol=1e-5)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image))

@@ -107,6 +107,40 @@ def test_masks_below_derivatives_are_found_and_counted_through(bids):
     assert [one.number for one in visits[0].structures] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "name", ["desc-brain_mask", "label-CSF_mask", "desc-aparcaseg_dseg", "space-MNI152NLin6Asym_label-lesion_mask"]
+)
+def test_masks_that_are_by_name_of_no_lesion_here_are_passed_over_and_counted(bids, name):
+    write(bids / f"derivatives/a_pipeline/sub-Doe/ses-b/anat/sub-Doe_ses-b_{name}.nii.gz", np.ones(SHAPE, np.uint8))
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [1, 2]
+    assert reasons(exclusions) == [("session 2", "masks of tissue or in another space, by their names: 1")]
+
+
+def test_a_segmentation_beside_probability_maps_of_tissue_is_one_of_tissue(bids):
+    anat = bids / "derivatives/a_pipeline/sub-Doe/ses-b/anat"
+    for name in ("dseg", "label-GM_probseg"):
+        write(anat / f"sub-Doe_ses-b_{name}.nii.gz", np.ones(SHAPE, np.uint8))
+    visits, _ = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["label-tumor_mask", "space-T1w_desc-manual_mask", "label-brainmet_mask", "dseg"])
+def test_masks_of_other_names_are_of_lesions(bids, name):
+    write(bids / f"derivatives/planning/sub-Doe/ses-b/anat/sub-Doe_ses-b_{name}.nii.gz", labels((3, 12)))
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [2, 2]
+    assert exclusions == []
+
+
+def test_an_interval_of_more_than_ten_years_is_refused_unless_asked_for(bids):
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text("session_id\tdays\nses-a\t4000\nses-b\t7\n")
+    ((patient,), _) = find_bids(bids, SETTINGS)
+    for settings, refused in ((SETTINGS, True), (ImportSettings(max_days=4000), False)):
+        result = import_patient(patient, bids / "part.npz", key=bytes(32), settings=settings)
+        assert any("3993 days between the two MRIs" in one.reason for one in result.exclusions) == refused
+
+
 def test_of_several_images_the_one_with_contrast_agent_counts(bids):
     write_session(bids, "ses-a", labels((1, 2)), image_name="_ce-gadolinium_T1w")
     visits, exclusions = visits_of(find_bids, bids)

@@ -16,6 +16,7 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,12 @@ from tfdrift.importing.target_names import IsWanted, Structure
 TABLE_COLUMNS = ("patient", "days", "image", "mask")
 
 _MASKS = ("_mask", "_dseg")
+# BIDS' own names of what is no lesion (its common image-derived labels), and what brain extraction and FreeSurfer write.
+_OF_TISSUE = re.compile(
+    r"_(?:label|desc)-(?:bg|gm|wm|csf|bn|st|nb|cgm|scgm|bs|cbm|brain|brainmask|head|skull|scalp|aseg|aparc\w*)(?=_)",
+    re.IGNORECASE | re.ASCII,
+)
+_OF_OTHER_SPACE = re.compile(r"_space-(?!(?:orig|T1w|individual|native|scanner)_)", re.IGNORECASE)
 _SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -225,13 +232,17 @@ def find_bids(
             enhanced = [path for path in images if "_ce-" in path.name]
             images = enhanced if len(enhanced) == 1 else images
             folders = [session / "anat", *sorted(folder.glob(f"derivatives/*/{subject.name}/{session.name}/anat"))]
-            masks = [path for suffix in _MASKS for path in _nifti_files(folders, suffix)]
+            found = [path for suffix in _MASKS for path in _nifti_files(folders, suffix)]
+            masks = [path for path in found if _may_be_of_lesions(path)]
+            if len(masks) < len(found):
+                reason = f"masks of tissue or in another space, by their names: {len(found) - len(masks)}"
+                faults.append(_left_out(f"session {place}", reason))
             if len(images) != 1 or not masks:
                 faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and {len(masks)} masks"))
                 continue
             day = days.get(session.name)
-            found = Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components, root=folder)
-            scans.append(found)
+            scan = Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components, root=folder)
+            scans.append(scan)
         patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
     return patients, []
 
@@ -278,6 +289,15 @@ def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
 def _nifti_files(folders: Iterable[Path], ending: str) -> list[Path]:
     patterns = [f"*{ending}{suffix}" for suffix in _SUFFIXES]
     return sorted(path for folder in folders for pattern in patterns for path in folder.glob(pattern))
+
+
+def _may_be_of_lesions(mask: Path) -> bool:
+    """Return whether a mask of a BIDS folder is one of lesions, as far as its name and what lies beside it tell."""
+    if _OF_TISSUE.search(mask.name) or _OF_OTHER_SPACE.search(mask.name):
+        return False
+    nameless = not re.search("_(?:label|desc)-", mask.name)
+    of_tissue = "_dseg" in mask.name and nameless and any(mask.parent.glob("*_probseg.nii*"))  # as fMRIPrep writes it
+    return not of_tissue
 
 
 def _session_days(subject: Path) -> dict[str, int]:
