@@ -9,7 +9,6 @@ from tests.imaging.mock_dicom import random_grid
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, write_nifti
 
-
 SHEARED = np.array([[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
 

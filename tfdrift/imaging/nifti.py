@@ -52,7 +52,7 @@ def read_nifti(path: Path, what: str) -> sitk.Image:
             raise DataError(f"{what} has axes that are not at right angles; resample it to a regular grid") from None
         raise DataError(f"{what} cannot be read as NIfTI; convert it again") from None
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:  # as converters write it: one volume of a series
-        image = image[..., 0]
+        image = sitk.Extract(image, (*image.GetSize()[:-1], 0))
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         size = " x ".join(str(length) for length in image.GetSize())
         raise DataError(f"{what} has {size} points of {image.GetNumberOfComponentsPerPixel()}; one volume is needed")

@@ -37,7 +37,7 @@ from tfdrift.importing.target_names import IsWanted, Structure
 TABLE_COLUMNS = ("patient", "days", "image", "mask")
 
 _MASKS = ("_mask", "_dseg")
-# BIDS' own names of what is no lesion (its common image-derived labels), and what brain extraction and FreeSurfer write.
+# BIDS' names of what is no lesion (its common image-derived labels), and what brain extraction and FreeSurfer write.
 _OF_TISSUE = re.compile(
     r"_(?:label|desc)-(?:bg|gm|wm|csf|bn|st|nb|cgm|scgm|bs|cbm|brain|brainmask|head|skull|scalp|aseg|aparc\w*)(?=_)",
     re.IGNORECASE | re.ASCII,
