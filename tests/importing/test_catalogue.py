@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pydicom.fileset
 import pytest
-from pydicom.uid import SurfaceSegmentationStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, SurfaceSegmentationStorage, generate_uid
 
 from tests.imaging.mock_dicom import base_dataset, contours_of, make_grid, structures_dataset, write, write_series
 from tests.imaging.mock_segmentation import segmentation_dataset
@@ -195,16 +195,43 @@ def test_two_files_of_one_instance_that_differ_are_both_kept_and_refused_when_re
         read_series(series.files)
 
 
-@pytest.mark.parametrize("write_object", [structures_dataset, lambda masks: segmentation_dataset(GRID, masks)])
-def test_two_structure_sets_of_one_instance_that_differ_are_both_refused(tmp_path, write_object):
+def in_another_syntax(dataset):
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
+def with_another_description(dataset):
+    dataset.SeriesDescription = "second export"
+
+
+def renamed(dataset):
+    for item in dataset.get("StructureSetROISequence", []):
+        item.ROIName = "GTV old"
+    for item in dataset.get("SegmentSequence", []):
+        item.SegmentLabel = "GTV old"
+
+
+def on_another_day(dataset):
+    dataset.StudyDate = "20200101"
+
+
+@pytest.mark.parametrize("kind", ["RTSTRUCT", "SEG"])
+@pytest.mark.parametrize(
+    ("change", "copies"),
+    [(in_another_syntax, 1), (with_another_description, 1), (renamed, 0), (on_another_day, 0)],
+)
+def test_a_structure_set_that_says_the_same_counts_once_and_two_that_differ_are_refused(tmp_path, kind, change, copies):
     write_series(tmp_path, GRID, PIXELS)
-    content = {"GTV": MASK} if write_object is not structures_dataset else {"GTV": contours_of(MASK, GRID)}
-    dataset = write_object(content)
+    if kind == "RTSTRUCT":
+        dataset = structures_dataset({"GTV": contours_of(MASK, GRID)})
+    else:
+        dataset = segmentation_dataset(GRID, {"GTV": MASK})
     write(dataset, tmp_path / "a.dcm")
-    dataset.SeriesDescription = "changed"
+    change(dataset)
     write(dataset, tmp_path / "b.dcm")
-    faults = [found.fault for found in only_study(scan(tmp_path)).structure_sets]
-    assert faults == ["another file has its SOPInstanceUID and other content; keep the right one"] * 2
+    found = scan(tmp_path)
+    rival = "another file has its SOPInstanceUID and other content; keep the right one"
+    assert [one.fault for one in only_study(found).structure_sets] == ([""] if copies else [rival] * 2)
+    assert [reason for _, reason in found.refused] == ["the file is a copy of another"] * copies
 
 
 def test_a_segmentation_of_surfaces_is_listed_with_the_reason(tmp_path):

@@ -149,7 +149,7 @@ def find_lesions(rtstruct: Path, series: Series, pattern: str, *, by_place: bool
     structures = read_structures(rtstruct)
     reason = fits(structures, series, by_place=by_place)
     if reason:
-        raise DataError(f"the structure set does not belong to this series: {reason}")
+        raise DataError(f"the structure set does not fit this series: {reason}")
     said = doubt(structures, series)
     doubts_of_set = (f"its structure set {said}",) if said else ()
     matching = [
