@@ -7,7 +7,7 @@ from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.page import compose
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.evaluation.strata import quantile_groups, strata
-from tfdrift.synthetic.phantom import phantom_samples
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 
 def test_a_method_that_fails_on_large_lesions_is_seen(make_answers, phantom):
