@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,15 @@ def test_sessions_are_visits_in_the_order_of_days(bids):
     visits, exclusions = visits_of(find_bids, bids)
     assert [(one.name, one.day) for one in visits] == [("pre", 7), ("post", 40)]
     assert exclusions == []
+
+
+@pytest.mark.parametrize(
+    ("written", "day"), [("40.0", 40), ("4e1", 40), ("40.5", None), ("nan", None), ("inf", None), ("n/a", None)]
+)
+def test_days_are_whole_numbers_however_a_program_wrote_them(bids, written, day):
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text(f"session_id\tdays\nses-a\t{written}\nses-b\t7\n")
+    visits, _ = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == ([7, 40] if day else [7])
 
 
 def test_a_day_can_be_a_date_of_acquisition(bids):
@@ -164,8 +174,11 @@ def test_two_sessions_taken_differently_are_warned_of(bids):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda folder: next(folder.glob("*_T1w*")).unlink(), ("session 1", "0 T1w images and 1 masks")),
-        (lambda folder: next(folder.glob("*_mask*")).unlink(), ("session 1", "1 T1w images and 0 masks")),
+        (
+            lambda folder: next(folder.glob("*_T1w*")).unlink(),
+            ("session 1", "0 T1w images and 1 masks; leave the right image"),
+        ),
+        (lambda folder: next(folder.glob("*_mask*")).unlink(), ("session 1", "1 T1w images and no mask of a lesion")),
         (
             lambda folder: next(folder.glob("*_mask*")).write_bytes(b"no image"),
             ("session 2", "a mask cannot be read as NIfTI; convert it again"),
@@ -183,6 +196,32 @@ def test_a_session_that_cannot_be_used_is_told_without_a_name(bids, spoil, reaso
     place = "session 1"  # by the order of names
     assert (place, reason[1]) in reasons(exclusions)
     assert "Doe" not in str(exclusions)
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_no_later_session_takes_the_place_of_one_with_masks_but_no_image_of_its_own(bids, images):
+    """Such as two runs, of which nothing says which one was drawn on; a session without masks is passed over."""
+    write_session(bids, "ses-c", labels((1, 2)))
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text("session_id\tdays\nses-b\t7\nses-a\t40\nses-c\t90\n")
+    anat = bids / "sub-Doe/ses-a/anat"
+    (image,) = anat.glob("*_T1w.nii.gz")
+    if images:
+        shutil.copy(image, anat / "sub-Doe_ses-a_run-2_T1w.nii.gz")
+    else:
+        image.unlink()
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7]
+    assert exclusions[0].broken
+    assert reasons(exclusions)[0] == ("session 1", f"{images} T1w images and 1 masks; leave the right image")
+    for mask in anat.glob("*_mask.nii.gz"):
+        mask.unlink()
+    (bids / "sub-Doe" / "ses-c" / "anat" / "sub-Doe_ses-c_mask.nii.gz").write_bytes(b"none")
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7]
+    assert [visit for visit, _ in reasons(exclusions)] == ["session 1", "session 3", ""]
+    write_session(bids, "ses-c", labels((1, 2)))
+    visits, _ = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7, 90]
 
 
 def test_a_session_without_a_day_is_left_out(bids):

@@ -72,6 +72,8 @@ class Scan:
         masks: NIfTI, on the image's grid.
         components: whether each connected part of a label is a lesion.
         root: of the BIDS data set; None where the files are of a table.
+        fault: why there is no image; empty where there is one.
+        place: among the patient's sessions by name, or in the table, from 1; what messages call it.
     """
 
     day: int | None
@@ -79,6 +81,8 @@ class Scan:
     masks: tuple[Path, ...]
     components: bool = False
     root: Path | None = None
+    fault: str = ""
+    place: int = 1
 
     def read_masks(self) -> dict[int, sitk.Image]:
         """Return the mask of each lesion, uint8, by number.
@@ -156,7 +160,7 @@ class NiftiPatient:
     Args:
         patient_id: as written.
         scans: its sessions in the order of their names.
-        faults: sessions without an image or a mask, with the reason.
+        faults: sessions without a mask, and masks that are of no lesion, with the reason.
     """
 
     patient_id: str
@@ -164,18 +168,15 @@ class NiftiPatient:
     faults: tuple[Exclusion, ...] = ()
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[NiftiVisit], list[Exclusion]]:  # noqa: ARG002 - interface
-        """Return the first three sessions by day, up to the first whose masks cannot be read.
+        """Return the first three sessions by day, up to the first that cannot be used though it has masks.
 
         Args:
             is_wanted: not asked; every mask is of a lesion.
         """
         exclusions, visits = list(self.faults), []
-        undated = [place for place, scan in enumerate(self.scans, start=1) if scan.day is None]
+        undated = [scan.place for scan in self.scans if scan.day is None]
         exclusions += [_left_out(f"session {place}", "it has no day, so its place is not known") for place in undated]
-        dated = sorted(
-            ((scan.day, place, scan) for place, scan in enumerate(self.scans, start=1) if scan.day is not None),
-            key=lambda one: one[:2],
-        )
+        dated = sorted(((scan.day, scan.place, scan) for scan in self.scans if scan.day is not None), key=_in_time)
         days = [day for day, _, _ in dated]
         for day, place, scan in dated:
             label = f"session {place}"
@@ -186,10 +187,12 @@ class NiftiPatient:
                 exclusions.append(_left_out(label, "a later visit; the first three are used"))
                 continue
             try:
+                if scan.fault:
+                    raise DataError(scan.fault)
                 lesions = tuple(Lesion(number=number) for number in scan.read_masks())
             except DataError as error:
                 exclusions.append(_left_out(label, str(error), broken=True))
-                break
+                break  # a later one must not take its place
             visits.append(NiftiVisit(name=VISITS[len(visits)], day=day, structures=lesions, scan=scan))
         if len(visits) < 2:
             reason = f"too few visits ({len(visits)}): two are needed, each an image, a mask and a day"
@@ -237,11 +240,21 @@ def find_bids(
             if len(masks) < len(found):
                 reason = f"masks of tissue or in another space, by their names: {len(found) - len(masks)}"
                 faults.append(_left_out(f"session {place}", reason))
-            if len(images) != 1 or not masks:
-                faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and {len(masks)} masks"))
+            if not masks:
+                faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and no mask of a lesion"))
                 continue
-            day = days.get(session.name)
-            scan = Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components, root=folder)
+            fault = (
+                "" if len(images) == 1 else f"{len(images)} T1w images and {len(masks)} masks; leave the right image"
+            )
+            scan = Scan(
+                day=days.get(session.name),
+                image=images[0] if images else session,
+                masks=tuple(masks),
+                components=settings.components,
+                root=folder,
+                fault=fault,
+                place=place,
+            )
             scans.append(scan)
         patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
     return patients, []
@@ -273,12 +286,15 @@ def find_table(
     masks: dict[tuple[str, int, Path], list[Path]] = defaultdict(list)
     for line, row in enumerate(_rows(file, TABLE_COLUMNS, ","), start=2):
         cells = [row[column].strip() for column in TABLE_COLUMNS]
-        if not all(cells) or not cells[1].lstrip("-").isdecimal():
+        day = _whole(cells[1])
+        if not all(cells) or day is None:
             raise DataError(f"line {line} of the table must name patient, days (a whole number), image and mask")
-        masks[cells[0], int(cells[1]), file.parent / cells[2]].append(file.parent / cells[3])
+        masks[cells[0], day, file.parent / cells[2]].append(file.parent / cells[3])
     scans: dict[str, list[Scan]] = defaultdict(list)
     for (patient, day, image), paths in masks.items():
-        scans[patient].append(Scan(day=day, image=image, masks=tuple(paths), components=settings.components))
+        place = len(scans[patient]) + 1
+        scan = Scan(day=day, image=image, masks=tuple(paths), components=settings.components, place=place)
+        scans[patient].append(scan)
     return [NiftiPatient(patient_id=patient, scans=tuple(scans[patient])) for patient in sorted(scans)], []
 
 
@@ -289,6 +305,10 @@ def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
 def _nifti_files(folders: Iterable[Path], ending: str) -> list[Path]:
     patterns = [f"*{ending}{suffix}" for suffix in _SUFFIXES]
     return sorted(path for folder in folders for pattern in patterns for path in folder.glob(pattern))
+
+
+def _in_time(dated: tuple[int, int, Scan]) -> tuple[int, int]:
+    return dated[:2]
 
 
 def _may_be_of_lesions(mask: Path) -> bool:
@@ -315,10 +335,19 @@ def _session_days(subject: Path) -> dict[str, int]:
     return days
 
 
-def _day(row: Mapping[str, str]) -> int | None:
+def _whole(text: str) -> int | None:
+    """Return a whole number, also where a program wrote it with a point, as 40.0; None for anything else."""
     try:
-        if row.get("days"):
-            return int(row["days"])
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _day(row: Mapping[str, str]) -> int | None:
+    if row.get("days"):
+        return _whole(row["days"])
+    try:
         return datetime.datetime.fromisoformat(row.get("acq_time") or "").toordinal()
     except ValueError:
         return None
