@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, turned, write_patient
 from tests.imaging.mock_dicom import FRAME_UID, make_grid
+from tfdrift.clinic import predict
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.movement import MAPS, in_patient, make_field
 from tfdrift.clinic.output import field_on_grid
@@ -45,7 +46,8 @@ def prediction():
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
-def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path):
+def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "build_report", lambda *_args, **_named: "")  # whose pictures take most of the time
     patient = write_patient(tmp_path, direction=direction)
     document = predict_patient(
         PythonModel(moving), series_dir=patient.series, rtstruct=patient.rtstruct, out=tmp_path / "out", outcomes=2
@@ -71,6 +73,13 @@ def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path):
     for name, value in (("log_jacobian", 0.1), ("log_gain", -0.1), ("residual", 0)):
         voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"out/nifti/{name}.nii.gz")))
         np.testing.assert_allclose(voxels[patient.masks["GTV 1"]], value, atol=1e-6)
+
+
+def test_the_page_tells_the_movement(tmp_path):
+    patient = write_patient(tmp_path)
+    predict_patient(
+        PythonModel(moving), series_dir=patient.series, rtstruct=patient.rtstruct, out=tmp_path / "out", outcomes=2
+    )
     page = (tmp_path / "out/report.html").read_text()
     assert "Movement" in page
     assert "changes its area by +11% and its signal by −10%" in page

@@ -414,7 +414,8 @@ def test_fewer_patients_than_folds_are_refused_before_the_work(heads, tmp_path):
     message = refused(DataError, heads, tmp_path / "cohort", folds=3)
     expected = (
         "3 folds need as many patients (--folds), and 2 are in the folder; tfdrift cohort scan lists what "
-        "DICOM is there, and NIfTI is read from a BIDS folder or a CSV table with the columns patient, days, image, mask"
+        "DICOM is there, and NIfTI is read from a BIDS folder or a CSV table with the columns patient, days, image, "
+        "mask"
     )
     assert message == expected
 
