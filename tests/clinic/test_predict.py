@@ -449,7 +449,7 @@ def test_a_structure_set_of_another_series_is_refused(tmp_path):
     study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
     study.RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
     write(dataset, patient.rtstruct)
-    refuse(DataError, "does not belong to this series: it refers to another series", tmp_path, patient)
+    refuse(DataError, "does not fit this series: it refers to another series", tmp_path, patient)
 
 
 @pytest.mark.parametrize(
