@@ -75,8 +75,8 @@ _TOLD = ("coverage", "volume_margin", "drift_margin", "patients", "outcomes")
 
 
 _ADAPTIVE = (
-    "raw_interval, moved out at both ends by the adaptive margin of the calibration times the weight of the region times "
-    "the standard deviation of the outcomes or the floor, whichever is larger, and not below 0"
+    "raw_interval, moved out at both ends by the adaptive margin of the calibration times the weight of the region "
+    "times the standard deviation of the outcomes or the floor, whichever is larger, and not below 0"
 )
 
 

@@ -95,8 +95,8 @@ def _margin_words(calibration: Mapping[str, Any], adaptive: Mapping[str, Any] | 
     found = adaptive["volume"]
     times = found["margin"] * found["weights"][0]
     return (
-        f"{times:.2f} times the standard deviation of the outcomes' volumes, and by {times * found['floor']:.1%} of the "
-        f"volume now at least (learned on {found['learned_on']} of them, calibrated on the other "
+        f"{times:.2f} times the standard deviation of the outcomes' volumes, and by {times * found['floor']:.1%} of "
+        f"the volume now at least (learned on {found['learned_on']} of them, calibrated on the other "
         f"{found['calibrated_on']})"
     )
 

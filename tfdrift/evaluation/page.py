@@ -269,7 +269,8 @@ def _adaptive(metrics: Metrics) -> str:
     title = "## Margins that adapt"
     ours = metrics.ours.adaptive
     if ours is None:
-        return f"{title}\n\nThere are too few patients to learn on some how margins should adapt and to calibrate on others."
+        few = "There are too few patients to learn on some how margins should adapt and to calibrate on others."
+        return f"{title}\n\n{few}"
     rows, decided = [], []
     for name, entry in metrics.methods.items():
         if (found := entry.adaptive) is not None:
@@ -292,8 +293,8 @@ def _adaptive(metrics: Metrics) -> str:
             "A constant margin is the same for every value. An adaptive one is in proportion to a scale: the spread of "
             "the outcomes, with a floor, times a weight for core, rim and outside of the GTV of the first MRI. Floor "
             f"and weights were learned on {ours.drift.learning_patients} or more of the other held-out patients, and "
-            f"the one margin calibrated on {ours.drift.calibration_patients} or more further ones, so both promise 90%. "
-            "The interval score charges the width, and 20 times how far the truth lies outside. The width ratio "
+            f"the one margin calibrated on {ours.drift.calibration_patients} or more further ones, so both promise "
+            "90%. The interval score charges the width, and 20 times how far the truth lies outside. The width ratio "
             "compares both when they cover 90% of these very patients' values; below 1 adaptive is narrower.",
             f"For {escape_markdown(metrics.label)}, by region, by thirds of the lesions' volume, and by thirds of the "
             "predicted change: of the drift its root mean square, of the volume that of the ratio from 1.",

@@ -4,8 +4,8 @@ Both ends of a value's raw interval move out by margin x scale, where
 
     scale = weight of the value's region x max(spread of its outcomes, floor)
 
-Floor and weights are learned on some patients, the one margin is calibrated on others, by `tfdrift.statistics.conformal`
-on scores divided by the scale.
+Floor and weights are learned on some patients, the one margin is calibrated on others, by
+`tfdrift.statistics.conformal` on scores divided by the scale.
 
 **Why the promise stays exact.** A new patient's scale is a function of what is known before the truth is (outcomes and
 region) and of the learning patients. Given those, the shares of values left out at a margin, one for each calibration
@@ -14,20 +14,18 @@ scale is above zero, and are at most 1. That is all that conformal risk control 
 theorem 1), so on average over patients at most 1 - coverage of a new patient's values are left out, whatever the scale
 is. Were the scale learned on the patients who calibrate, it would fit them better than a new one and the promise would
 be broken; cross-fitting would use all patients for both, and keep only a promise of about twice the share left out
-(Barber et al. 2021). The price is a margin from fewer patients, and that is why a third of them learns: floor and weights
-are few numbers. Who learns follows from the order of the names alone, never from a value.
+(Barber et al. 2021). The price is a margin from fewer patients, and that is why a third of them learns: floor and
+weights are few numbers. Who learns follows from the order of the names alone, never from a value.
 
 Where a third would leave too few for a finite margin, fewer learn; where then fewer than four would, nothing adapts.
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from tfdrift.statistics import conformal
-from tfdrift.statistics.intervals import Estimate, mean_interval, ratio_interval
 
 FEWEST_TO_LEARN = 4
 SHARE_TO_LEARN = 1 / 3
@@ -56,8 +54,7 @@ class Values(NamedTuple):
 
     def take(self, rows: np.ndarray) -> "Values":
         """Return some of the values; rows are bool [m] or int."""
-        chosen = (array[rows] for array in (self.score, self.spread, self.region, self.patient))
-        return Values(*chosen, self.regions)
+        return Values(self.score[rows], self.spread[rows], self.region[rows], self.patient[rows], self.regions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
