@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tfdrift.cohort.gtv_regions import REGIONS
 from tfdrift.methods import METHODS
 from tfdrift.statistics.intervals import interval_words
 
@@ -34,6 +35,7 @@ def model_card(document: dict[str, Any]) -> str:
         outcomes=document["samples"],
         trained_on=DATA[train["data"]],
         of_patients=train["data"] == "cohort",
+        regions=REGIONS,
         members=document.get("members", []),
         not_scored=NOT_SCORED,
         not_calibrated=NOT_CALIBRATED,
