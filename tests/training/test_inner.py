@@ -156,7 +156,7 @@ def test_where_nothing_can_be_learned_the_answer_is_no_worse_than_no_change(tmp_
     samples = dataclasses.replace(samples, post=(samples.pre + sign * samples.drift).astype(np.float32))
     config = train_config(
         "direct", image_size=16, base_filters=4, depth=2, steps=60, batch_size=32, recon_ssim=0.0,
-        output="correction", inner_folds=4, validate_every=20,
+        output="correction", inner_folds=2, validate_every=20,
     )  # fmt: skip
     train(config, tmp_path / "run", echo=no_echo, samples=samples)
     last = json.loads((tmp_path / "run/history.jsonl").read_text().splitlines()[-1])
