@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -72,7 +74,8 @@ def test_a_new_patient_is_covered_as_promised_and_little_more(patients, hard):
 
 def quantile_of_normals(sizes: np.ndarray) -> float:
     """Return the half width that covers 90% of normal errors of several sizes, all alike frequent."""
-    return brentq(lambda half: np.mean(2 * norm.cdf(half / sizes) - 1) - COVERAGE, 0, 100)
+    root: Any = brentq(lambda half: np.mean(2 * norm.cdf(half / sizes) - 1) - COVERAGE, 0, 100)
+    return float(root)
 
 
 @pytest.mark.parametrize("patients", [31, 39, 100])

@@ -101,7 +101,7 @@ def test_under_random_each_lesion_has_coefficients_of_its_own_which_the_samples_
     assert len(set(coefficients.values())) == len(coefficients)
     samples = phantom_samples(image_size=16, patients=6, folds=2, law="random")
     for lesion, told in zip(samples.lesion.tolist(), samples.conditions["law"], strict=True):
-        np.testing.assert_array_equal(told, np.float32(coefficients[lesion]))
+        np.testing.assert_array_equal(told, np.asarray(coefficients[lesion], np.float32))
 
 
 def test_a_law_of_random_with_the_coefficients_of_response_is_response():

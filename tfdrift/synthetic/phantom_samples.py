@@ -62,7 +62,7 @@ def phantom_samples(
             days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
             conditions = {"interval_days": days}
             if lesion.law.coefficients:
-                conditions["law"] = np.tile(np.float32(lesion.law.coefficients), [count, 1])
+                conditions["law"] = np.tile(np.asarray(lesion.law.coefficients, np.float32), [count, 1])
             parts.append(
                 Samples(
                     **crops,
