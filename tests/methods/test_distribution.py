@@ -11,7 +11,6 @@ from tfdrift.methods.method import asking
 from tfdrift.model.unet import build_unet
 from tfdrift.training.losses import LOSSES
 
-
 drawn = tf.function(latent_noise)
 
 

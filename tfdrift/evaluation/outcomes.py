@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfdrift.cohort.context import foreseen_columns
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
@@ -56,11 +57,11 @@ def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str,
 
 
 def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:
-    """Return what is known beside each image, float32 [n, numbers]."""
+    """Return what is known beside each image before the second MRI, float32 [n, numbers]."""
     conditions = trained.inputs.conditions
     if not conditions.names:
         return np.empty((len(samples), 0), np.float32)
-    return conditions.values(samples.conditions, len(samples))
+    return conditions.values(foreseen_columns(samples), len(samples))
 
 
 def _compile(

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
+from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices, slice_places
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
@@ -71,7 +71,7 @@ def phantom_samples(
                     pre_mm3=volumes["pre"],
                     post_mm3=volumes["post"],
                     follow_up_mm3=volumes["follow_up"],
-                    conditions={"interval_days": days},
+                    conditions={"interval_days": days, "place": patch.place},
                     facts={"orientation": np.full(count, "axial")},
                 )
             )
@@ -118,6 +118,7 @@ class Patch:
         self.box: Box = make_box(whole, SPACING_MM)
         # Two of its 69 lesions have two representative slices, as when the demo models were trained.
         chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
+        self.place = slice_places(pre_mask, chosen)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
         self._head = head_signal(patient, self._points)
 
