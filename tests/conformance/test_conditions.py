@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.clinic.patients import write_patient
+from tests.command_line import exit_code
 from tests.random_samples import make_samples
+from tfdrift.clinic.local_model import LocalModel
+from tfdrift.clinic.models import Told
+from tfdrift.clinic.served_model import ServedModel
 from tfdrift.config import train_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.outcomes import draw_outcomes
 from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export.saved_model import export_run
 from tfdrift.methods import METHODS
+from tfdrift.serving.server import embedded_server
 from tfdrift.training.batches import make_batches
 from tfdrift.training.run_folder import build_network, inputs_of, load_predictor, make_run_loss
 from tfdrift.training.train import train
@@ -37,6 +43,12 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("aged")
     train(train_config("method1", condition=NAMES, **TINY), folder, echo=lambda _line: None, samples=aged_samples())
     return folder
+
+
+@pytest.fixture(scope="module")
+def version(run, tmp_path_factory):
+    """Return the folder of the run's exported model."""
+    return export_run(run, tmp_path_factory.mktemp("models") / "aged")
 
 
 def known(age: float = np.nan, response: float = np.nan) -> tf.Tensor:
@@ -85,8 +97,7 @@ def test_a_forecast_is_not_told_the_response_that_nobody_knows_yet(run):
     np.testing.assert_array_equal(*drawn)
 
 
-def test_an_exported_model_answers_with_and_without_the_condition(run, tmp_path):
-    version = export_run(run, tmp_path / "models/aged")
+def test_an_exported_model_answers_with_and_without_the_condition(version):
     model = tf.saved_model.load(str(version))
     asked = {"image": tf.constant(aged_samples().pre[:2]), "seed": tf.constant([[0, 0], [0, 1]], tf.int64)}
     without = model.signatures["serving_default"](**asked)["post"].numpy()
@@ -107,6 +118,57 @@ def test_an_exported_model_answers_with_and_without_the_condition(run, tmp_path)
     assert "| 1 | age | the column age of the cohort | " in card
     assert "| 0 good, 1 poor |" in card
     assert set(model.signatures) >= {f"{name}_{told}" for name in ("serving", "ensemble") for told in TOLD}
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    return write_patient(tmp_path_factory.mktemp("patient"))
+
+
+def predict(patient, source: list[str], out, *given: str) -> int:
+    files = ["--series", str(patient.series), "--rtstruct", str(patient.rtstruct), "--outcomes", "2"]
+    return exit_code(["predict", *source, *files, "--out", str(out), *given])
+
+
+def test_predict_asks_what_if(version, patient, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tfdrift.clinic.predict.build_report", lambda *_args, **_named: "")
+    monkeypatch.setattr("tfdrift.clinic.predict.write_dicom", lambda *_args: None)
+    given = ["--given", "age=65", "--given", "response=good", "--given", "response=poor", "--guidance", "2"]
+    assert predict(patient, ["--model", str(version)], tmp_path / "out", *given) == 0
+    assert "if it responds well" in capsys.readouterr().out
+    (lesion,) = json.loads((tmp_path / "out/prediction.json").read_text())["lesions"]
+    assert lesion["told"] == {"age": 65.0, "response": None}
+    assert [(case["words"], case["guidance"]) for case in lesion["scenarios"]] == [
+        ("if it responds well", 2.0),
+        ("if it responds poorly", 2.0),
+    ]
+
+
+def test_a_server_is_told_what_a_folder_is_told(version):
+    image, seed = 1000 * aged_samples().pre[:2], np.array([[0, 0], [0, 1]])
+    with embedded_server({"aged": version.parent}) as server:
+        served, local = ServedModel(f"127.0.0.1:{server.grpc_port}", "aged"), LocalModel(version)
+        assert served.about.conditions == local.about.conditions
+        for told in (None, Told(known(65.0).numpy()), Told(known(65.0, 1.0).numpy(), guidance=2.0)):
+            theirs, ours = (model.predict(image, seed, 0, told)["post"] for model in (served, local))
+            np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-3)
+        served.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--given", "dose=3"], "--given dose: the model takes age, response"),
+        (["--given", "response=fair"], "--given response=fair: the model has seen good, poor alone"),
+        (["--guidance", "2"], "--guidance 2: no class is asked for"),
+    ],
+)
+def test_what_the_model_cannot_be_told_is_one_line_and_exit_code_2(version, patient, tmp_path, capsys, given, said):
+    assert predict(patient, ["--model", str(version)], tmp_path / "out", *given) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def serialised(asked: dict[str, tf.Tensor], age: float | None) -> tf.Tensor:

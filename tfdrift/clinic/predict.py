@@ -12,6 +12,7 @@ lesions are independent, so their variances are added too.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from tfdrift.clinic.document import describe
+from tfdrift.clinic.given import make_plan
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_volumes
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.public_label import public_label
 from tfdrift.clinic.report import build_report
+from tfdrift.clinic.scenarios import as_told, ask_scenarios, describe_told, measure, told_of
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
@@ -50,6 +53,8 @@ def predict_patient(
     by_place: bool = False,
     outcomes: int = 16,
     seed: int = 0,
+    given: Sequence[str] = (),
+    guidance: float = 1.0,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
 
@@ -64,6 +69,8 @@ def predict_patient(
         by_place: see `tfdrift.imaging.matching.fits`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
+        given: what is known, or asked "if", beside the MRI, see `tfdrift.clinic.given.make_plan`.
+        guidance: see there.
 
     Returns:
         What stands in `prediction.json`.
@@ -82,6 +89,8 @@ def predict_patient(
             f"--outcomes {outcomes}: the model holds {model.about.members} runs, and each draws its share; use "
             f"{model.about.members} or more"
         )
+    conditions = model.about.conditions
+    plan = make_plan(given, conditions, guidance=guidance)
     refuse_used(out)
     calibration = calibration_of(model.about)
     image, series = read_series(series_dir)
@@ -108,16 +117,23 @@ def predict_patient(
     rehearse_dicom(headers, series, slices, [one for one, *_ in drawn], model.about)
     lesions = []
     for one, label, gtv, crops, warnings in drawn:
-        prediction = predict_lesion(model, gtv, crops, outcome_seeds(seed, one.number, outcomes, len(crops.slices)))
+        seeds = outcome_seeds(seed, one.number, outcomes, len(crops.slices))
+        measured_of = measure(crops, gtv)
+        values = told_of(conditions, measured_of, plan.told)
+        prediction = predict_lesion(model, gtv, crops, seeds, as_told(values))
         found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
-        lesions.append(Lesion(one, label, prediction, [*warnings, *found]))
-    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed)
+        said = [*warnings, *found, *conditions.beyond_training(values)]
+        scenarios = ask_scenarios(model, gtv, crops, seeds, plan, measured_of)
+        lesions.append(Lesion(one, label, prediction, said, describe_told(conditions, values), scenarios))
+    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed, plan=plan)
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions)
         write_dicom(folder / "dicom", headers, series, lesions, model.about)
         report = build_report(
             document,
             [lesion.prediction for lesion in lesions],
+            scenarios=[lesion.scenarios for lesion in lesions],
+            axis=plan.axis,
             direction=series.grid.direction,
             card=model.about.card,
         )
