@@ -45,6 +45,11 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("correction and averages", "direct", {"steps": 300, **ZERO}),
     ("correction and averages", "method1", {"steps": 100, **ZERO}),
     ("inner stop and shrinkage", "direct", {"steps": 100, **ZERO, **INNER}),
+    ("field", "direct", {"steps": 100, **ZERO, "drift_form": "field"}),
+    ("field", "method1", {"steps": 100, **ZERO, "drift_form": "field"}),
+    ("default, seed 1", "method1", {"steps": 100, "seed": 1}),
+    ("default, seed 2", "method1", {"steps": 100, "seed": 2}),
+    ("symmetries", "method1", {"steps": 100, **EIGHT}),
     ("default", "distribution", {"steps": 100}),
     ("default", "palette", {"steps": 100}),
 ]

@@ -87,7 +87,7 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, by_place: bool, out: Path) 
     structure = find_roi(structures, roi)
     reason = fits(structures, series, by_place=by_place)
     if reason:
-        raise DataError(f"the structure set does not belong to this series: {reason}")
+        raise DataError(f"the structure set does not fit this series: {reason}")
     structure = rois_on(structures, series)[structures.rois.index(structure)]
     inside, warnings = rasterise(structure, image)
     write_nifti(inside, out)

@@ -15,11 +15,17 @@ from .quiet import start_tensorflow
 @click.option("--model", type=click.Path(path_type=Path), help="Exported model: a version's folder, or the versions'.")
 @click.option("--server", metavar="HOST:PORT", help="gRPC address of a model server, instead of --model.")
 @click.option("--name", help="Name of the model on the server.")
-@click.option("--series", "series_dir", required=True, type=click.Path(path_type=Path), help="Folder of one MR series.")
+@click.option("--series", "series_dir", type=click.Path(path_type=Path), help="Folder of one MR series.")
 @click.option(
-    "--rtstruct", "--structures", required=True, type=click.Path(path_type=Path),
+    "--rtstruct", "--structures", type=click.Path(path_type=Path),
     help="The RTSTRUCT or Segmentation (SEG) file drawn on it.",
 )  # fmt: skip
+@click.option("--image", type=click.Path(path_type=Path), help="NIfTI file of the MRI, instead of --series.")
+@click.option(
+    "--mask", "masks", multiple=True, type=click.Path(path_type=Path),
+    help="NIfTI file of lesions on its grid, a mask or labels; may be given again.",
+)  # fmt: skip
+@click.option("--components", is_flag=True, help="Each connected part of a --mask is a lesion.")
 @click.option(
     "--roi", metavar="REGEX|#N", help="The lesions by name or number.  [default: names of GTVs and metastases]"
 )
@@ -39,8 +45,11 @@ def predict(
     model: Path | None,
     server: str | None,
     name: str | None,
-    series_dir: Path,
-    rtstruct: Path,
+    series_dir: Path | None,
+    rtstruct: Path | None,
+    image: Path | None,
+    masks: tuple[Path, ...],
+    components: bool,
     roi: str | None,
     by_place: bool,
     out: Path,
@@ -51,10 +60,11 @@ def predict(
 ) -> None:
     """Predict the second MRI of every lesion of a patient.
 
-    Writes OUT/report.html, OUT/prediction.json, OUT/nifti (predicted MRI, drift, its spread and the share of outcomes
-    with lesion, on the MRI's own grid) and OUT/dicom (the same as Parametric Maps, and the predicted GTVs as a
-    Segmentation for a viewer and as an RTSTRUCT for a planning system). A server is sent crops, seeds and what is
-    given, and nothing that says whose they are.
+    The MRI and its lesions are --series and --rtstruct, or --image and --mask. Writes OUT/report.html,
+    OUT/prediction.json, OUT/nifti (predicted MRI, drift, its spread and the share of outcomes with lesion, on the MRI's
+    own grid) and, of a series, OUT/dicom (the same as Parametric Maps, and the predicted GTVs as a Segmentation for a
+    viewer and as an RTSTRUCT for a planning system). A server is sent crops, seeds and what is given, and nothing
+    that says whose they are.
 
     \b
     Example:
@@ -62,26 +72,31 @@ def predict(
       tfdrift predict --model saved_models/mine --series MR_T1 --rtstruct RS.dcm --out prediction \\
         --given interval_days=42 --given response=good,poor --guidance 2
       tfdrift predict --server localhost:8500 --name first --series MR_T1 --rtstruct RS.dcm --out prediction
+      tfdrift predict --model saved_models/first --image T1c.nii.gz --mask gtv.nii.gz --out prediction
     """
     if (model is None) == (server is None):
         raise UsageError("give either --model or --server")
     if (server is None) != (name is None):
         raise UsageError("--server and --name go together")
+    if series_dir and rtstruct and not (image or masks or components):
+        files = {"series_dir": series_dir, "rtstruct": rtstruct, "by_place": by_place}
+    elif image and masks and not (series_dir or rtstruct or by_place):
+        files = {"image": image, "masks": masks, "components": components}
+    else:
+        raise UsageError("give --series and --rtstruct (with --by-place), or --image and --mask (with --components)")
     start_tensorflow()
     from tfdrift.clinic.local_model import LocalModel
-    from tfdrift.clinic.predict import predict_patient
+    from tfdrift.clinic.predict import predict_nifti, predict_patient
     from tfdrift.clinic.served_model import ServedModel
 
     refuse_used(out)
     answering = LocalModel(model) if model else ServedModel(server or "", name or "")
     try:
-        document = predict_patient(
+        document = (predict_nifti if image else predict_patient)(
             answering,
-            series_dir=series_dir,
-            rtstruct=rtstruct,
+            **files,
             out=out,
             roi=DEFAULT_ROI_PATTERN if roi is None else roi,
-            by_place=by_place,
             outcomes=outcomes,
             seed=seed,
             given=given,

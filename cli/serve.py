@@ -13,20 +13,23 @@ from .quiet import start_tensorflow
 
 FOLDER = click.Path(path_type=Path)
 PORT = click.IntRange(0, 65535)
-# What else TF Serving's program takes (its main.cc); a flag without a value is a switch.
+# What else TF Serving's program takes (its main.cc).
+SWITCHES = (
+    "allow_version_labels_for_unavailable_models", "enable_batching", "enable_grpc_healthcheck_service",
+    "enable_model_warmup", "enable_per_model_batching_parameters", "enable_profiler",
+    "enable_serialization_as_tensor_content", "enable_signature_method_name_check", "flush_filesystem_caches",
+    "force_allow_any_version_labels_for_unavailable_models", "prefer_tflite_model",
+    "remove_unused_fields_from_bundle_metagraph", "rest_api_enable_cors_support", "skip_initialize_tpu",
+    "use_alts_credentials", "xla_cpu_compilation_enabled", "xla_gpu_compilation_enabled",
+)  # fmt: skip
 TF_SERVING_FLAGS = (
-    "allow_version_labels_for_unavailable_models", "batching_parameters_file", "enable_batching",
-    "enable_grpc_healthcheck_service", "enable_model_warmup", "enable_profiler",
-    "enable_serialization_as_tensor_content", "enable_signature_method_name_check", "file_system_poll_wait_seconds",
-    "flush_filesystem_caches", "force_allow_any_version_labels_for_unavailable_models", "grpc_channel_arguments",
+    *SWITCHES, "batching_parameters_file", "file_system_poll_wait_seconds", "grpc_channel_arguments",
     "grpc_max_threads", "grpc_socket_path", "load_retry_interval_micros", "max_num_load_retries", "mixed_precision",
     "model_config_file_poll_wait_seconds", "monitoring_config_file", "num_load_threads",
-    "num_request_iterations_for_warmup", "num_unload_threads", "per_process_gpu_memory_fraction",
-    "platform_config_file", "prefer_tflite_model", "remove_unused_fields_from_bundle_metagraph",
-    "rest_api_enable_cors_support", "rest_api_num_threads", "rest_api_timeout_in_ms", "saved_model_tags",
-    "skip_initialize_tpu", "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
+    "num_request_iterations_for_warmup", "num_tflite_interpreters_per_pool", "num_tflite_pools", "num_unload_threads",
+    "per_process_gpu_memory_fraction", "platform_config_file", "rest_api_num_threads", "rest_api_timeout_in_ms",
+    "saved_model_tags", "ssl_config_file", "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
     "tensorflow_session_config_file", "tensorflow_session_parallelism", "thread_pool_factory_config_file",
-    "xla_cpu_compilation_enabled",
 )  # fmt: skip
 
 
@@ -34,14 +37,30 @@ def takes_tf_serving_flags(command: Callable) -> Callable:
     """Add TF Serving's other flags to a command, which gets those that were given as `flags`, by name."""
 
     def note(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            ctx.params.setdefault("flags", {})[option.name] = value
+        if value is None:
+            return
+        if option.name in SWITCHES:
+            value = value.lower()
+            if value not in ("true", "false"):
+                raise UsageError(f"--{option.name} {value}: must be true or false, or stand alone")
+        ctx.params.setdefault("flags", {})[option.name] = value
 
     for flag in TF_SERVING_FLAGS:
-        command = click.option(
-            f"--{flag}", flag, is_flag=False, flag_value="true", hidden=True, expose_value=False, callback=note
-        )(command)
+        alone = {"is_flag": False, "flag_value": "true"} if flag in SWITCHES else {}
+        command = click.option(f"--{flag}", flag, hidden=True, expose_value=False, callback=note, **alone)(command)
     return command
+
+
+def print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """Print the versions of what serves and of TensorFlow, as TF Serving's program does, and end."""
+    if asked:
+        start_tensorflow()
+        import tensorflow
+
+        from tfdrift import __version__
+
+        click.echo(f"tfdrift: {__version__}\nTensorFlow Library: {tensorflow.__version__}")
+        ctx.exit()
 
 
 @click.command()
@@ -61,6 +80,7 @@ def takes_tf_serving_flags(command: Callable) -> Callable:
 @click.option("--model_base_path", type=FOLDER, help="Serve one model: the folder of its versions.")
 @click.option("--model_name", help="Its name.  [default: default]")
 @click.option("--model_config_file", type=FOLDER, help="Serve the models of a TF Serving configuration.")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, hidden=True, callback=print_version)
 @takes_tf_serving_flags
 def serve(
     saved_models: Path | None,
@@ -79,7 +99,7 @@ def serve(
 
     A new version is loaded while the old one answers, and a new folder under SAVED_MODELS is served too. Flags with
     underscores are TF Serving's; all of its others are accepted, passed on to its program, and named where the embedded
-    server has no use for them. It has no encryption.
+    server has no use for them. Those that ask for encryption it refuses, which it does not have.
 
     \b
     Example:

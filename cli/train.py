@@ -56,6 +56,7 @@ _SETTINGS = [
         type=float,
         help="How often a condition is shown as unknown.  [default: 0.1 where there are conditions]",
     ),
+    click.option("--pretrained", type=click.Path(), metavar="RUN", help="Run folder whose weights are the first ones."),
     _option(
         "output",
         "What the reconstruction is: the second MRI, or what the first lacks of it.",

@@ -35,6 +35,8 @@ OTHER_TEST_FILES = {
     "tests/conformance/test_own_method.py",
     "tests/conformance/test_conditions.py",
     "tests/conformance/test_recipe.py",
+    "tests/training/test_pretrained.py",  # train and run_folder together
+    "tests/conformance/test_tf_serving.py",
 }
 MODULES = sorted(path.relative_to(ROOT) for folder in ("tfdrift", "cli") for path in (ROOT / folder).rglob("*.py"))
 

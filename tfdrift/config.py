@@ -29,10 +29,11 @@ from tfdrift.model.limits import PRECISIONS, check_image_size
 BUILT_IN_DATA = ("phantom", "mnist")
 DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
-PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed")
+PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed", "random")
 PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
 """How often a condition is dropped in training unless it is said; runs of older versions dropped none."""
+_PATHS = ("mnist_file", "folds_file", "pretrained")
 NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
 """Settings that the weights at a given step do not depend on."""
 
@@ -41,9 +42,10 @@ NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_ev
 class TrainConfig:
     """One training run. Make it with `train_config`, which knows what each method's defaults are.
 
-    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, `mnist_file` a file, and `folds_file` one that
-    `tfdrift.cohort.groups` wrote, in place of the data's own folds: paths on the user's machine, which nothing that
-    leaves the run folder may hold (see `without_paths`).
+    `data` is a name in `BUILT_IN_DATA` or the folder of a cohort, `mnist_file` a file, `folds_file` one that
+    `tfdrift.cohort.groups` wrote, in place of the data's own folds, and `pretrained` the run folder whose weights are
+    the first ones: paths on the user's machine, which nothing that leaves the run folder may hold (see
+    `without_paths`).
 
     Raises:
         UsageError: a value is out of its range, or two values do not go together. The message names the option.
@@ -57,6 +59,7 @@ class TrainConfig:
     patients: int = 39
     fold: int = 0
     folds_file: str | None = None
+    pretrained: str | None = None
 
     image_size: int = 32
     base_filters: int = 16
@@ -162,7 +165,7 @@ class TrainConfig:
             >>> train_config("direct", data="/home/someone/cohort").without_paths().data
             'cohort'
         """
-        return dataclasses.replace(self, data=self.data_kind, mnist_file=None, folds_file=None)
+        return dataclasses.replace(self, data=self.data_kind, **dict.fromkeys(_PATHS))
 
     def seen_from(self, folder: Path) -> "TrainConfig":
         """Return the settings with the paths of the data as seen from a folder: what a run folder holds of them.
@@ -183,9 +186,9 @@ class TrainConfig:
 
     def _with_paths(self, change: Callable[[str], str]) -> "TrainConfig":
         data = change(self.data) if self.data_kind == "cohort" else self.data
-        files = {"mnist_file": self.mnist_file, "folds_file": self.folds_file}
+        paths = {name: getattr(self, name) for name in _PATHS}
         return dataclasses.replace(
-            self, data=data, **{name: change(path) if path else None for name, path in files.items()}
+            self, data=data, **{name: change(path) if path else None for name, path in paths.items()}
         )
 
 

@@ -83,7 +83,7 @@ def test_mask_of_a_structure_set_of_another_series_is_refused(patient):
     ].SeriesInstanceUID = "1.2.3"
     write(plan, folder / "rs.dcm")
     assert str(mask_command(folder).exception) == (
-        "the structure set does not belong to this series: it refers to another series"
+        "the structure set does not fit this series: it refers to another series"
     )
 
 
@@ -153,7 +153,7 @@ def test_mask_of_a_segmentation_on_another_grid_is_refused(patient):
     finer = dataclasses.replace(grid, spacing_mm=(*(mm / 2 for mm in grid.spacing_mm[:2]), grid.spacing_mm[2]))
     write(segmentation_dataset(grid, {"GTV": drawn}, on=finer), folder / "rs.dcm")
     assert str(mask_command(folder).exception).startswith(
-        "the structure set does not belong to this series: structure 1 lies on another grid than the series"
+        "the structure set does not fit this series: structure 1 lies on another grid than the series"
     )
 
 

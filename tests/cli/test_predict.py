@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from tests.clinic.patients import CALIBRATION, noisy, write_formula, write_patient
 from tests.command_line import exit_code
@@ -82,3 +84,39 @@ def test_no_matching_structure_ends_with_3_and_nothing_is_written(base, tmp_path
 def test_an_output_folder_in_use_is_refused_before_anything_is_read(base, capsys):
     assert exit_code(arguments(base, base / "patient", "--model", "nowhere")) == 2
     assert "is not an empty folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        ["--series", "s"],
+        ["--rtstruct", "r"],
+        ["--image", "i"],
+        ["--mask", "m"],
+        ["--series", "s", "--mask", "m"],
+        ["--series", "s", "--rtstruct", "r", "--image", "i", "--mask", "m"],
+        ["--series", "s", "--rtstruct", "r", "--components"],
+        ["--image", "i", "--mask", "m", "--by-place"],
+    ],
+)
+def test_an_mri_and_its_lesions_come_from_one_kind_of_files(tmp_path, capsys, files):
+    assert exit_code(["predict", "--model", "m", *files, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("Error: give --series and --rtstruct (with --by-place), or --image and")
+
+
+def test_nifti_files_give_a_prediction_and_one_that_is_not_there_is_refused_without_its_name(base, tmp_path, capsys):
+    mask = np.zeros((6, 20, 20), np.uint8)
+    mask[1:5, 6:14, 5:12] = 1
+    for name, values in (("image", 500.0 + mask), ("mask", mask)):
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / f"Doe_{name}.nii.gz"))
+    asked = ["predict", "--model", str(base / "models/chancy"), "--outcomes", "2", "--out", str(tmp_path / "out")]
+    asked += ["--image", str(tmp_path / "Doe_image.nii.gz"), "--mask"]
+    assert exit_code([*asked, str(tmp_path / "Doe_none.nii.gz")]) == 3
+    assert capsys.readouterr().err == "Error: a mask is not there; check its path\n"
+    assert not (tmp_path / "out").exists()
+    assert exit_code([*asked, str(tmp_path / "Doe_mask.nii.gz")]) == 0
+    assert capsys.readouterr().out.startswith("lesion 1 ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["nifti", "prediction.json", "report.html"]
+    for file in ("prediction.json", "report.html"):
+        assert "Doe_" not in (tmp_path / "out" / file).read_text()

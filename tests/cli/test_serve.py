@@ -88,6 +88,29 @@ def test_a_taken_port_ends_with_4(tmp_path, capsys):
     assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
 
 
+# What TF Serving's program publishes (its main.cc), but for the ports and the models.
+PUBLISHED = {
+    "grpc_socket_path", "rest_api_num_threads", "rest_api_timeout_in_ms", "rest_api_enable_cors_support",
+    "enable_batching", "allow_version_labels_for_unavailable_models", "batching_parameters_file",
+    "enable_per_model_batching_parameters", "model_config_file_poll_wait_seconds", "num_load_threads",
+    "num_unload_threads", "max_num_load_retries", "load_retry_interval_micros", "file_system_poll_wait_seconds",
+    "flush_filesystem_caches", "tensorflow_session_parallelism", "tensorflow_session_config_file",
+    "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism", "use_alts_credentials", "ssl_config_file",
+    "platform_config_file", "per_process_gpu_memory_fraction", "saved_model_tags", "grpc_channel_arguments",
+    "grpc_max_threads", "enable_model_warmup", "num_request_iterations_for_warmup", "monitoring_config_file",
+    "remove_unused_fields_from_bundle_metagraph", "prefer_tflite_model", "num_tflite_pools",
+    "num_tflite_interpreters_per_pool", "enable_signature_method_name_check", "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled", "enable_profiler", "thread_pool_factory_config_file", "mixed_precision",
+    "skip_initialize_tpu", "enable_grpc_healthcheck_service", "enable_serialization_as_tensor_content",
+}  # fmt: skip
+
+
+def test_every_flag_that_tf_serving_publishes_is_an_option():
+    named = {name.removeprefix("--") for parameter in serve.params for name in parameter.opts}
+    ours_too = {"port", "rest_api_port", "model_name", "model_base_path", "model_config_file", "version"}
+    assert PUBLISHED | ours_too <= named
+
+
 def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_path, capsys):
     (tmp_path / "m" / "1").mkdir(parents=True)
     flags = ["--rest_api_timeout_in_ms=30000", "--enable_batching", "--grpc_channel_arguments", "a=1,b=2"]
@@ -100,17 +123,29 @@ def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_p
             == 4
         )
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == (
-        "warning: the embedded server has no use for "
-        "--enable_batching, --grpc_channel_arguments, --rest_api_timeout_in_ms"
-    )
+    assert said[0] == "warning: the embedded server has no use for --enable_batching, --rest_api_timeout_in_ms"
     assert len(said) == 2
 
 
-@pytest.mark.parametrize("flag", ["--ssl_config_file=x", "--use_alts_credentials", "--no_such_flag"])
-def test_a_flag_that_asks_for_encryption_or_is_none_of_tf_servings_is_refused(tmp_path, capsys, flag):
-    assert exit_code(["serve", flag, "--model_base_path", str(tmp_path)]) == 2
-    assert flag.split("=")[0] in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--ssl_config_file=x", "--ssl_config_file: the embedded server has no encryption"),
+        ("--use_alts_credentials", "--use_alts_credentials: the embedded server has no encryption"),
+        ("--no_such_flag", "--no_such_flag"),
+        ("--enable_batching=models", "--enable_batching models: must be true or false"),
+        ("--grpc_channel_arguments=a", "--grpc_channel_arguments a: must be name=value"),
+    ],
+)
+def test_a_flag_that_cannot_be_done_or_is_none_is_refused(tmp_path, capsys, flag, message):
+    (tmp_path / "1").mkdir()
+    assert exit_code(["serve", flag, "--engine", "embedded", "--model_base_path", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_server_and_of_tensorflow(capsys):
+    assert exit_code(["serve", "--version"]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["tfdrift", "TensorFlow Library"]
 
 
 def test_a_model_that_is_added_to_the_configuration_file_is_served(tmp_path):

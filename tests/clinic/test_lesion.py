@@ -31,6 +31,22 @@ def test_crops_are_those_of_the_training():
     np.testing.assert_allclose(crops.image / crops.scale[:, None, None, None], trained["pre"], rtol=1e-6)
 
 
+def test_spreads_are_those_of_the_outcomes_in_the_units_of_a_calibration():
+    found = predict(scaled, outcomes=5)
+    assert found.volume_spread_mm3 == pytest.approx(np.std(found.outcome_volumes_mm3, ddof=1))
+    # Every image is multiplied by a factor, so drift spreads by that factor's spread of each pixel's signal.
+    factors = factor_of(outcome_seeds(0, 1, 5, 1)[:, 0])
+    relative = found.crops.image[..., 0] / found.crops.scale[:, None, None]
+    np.testing.assert_allclose(found.relative_drift_spread, relative * np.std(factors, ddof=1), rtol=1e-4, atol=1e-6)
+
+
+def test_a_margin_of_each_pixel_widens_by_its_mean_over_the_gtv():
+    found = predict(scaled)
+    margin = np.random.default_rng(1).random(found.crops.gtv.shape)
+    more = (margin * found.crops.scale[:, None, None])[found.crops.gtv].mean()
+    assert found.drift_half_width(margin) == pytest.approx(found.drift_half_width() + more)
+
+
 def test_every_slice_of_the_gtv_is_cropped():
     gtv = ball(GRID)
     crops = crop_gtv(SIGNAL, gtv, SPACING_MM, SIZE)

@@ -6,16 +6,19 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
 from tests.clinic.patients import ORIENTATIONS, SIZE, PythonModel, ball, turned, write_patient
-from tests.imaging.mock_dicom import make_grid
+from tests.imaging.mock_dicom import FRAME_UID, make_grid
+from tfdrift.clinic import predict
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.movement import MAPS, in_patient, make_field
 from tfdrift.clinic.output import field_on_grid
 from tfdrift.clinic.pictures import draw_movement
 from tfdrift.clinic.predict import predict_patient
+from tfdrift.imaging.spatial_registration import read_spatial_registration
 
 DOWN, RIGHT = 1.5, -0.5  # crop pixels
 DIRECTIONS = {**ORIENTATIONS, **{f"oblique {seed}": turned(seed) for seed in range(2)}}
@@ -43,7 +46,8 @@ def prediction():
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
-def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path):
+def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "build_report", lambda *_args, **_named: "")  # whose pictures take most of the time
     patient = write_patient(tmp_path, direction=direction)
     document = predict_patient(
         PythonModel(moving), series_dir=patient.series, rtstruct=patient.rtstruct, out=tmp_path / "out", outcomes=2
@@ -62,15 +66,37 @@ def test_the_displacement_is_a_vector_of_the_patient_in_mm(direction, tmp_path):
     assert raw.shape == (*mri.GetSize(), 1, 3)
     middle = tuple(side // 2 for side in mri.GetSize())
     np.testing.assert_allclose(raw.get_fdata()[(*middle, 0)], expected, atol=1e-4)
+    assert_is_the_same_in_dicom(tmp_path / "out/dicom/displacement.dcm", image)
     told = lesion["movement_in_gtv"]
     assert told["mean_displacement_mm"] == pytest.approx(np.hypot(DOWN, RIGHT) * pixel_mm, rel=1e-4)
     assert told["mean_log_jacobian"] == pytest.approx(0.1, rel=1e-4)
     for name, value in (("log_jacobian", 0.1), ("log_gain", -0.1), ("residual", 0)):
         voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"out/nifti/{name}.nii.gz")))
         np.testing.assert_allclose(voxels[patient.masks["GTV 1"]], value, atol=1e-6)
+
+
+def test_the_page_tells_the_movement(tmp_path):
+    patient = write_patient(tmp_path)
+    predict_patient(
+        PythonModel(moving), series_dir=patient.series, rtstruct=patient.rtstruct, out=tmp_path / "out", outcomes=2
+    )
     page = (tmp_path / "out/report.html").read_text()
     assert "Movement" in page
     assert "changes its area by +11% and its signal by −10%" in page
+
+
+def assert_is_the_same_in_dicom(file, image):
+    """The registration object moves every voxel's centre as the NIfTI file says; outside its block nothing moves."""
+    items = pydicom.dcmread(file).DeformableRegistrationSequence
+    found = read_spatial_registration(file, FRAME_UID, items[1].SourceFrameOfReferenceUID)
+    assert found is not None
+    vectors = sitk.GetArrayFromImage(image)
+    some = np.argwhere(np.ones(vectors.shape[:3]))[::37]
+    points = np.array([image.TransformIndexToPhysicalPoint(index[::-1].tolist()) for index in some])
+    moved = np.array([found.transform.TransformPoint(point) for point in points.tolist()])
+    # NIfTI keeps the grid in single precision.
+    np.testing.assert_allclose(moved - points, vectors[tuple(some.T)], atol=2e-3)
+    assert np.abs(moved - points).max() > 0.5
 
 
 def test_a_model_that_tells_no_movement_writes_none(tmp_path):
@@ -81,6 +107,7 @@ def test_a_model_that_tells_no_movement_writes_none(tmp_path):
     )
     assert "movement_in_gtv" not in document["lesions"][0]
     assert not [path for name in MAPS for path in (tmp_path / "out/nifti").glob(f"{name}*")]
+    assert not (tmp_path / "out/dicom/displacement.dcm").exists()
     assert json.loads((tmp_path / "out/prediction.json").read_text()) == document
 
 

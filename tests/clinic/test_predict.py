@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from tests.clinic.patients import (
+    ADAPTIVE,
     CALIBRATION,
     LEFT,
     MIDDLE,
@@ -22,6 +23,7 @@ from tests.clinic.patients import (
     PythonModel,
     brighter_than_middle,
     centers_mm,
+    factor_of,
     middle_mm,
     noisy,
     ramp,
@@ -44,6 +46,7 @@ from tests.imaging.mock_dicom import (
 )
 from tests.imaging.mock_segmentation import segmentation_dataset
 from tfdrift.clinic import output, predict
+from tfdrift.clinic.lesion import outcome_seeds
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
 from tfdrift.clinic.served_model import ServedModel
@@ -322,6 +325,43 @@ def test_a_calibrated_interval_ends_at_zero(tmp_path):
     assert lesion["volume_predicted_mm3"]["low"] == 0.0
 
 
+@pytest.mark.usefixtures("without_report")
+def test_margins_that_adapt_take_the_place_of_the_constant_ones(tmp_path):
+    patient = write_patient(tmp_path)
+    raw = run(patient, tmp_path / "raw")
+    model = PythonModel(scaled, calibration={**CALIBRATION, "adaptive": ADAPTIVE})
+    adaptive = run(patient, tmp_path / "adaptive", model)
+    (before,), (after,) = raw["lesions"], adaptive["lesions"]
+    was, widened = before["volume_predicted_mm3"], after["volume_predicted_mm3"]
+    spread = max(np.std(was["samples"], ddof=1), 0.05 * before["volume_now_mm3"])
+    assert widened["low"] == pytest.approx(max(was["low"] - 0.75 * 2 * spread, 0))
+    assert widened["high"] == pytest.approx(was["high"] + 0.75 * 2 * spread)
+    assert (widened["raw_low"], widened["raw_high"]) == (was["raw_low"], was["raw_high"])
+    # All of an image becomes brighter or darker by one factor, so that drift spreads as the signal is bright; its
+    # margin is between those of a core and a rim that spread like the brightest pixel, or by the floor.
+    drift, wider = before["drift_in_gtv_scanner_units"], after["drift_in_gtv_scanner_units"]
+    more = wider["interval_half_width"] - drift["interval_half_width"]
+    factors = factor_of(outcome_seeds(0, 1, 3, 1)[:, 0])
+    brightest = MIDDLE + 6 * PER_MM
+    assert 0.5 * 1 * 0.1 * MIDDLE < more < 0.5 * 2 * max(np.std(factors, ddof=1), 0.1) * brightest
+    assert adaptive["calibration"]["adaptive"] == {**ADAPTIVE, "regions": ["core", "rim", "outside"]}
+    assert "adaptive margin" in adaptive["interval"]
+
+
+@pytest.mark.usefixtures("without_report")
+def test_where_outcomes_do_not_differ_the_floor_widens_core_and_rim(tmp_path):
+    patient = write_patient(tmp_path)
+    model = PythonModel(same, calibration={**CALIBRATION, "adaptive": ADAPTIVE})
+    (lesion,) = run(patient, tmp_path / "out", model)["lesions"]
+    now, predicted = lesion["volume_now_mm3"], lesion["volume_predicted_mm3"]
+    raw = predicted["raw_low"], predicted["raw_high"]
+    assert predicted["low"] == pytest.approx(raw[0] - 0.075 * now)
+    assert predicted["high"] == pytest.approx(raw[1] + 0.075 * now)
+    half = lesion["drift_in_gtv_scanner_units"]["interval_half_width"]
+    assert 0.05 * MIDDLE < half < 0.1 * (MIDDLE + 6 * PER_MM)
+    assert lesion["below_80_percent"] == "no"  # the constant margin of a quarter left it undecided
+
+
 def test_a_damaged_calibration_is_refused(tmp_path):
     damaged = PythonModel(same, calibration={"volume_margin": 0.2})
     refuse(DataError, "the model formula holds a calibration this version cannot read", tmp_path,
@@ -449,7 +489,7 @@ def test_a_structure_set_of_another_series_is_refused(tmp_path):
     study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
     study.RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
     write(dataset, patient.rtstruct)
-    refuse(DataError, "does not belong to this series: it refers to another series", tmp_path, patient)
+    refuse(DataError, "does not fit this series: it refers to another series", tmp_path, patient)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,17 @@ def test_without_calibration_nothing_on_the_page_claims_one(prediction):
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_margins_that_adapt_are_told_as_such(prediction):
+    document = make_document()
+    adaptive = {"volume": {"floor": 0.1, "weights": [2.0], "margin": 0.75, "learned_on": 13, "calibrated_on": 26}}
+    calibration = {**document["calibration"], "adaptive": adaptive}
+    text = Page(build(prediction, {**document, "calibration": calibration})).text
+    assert "widened at both ends by 1.50 times the standard deviation of the outcomes' volumes" in text
+    assert "by 15.0% of the volume now at least (learned on 13 of them, calibrated on the other 26)" in text
+    assert "20.8%" not in text
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_other_outcomes_than_calibrated_with_are_said(prediction):
     assert "measured with 16 outcomes, not 4 as here" in Page(build(prediction, make_document(samples=4))).text
 

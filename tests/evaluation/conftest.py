@@ -1,5 +1,6 @@
 """Tiny runs on a tiny phantom, which has volumes, response groups and folds as a real cohort has."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,28 @@ def assessed(make_answers):
     """Method 1 beside `direct`, which knows less of the drift here."""
     attainable = Attainable(skill=0.9, standard_error=0.01)
     return assess(make_answers(), [make_answers("direct", shrink=0.7, count=1)], attainable=attainable)
+
+
+@pytest.fixture(scope="session")
+def many_answers(make_answers) -> Answers:
+    """Answers about 45 patients in three folds, whose outcomes spread where they are wrong."""
+    many = phantom_samples(image_size=8, patients=45, folds=3)
+    rng = np.random.default_rng(0)
+    inside = many.pre_mask | many.post_mask
+    unsure = inside * np.where(rng.random(many.post.shape) < 0.3, 0.3, 0.03)  # known beforehand
+    drift = many.drift + unsure * (
+        rng.standard_normal(many.post.shape) + rng.standard_normal((8, *many.post.shape)) / 4
+    )
+    errors = np.stack([squared_errors(level * drift[0], many.drift) for level in (0.0, 1.0, 0.5)])
+    return dataclasses.replace(
+        make_answers(), data=many, held_out=many, group=many.fold, left_out=many.fold, fingerprint=many.fingerprint(),
+        level_post_errors=errors, level_drift_errors=errors, post=(many.pre + drift).astype(np.float32),
+        drift=drift.astype(np.float32), exponent=np.ones(len(many)), cut=np.full(len(many), 0.9),
+        mean_drift=many.pre + many.drift.mean(axis=0),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def many_assessed(many_answers):
+    """Patients enough for margins that adapt."""
+    return assess(many_answers)

@@ -9,10 +9,11 @@ from tests.evaluation.conftest import TINY
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.errors import DataError
 from tfdrift.evaluation.answers import Answers, answer
-from tfdrift.evaluation.calibration import calibrate, read_calibration
+from tfdrift.evaluation.calibration import adaptive_margins, as_calibration, calibrate, read_calibration
 from tfdrift.evaluation.document import as_document, as_json
 from tfdrift.evaluation.response import lesions_of
-from tfdrift.evaluation.uncertainty import interval
+from tfdrift.evaluation.uncertainty import drift_values, interval, volume_values
+from tfdrift.statistics import conformal
 
 
 def patients_of(answers: Answers, patients: int) -> Answers:
@@ -155,3 +156,94 @@ def test_a_damaged_calibration_is_refused(written, facts, tmp_path, changed):
     with pytest.raises(DataError, match="holds a calibration this version cannot read") as caught:
         read_calibration(change(written, tmp_path, **changed), run_config(), facts)
     assert "\n" not in str(caught.value)
+
+
+def test_few_patients_have_constant_margins_alone(make_answers):
+    assert calibrate(make_answers()).adaptive is None
+    assert adaptive_margins(make_answers()) is None
+
+
+def test_the_adaptive_margins_for_a_new_patient_cover_the_patients_who_calibrated(many_answers):
+    found = calibrate(many_answers).adaptive
+    assert found is not None
+    for margin, spread in ((found.volume, volume_values(many_answers)), (found.drift, drift_values(many_answers))):
+        values = spread.values
+        assert (margin.learned_on, margin.calibrated_on) == (15, 30)
+        calibrating = ~np.isin(values.patient, np.unique(values.patient)[1::3])
+        covered = values.score <= margin.at(values.spread, values.region) + 1e-12
+        of_patients = conformal.coverage_by_patient(
+            -covered[calibrating].astype(float), values.patient[calibrating], -1
+        )
+        assert np.sum(1 - of_patients) <= 0.1 * 31 - 1 + 1e-9
+    assert (len(found.volume.weights), len(found.drift.weights)) == (1, 3)
+
+
+def test_both_margins_stand_side_by_side(many_assessed):
+    ours = many_assessed.metrics.ours
+    found, sure = ours.adaptive, ours.uncertainty
+    assert found is not None
+    for one, same in ((found.drift, sure.drift), (found.volume, sure.volume)):
+        assert one.coverage["constant"] == same.coverage["calibrated"]
+        assert one.width["constant"] == pytest.approx(same.width["calibrated"])
+        assert one.coverage["adaptive"].value == pytest.approx(0.93, abs=0.05)
+        assert (one.learning_patients, one.calibration_patients) == (10, 20)
+        for groups in (one.by_size, one.by_predicted_change):
+            assert sum(group.lesions for group in groups) == many_assessed.metrics.lesions
+            assert groups[0].high < groups[-1].low
+    assert found.decided["constant"] == ours.decisions.by_interval
+    assert set(found.drift.by_region) == {"core", "rim", "outside"}
+    assert found.volume.by_region == {}
+
+
+def test_where_the_spread_tells_the_error_adaptive_intervals_of_drift_are_narrower(many_assessed):
+    drift = many_assessed.metrics.ours.adaptive.drift
+    assert drift.width_ratio.high < 0.9
+    assert drift.interval_score["adaptive"] < 0.9 * drift.interval_score["constant"]
+
+
+def test_adaptive_margins_are_read_back(many_assessed, many_answers, tmp_path):
+    (tmp_path / "metrics.json").write_text(as_json(many_assessed.metrics))
+    facts = {"step": 2, "data": {"fingerprint": many_answers.fingerprint}}
+    assert read_calibration(tmp_path, run_config(), facts) == calibrate(many_answers)
+
+
+def test_a_calibration_from_before_there_were_any_is_read(many_answers):
+    document = as_document(calibrate(many_answers))
+    del document["adaptive"]
+    old = as_calibration(document, "old")
+    assert old.adaptive is None
+    assert old.volume_interval((100.0, 900.0), 1000.0, 500.0)[1] == 900 + 1000 * old.volume_margin
+    np.testing.assert_array_equal(old.drift_margins(np.ones((2, 2)), np.zeros((2, 2), int)), old.drift_margin)
+
+
+def test_the_intervals_of_a_new_patient_are_the_adaptive_ones(many_answers):
+    calibration = calibrate(many_answers)
+    found = calibration.adaptive
+    assert found is not None
+    wide = 2 * found.volume.floor + 0.5
+    margin = found.volume.margin * found.volume.weights[0] * wide
+    assert margin > 0
+    low, high = calibration.volume_interval((100.0, 900.0), 1000.0, 1000.0 * wide)
+    assert (low, high) == (pytest.approx(max(100 - 1000 * margin, 0)), pytest.approx(900 + 1000 * margin))
+    # No narrower than the floor has it, however little the outcomes differ.
+    least = found.volume.margin * found.volume.weights[0] * found.volume.floor
+    assert calibration.volume_interval((100.0, 900.0), 1000.0, 0.0)[1] == pytest.approx(900 + 1000 * least)
+    regions = np.array([0, 1, 2])
+    expected = found.drift.margin * np.array(found.drift.weights) * max(0.2, found.drift.floor)
+    np.testing.assert_allclose(calibration.drift_margins(np.full(3, 0.2), regions), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("drift", {"weights": [1.0]}), ("volume", {"weights": [1.0, 1.0]}), ("drift", {"floor": 0.0}),
+        ("drift", {"margin": -0.1}), ("volume", {"margin": None}), ("volume", {"weights": [float("inf")]}),
+        ("drift", {"unknown": 1}), ("drift", {"weights": None}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_damaged_adaptive_margins_are_refused(many_answers, kind, changed):
+    document = as_document(calibrate(many_answers))
+    document["adaptive"][kind].update(changed)
+    with pytest.raises(DataError, match="holds a calibration this version cannot read"):
+        as_calibration(document, "some model")

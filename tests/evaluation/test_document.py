@@ -28,6 +28,14 @@ def test_what_was_written_is_read_back(assessed, tmp_path):
     assert isinstance((again.methods["copy"].clinic or {})["volume_error"], Estimate)
 
 
+def test_margins_that_adapt_are_a_key_only_where_there_are_patients_enough(assessed, many_assessed, tmp_path):
+    assert "adaptive" not in as_document(assessed.metrics)["methods"][assessed.metrics.label]
+    (tmp_path / "metrics.json").write_text(as_json(many_assessed.metrics))
+    again = read_metrics(tmp_path)
+    assert again.ours.adaptive == many_assessed.metrics.ours.adaptive
+    assert again.calibration.adaptive == many_assessed.metrics.calibration.adaptive
+
+
 def test_a_number_that_is_not_defined_is_null_and_read_as_nan(assessed, tmp_path):
     (tmp_path / "metrics.json").write_text(as_json(assessed.metrics))
     assert as_document(assessed.metrics)["methods"]["copy"]["scores"]["drift_correlation"]["value"] is None

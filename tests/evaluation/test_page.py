@@ -140,3 +140,25 @@ def test_only_margins_that_an_export_takes_are_offered_to_it(metrics):
     assert "0.100 of the largest signal" in compose(drawn, PICTURES)
     assert "tfdrift export --calibration" in compose(own, PICTURES)
     assert "tfdrift export --calibration" not in compose(drawn, PICTURES)
+
+
+def test_too_few_patients_for_margins_that_adapt_are_said(metrics):
+    assert "There are too few patients to learn on some how margins should adapt" in compose(metrics, PICTURES)
+
+
+def test_constant_and_adaptive_margins_stand_side_by_side(many_assessed):
+    metrics = many_assessed.metrics
+    page, found = compose(metrics, PICTURES), metrics.ours.adaptive
+    for kind, one in (("drift", found.drift), ("volume", found.volume)):
+        row = f"| {metrics.label} | {kind} | {one.coverage['constant'].words()} | {one.width['constant']:.3f} |"
+        assert escape_markdown(row).replace(r"\|", "|") in page
+        assert one.width_ratio.words() in page
+        group = one.by_predicted_change[0]
+        assert f"| {kind}, predicted change {group.low:.2f} to {group.high:.2f} | {group.lesions} |" in page
+    assert "were learned on 10 or more of the other held-out patients" in page
+    assert "calibrated on 20 or more further ones" in page
+    for name, one in found.drift.by_region.items():
+        assert f"| drift, {name} | {one.lesions} | {one.coverage['constant'].value:.3f} |" in page
+    for kind, decided in found.decided.items():
+        assert f"| {metrics.label} | {kind} | {decided.share.words()} |" in page
+    assert "<td" in markdown.markdown(page, extensions=["tables"])

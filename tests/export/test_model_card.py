@@ -58,6 +58,26 @@ def test_a_model_without_scores_says_so():
     assert NOT_SCORED in card(metrics=None)
 
 
+def test_margins_that_adapt_are_told_by_region():
+    adaptive = {
+        "volume": {"floor": 0.05, "weights": [2.0], "margin": 0.75, "learned_on": 13, "calibrated_on": 26},
+        "drift": {"floor": 0.1, "weights": [1.0, 2.0, 4.0], "margin": 0.5, "learned_on": 13, "calibrated_on": 26},
+    }
+    text = card(calibration={**DOCUMENT["calibration"], "adaptive": adaptive})
+    for row in (
+        "| a lesion's volume, in units of the volume now | 1.500 | 0.050 |",
+        "| a pixel's drift, core, in units of the largest signal of its slice | 0.500 | 0.100 |",
+        "| a pixel's drift, rim, in units of the largest signal of its slice | 1.000 | 0.100 |",
+        "| a pixel's drift, outside, in units of the largest signal of its slice | 2.000 | 0.100 |",
+    ):
+        assert f"\n{row}\n" in text
+    words = " ".join(text.split())
+    assert "was learned on 13 of the patients, and the margins were calibrated on the other 26" in words
+    assert "Constant margins would be 0.213 of the volume now and 0.087 of the largest signal" in words
+    assert "\n\n\n" not in text
+    assert "{" not in text
+
+
 def test_a_model_without_calibration_says_that_its_intervals_are_too_narrow():
     assert NOT_CALIBRATED in card(calibration=None)
     assert NOT_CALIBRATED not in card()

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.clinic.patients import ADAPTIVE
 from tests.conftest import METRICS, SIZE
 from tests.random_samples import make_samples
+from tfdrift.clinic.local_model import LocalModel
+from tfdrift.clinic.predict import calibration_of
 from tfdrift.config import read_config
 from tfdrift.errors import DataError, NotBlessedError, ResourceError, UsageError
-from tfdrift.evaluation.calibration import Calibration
+from tfdrift.evaluation.calibration import AdaptiveCalibration, Calibration
 from tfdrift.evaluation.report import evaluate_run
 from tfdrift.export import push
 from tfdrift.export.canary import try_on_server
@@ -24,6 +27,7 @@ from tfdrift.export.model_card import NOT_CALIBRATED
 from tfdrift.export.model_folder import read_version, versions
 from tfdrift.export.push import push_runs
 from tfdrift.export.server_configs import read_models_config
+from tfdrift.statistics.adaptive import AdaptiveMargin
 
 pytestmark = pytest.mark.parametrize("method", ["method1"], indirect=True, scope="session")
 
@@ -95,6 +99,29 @@ def test_a_calibration_of_the_same_settings_stands_in_the_model_and_its_card(run
 
 
 @pytest.mark.usefixtures("without_server")
+def test_margins_that_adapt_come_from_an_evaluation_through_the_model_to_a_prediction(run, tmp_path):
+    found = calibrate_for(run, tmp_path, adaptive=ADAPTIVE)
+    assert found["adaptive"] == ADAPTIVE
+    version = push_runs([run], tmp_path / "models/first", outcomes=1, calibration=tmp_path / "crossval").version
+    assert json.loads((version / "assets/config.json").read_text())["calibration"] == found
+    read = calibration_of(LocalModel(version).about)
+    assert read is not None
+    assert dataclasses.asdict(read) == found
+    assert "learned on\n13 of the patients" in (version / "assets.extra/model_card.md").read_text()
+
+
+@pytest.mark.usefixtures("without_server")
+def test_a_calibration_of_before_there_were_margins_that_adapt_is_as_good(run, tmp_path):
+    found = calibrate_for(run, tmp_path)
+    old = {name: value for name, value in found.items() if name != "adaptive"}
+    (tmp_path / "crossval/metrics.json").write_text(json.dumps({"calibration": old}))
+    version = push_runs([run], tmp_path / "models/first", outcomes=1, calibration=tmp_path / "crossval").version
+    read = calibration_of(LocalModel(version).about)
+    assert read is not None
+    assert dataclasses.asdict(read) == {**old, "adaptive": None}
+
+
+@pytest.mark.usefixtures("without_server")
 def test_without_it_the_model_has_none_and_its_card_says_so(run, tmp_path):
     version = push_runs([run], tmp_path / "models/first", outcomes=1).version
     assert json.loads((version / "assets/config.json").read_text())["calibration"] is None
@@ -108,7 +135,9 @@ def test_a_calibration_of_other_settings_is_refused_before_anything_is_written(r
     assert not (tmp_path / "models").exists()
 
 
-def calibrate_for(run: Path, folder: Path, **changed: float) -> dict[str, Any]:
+def calibrate_for(
+    run: Path, folder: Path, *, adaptive: dict[str, Any] | None = None, **changed: float
+) -> dict[str, Any]:
     """Write what a cross-validation of the run's settings would, but for those changed; return its calibration."""
     config, facts = read_config(run / "config.json")
     settings = {**dataclasses.asdict(config.without_paths()), **changed}
@@ -117,6 +146,9 @@ def calibrate_for(run: Path, folder: Path, **changed: float) -> dict[str, Any]:
             coverage=0.9, volume_margin=0.25, drift_margin=0.125, patients=39, outcomes=16, runs=1, step=2,
             fingerprint=facts["data"]["fingerprint"],
             settings={name: settings[name] for name in settings if name not in ("fold", "seed", "steps")},
+            adaptive=None if adaptive is None else AdaptiveCalibration(
+                **{name: AdaptiveMargin(**one) for name, one in adaptive.items()}
+            ),
         )
     )  # fmt: skip
     (folder / "crossval").mkdir()

@@ -227,3 +227,27 @@ def test_padding_is_no_drift():
     rest = np.ones(SHAPE, np.uint8)
     rest[:, :20] = 0
     assert background_drift(pre, image(padded), everywhere()) == background_drift(pre, post, image(rest))
+
+
+@pytest.mark.parametrize("padded_first", [True, False])
+def test_padding_has_no_part_in_the_gain(padded_first):
+    pre, post = session(1), session(2) / 1.7
+    values = sitk.GetArrayFromImage(pre if padded_first else post)
+    values[:, :30] = NOT_MEASURED
+    rest = np.ones(SHAPE, np.uint8)
+    rest[:, :30] = 0
+    one, other = (image(values), post) if padded_first else (pre, image(values))
+    assert session_gain(one, other, everywhere()) == session_gain(pre, post, image(rest))
+
+
+@pytest.mark.parametrize("side", [np.s_[:, :, :12], np.s_[:3]], ids=["columns", "slices"])
+def test_padding_is_no_tissue_and_takes_none_away_from_what_is_deep_beside_it(side):
+    values = sitk.GetArrayFromImage(head())
+    values[side] = NOT_MEASURED
+    padded = sitk.GetArrayFromImage(tissue_mask(image(values))) > 0
+    assert not padded[side].any()
+    centre = [48, 48, 36]
+    deep = ball_mm(centre, 33 - 5 - 4) & ~ball_mm(centre, 8 + 5 + 4)
+    deep[side] = False
+    near = sitk.GetArrayFromImage(distance_mm(image((values == 0).astype(np.uint8)))) < 5 + 4
+    assert padded[deep & ~near].all()

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pydicom.fileset
 import pytest
-from pydicom.uid import SurfaceSegmentationStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, SurfaceSegmentationStorage, generate_uid
 
 from tests.imaging.mock_dicom import base_dataset, contours_of, make_grid, structures_dataset, write, write_series
 from tests.imaging.mock_segmentation import segmentation_dataset
@@ -195,16 +195,43 @@ def test_two_files_of_one_instance_that_differ_are_both_kept_and_refused_when_re
         read_series(series.files)
 
 
-@pytest.mark.parametrize("write_object", [structures_dataset, lambda masks: segmentation_dataset(GRID, masks)])
-def test_two_structure_sets_of_one_instance_that_differ_are_both_refused(tmp_path, write_object):
+def in_another_syntax(dataset):
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
+def with_another_description(dataset):
+    dataset.SeriesDescription = "second export"
+
+
+def renamed(dataset):
+    for item in dataset.get("StructureSetROISequence", []):
+        item.ROIName = "GTV old"
+    for item in dataset.get("SegmentSequence", []):
+        item.SegmentLabel = "GTV old"
+
+
+def on_another_day(dataset):
+    dataset.StudyDate = "20200101"
+
+
+@pytest.mark.parametrize("kind", ["RTSTRUCT", "SEG"])
+@pytest.mark.parametrize(
+    ("change", "copies"),
+    [(in_another_syntax, 1), (with_another_description, 1), (renamed, 0), (on_another_day, 0)],
+)
+def test_a_structure_set_that_says_the_same_counts_once_and_two_that_differ_are_refused(tmp_path, kind, change, copies):
     write_series(tmp_path, GRID, PIXELS)
-    content = {"GTV": MASK} if write_object is not structures_dataset else {"GTV": contours_of(MASK, GRID)}
-    dataset = write_object(content)
+    if kind == "RTSTRUCT":
+        dataset = structures_dataset({"GTV": contours_of(MASK, GRID)})
+    else:
+        dataset = segmentation_dataset(GRID, {"GTV": MASK})
     write(dataset, tmp_path / "a.dcm")
-    dataset.SeriesDescription = "changed"
+    change(dataset)
     write(dataset, tmp_path / "b.dcm")
-    faults = [found.fault for found in only_study(scan(tmp_path)).structure_sets]
-    assert faults == ["another file has its SOPInstanceUID and other content; keep the right one"] * 2
+    found = scan(tmp_path)
+    rival = "another file has its SOPInstanceUID and other content; keep the right one"
+    assert [one.fault for one in only_study(found).structure_sets] == ([""] if copies else [rival] * 2)
+    assert [reason for _, reason in found.refused] == ["the file is a copy of another"] * copies
 
 
 def test_a_segmentation_of_surfaces_is_listed_with_the_reason(tmp_path):
@@ -214,3 +241,42 @@ def test_a_segmentation_of_surfaces_is_listed_with_the_reason(tmp_path):
     (found,) = only_study(scan(tmp_path)).structure_sets
     assert (found.modality, found.structures) == ("SEG", None)
     assert found.fault == "the file is no segmentation of voxels; export the segmentation again"
+
+
+def spoil_last(folder, keywords=("Rows", "Columns"), **changes):
+    """Take attributes from the last slice, and change others."""
+    read = {file: pydicom.dcmread(file) for file in folder.glob("0*.dcm")}
+    file = max(read, key=lambda one: read[one].InstanceNumber)
+    dataset = read[file]
+    for keyword in (*keywords, "PixelData"):
+        del dataset[keyword]
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(file)
+
+
+@pytest.mark.parametrize("keywords", [("Rows", "Columns"), ("Rows",)])
+def test_an_image_that_has_lost_its_size_is_a_fault_of_its_series_as_for_a_reader(tmp_path, keywords):
+    write_visit(tmp_path)
+    spoil_last(tmp_path, keywords)
+    (series,) = only_study(scan(tmp_path)).series
+    assert series.series is None
+    assert "has no Rows or Columns" in series.fault
+    with pytest.raises(DataError, match="has no Rows or Columns"):
+        read_series(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    ["1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.4.2"],
+    ids=["raw data", "presentation state", "spectroscopy"],
+)
+def test_what_a_reader_passes_over_costs_no_series(tmp_path, sop_class):
+    """The last slice is what the object was made of, so that a slice less is left; it says MR and has a place."""
+    write_visit(tmp_path)
+    spoil_last(tmp_path, SOPClassUID=sop_class)
+    (series,) = only_study(scan(tmp_path)).series
+    assert series.fault == ""
+    assert series.num_slices == GRID.size[2] - 1
+    assert series.series is not None
+    assert read_series(tmp_path)[1].grid == series.series.grid

@@ -387,6 +387,24 @@ def test_a_key_inside_the_cohort_is_refused(heads, tmp_path):
     assert "the key must lie outside the cohort" in refused(UsageError, heads, out, key=out / "a.key")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "t.csv",
+            "patient,days,scan,mask\n",
+            "0 are in the folder; tfdrift cohort scan lists what DICOM is there, and",
+        ),
+        ("t.csv", "patient,days,image,mask\n1,0,i,m\n", "1 are in the table"),
+        ("sub-1/ses-1/anat/sub-1_ses-1_T1w.nii", "", "1 are in the BIDS folder, each a folder sub-*"),
+    ],
+)
+def test_where_patients_are_looked_for_is_told(tmp_path, file, text, said):
+    (tmp_path / "export" / file).parent.mkdir(parents=True)
+    (tmp_path / "export" / file).write_text(text)
+    assert said in refused(DataError, tmp_path / "export", tmp_path / "cohort", folds=2)
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     message = refused(DataError, tmp_path / "absent", tmp_path / "cohort")
     assert message == "the folder to scan cannot be read: No such file or directory"
@@ -396,7 +414,8 @@ def test_fewer_patients_than_folds_are_refused_before_the_work(heads, tmp_path):
     message = refused(DataError, heads, tmp_path / "cohort", folds=3)
     expected = (
         "3 folds need as many patients (--folds), and 2 are in the folder; tfdrift cohort scan lists what "
-        "DICOM is there"
+        "DICOM is there, and NIfTI is read from a BIDS folder or a CSV table with the columns patient, days, image, "
+        "mask"
     )
     assert message == expected
 

@@ -249,6 +249,12 @@ def test_a_registration_that_may_be_wrong_is_named(sessions):
     assert ["registration may be wrong" in warnings for warnings in warned] == [True, False]
 
 
+def test_what_a_registration_object_says_is_told(sessions):
+    folds = dataclasses.replace(sessions[1].registration, warnings=("the deformation folds at 7 of its 99 points",))
+    ((row, _),), _ = crop(change(sessions, 1, registration=folds))
+    assert "the deformation folds at 7 of its 99 points; registration may be wrong" in row.warnings
+
+
 def test_a_lesion_that_outgrows_its_box_is_named_and_the_larger_box_holds_it(sessions):
     spread = sitk.BinaryDilate(sessions[1].masks[4], (4, 4, 0))
     wide = change(sessions, 1, masks={**sessions[1].masks, 4: spread})

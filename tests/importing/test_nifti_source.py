@@ -1,8 +1,9 @@
 """NIfTI images and masks as sources of patients: each rule, the axes, and the seven real pairs by both doors."""
 
 import csv
-import itertools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ import SimpleITK as sitk
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import DataError
 from tfdrift.importing.dicom_source import find_patients as find_dicom
-from tfdrift.importing.nifti_source import Scan, as_dicom_axes, find_bids, find_table
+from tfdrift.importing.lesions import taken_differently
+from tfdrift.importing.nifti_source import Scan, find_bids, find_table
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import SOURCES, choose_source
@@ -77,6 +79,15 @@ def test_sessions_are_visits_in_the_order_of_days(bids):
     assert exclusions == []
 
 
+@pytest.mark.parametrize(
+    ("written", "day"), [("40.0", 40), ("4e1", 40), ("40.5", None), ("nan", None), ("inf", None), ("n/a", None)]
+)
+def test_days_are_whole_numbers_however_a_program_wrote_them(bids, written, day):
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text(f"session_id\tdays\nses-a\t{written}\nses-b\t7\n")
+    visits, _ = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == ([7, 40] if day else [7])
+
+
 def test_a_day_can_be_a_date_of_acquisition(bids):
     (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text(
         "session_id\tacq_time\nses-a\t2024-03-01T10:00:00\nses-b\t2024-02-28T23:59:00\n"
@@ -106,6 +117,40 @@ def test_masks_below_derivatives_are_found_and_counted_through(bids):
     assert [one.number for one in visits[0].structures] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "name", ["desc-brain_mask", "label-CSF_mask", "desc-aparcaseg_dseg", "space-MNI152NLin6Asym_label-lesion_mask"]
+)
+def test_masks_that_are_by_name_of_no_lesion_here_are_passed_over_and_counted(bids, name):
+    write(bids / f"derivatives/a_pipeline/sub-Doe/ses-b/anat/sub-Doe_ses-b_{name}.nii.gz", np.ones(SHAPE, np.uint8))
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [1, 2]
+    assert reasons(exclusions) == [("session 2", "masks of tissue or in another space, by their names: 1")]
+
+
+def test_a_segmentation_beside_probability_maps_of_tissue_is_one_of_tissue(bids):
+    anat = bids / "derivatives/a_pipeline/sub-Doe/ses-b/anat"
+    for name in ("dseg", "label-GM_probseg"):
+        write(anat / f"sub-Doe_ses-b_{name}.nii.gz", np.ones(SHAPE, np.uint8))
+    visits, _ = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["label-tumor_mask", "space-T1w_desc-manual_mask", "label-brainmet_mask", "dseg"])
+def test_masks_of_other_names_are_of_lesions(bids, name):
+    write(bids / f"derivatives/planning/sub-Doe/ses-b/anat/sub-Doe_ses-b_{name}.nii.gz", labels((3, 12)))
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [len(visit.structures) for visit in visits] == [2, 2]
+    assert exclusions == []
+
+
+def test_an_interval_of_more_than_ten_years_is_refused_unless_asked_for(bids):
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text("session_id\tdays\nses-a\t4000\nses-b\t7\n")
+    ((patient,), _) = find_bids(bids, SETTINGS)
+    for settings, refused in ((SETTINGS, True), (ImportSettings(max_days=4000), False)):
+        result = import_patient(patient, bids / "part.npz", key=bytes(32), settings=settings)
+        assert any("3993 days between the two MRIs" in one.reason for one in result.exclusions) == refused
+
+
 def test_of_several_images_the_one_with_contrast_agent_counts(bids):
     write_session(bids, "ses-a", labels((1, 2)), image_name="_ce-gadolinium_T1w")
     visits, exclusions = visits_of(find_bids, bids)
@@ -113,11 +158,27 @@ def test_of_several_images_the_one_with_contrast_agent_counts(bids):
     assert exclusions == []
 
 
+def test_two_sessions_taken_differently_are_warned_of(bids):
+    said = {"RepetitionTime": 2, "MagneticFieldStrength": 1.5, "ContrastBolusIngredient": "GADOLINIUM"}
+    (bids / "sub-Doe/ses-b/anat/sub-Doe_ses-b_T1w.json").write_text(json.dumps(said))
+    (bids / "ses-a_T1w.json").write_text('{"RepetitionTime": 0.5, "MagneticFieldStrength": 3}')
+    visits, _ = visits_of(find_bids, bids)
+    pre, post = (visit.read(visit.structures)[0] for visit in visits)
+    (warning,) = taken_differently(pre, post)
+    assert warning == (
+        "the two MRIs are of another kind: MagneticFieldStrength 1.5 and 3, RepetitionTime 2000 and 500, "
+        "a contrast agent is named by the first alone"
+    )
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda folder: next(folder.glob("*_T1w*")).unlink(), ("session 1", "0 T1w images and 1 masks")),
-        (lambda folder: next(folder.glob("*_mask*")).unlink(), ("session 1", "1 T1w images and 0 masks")),
+        (
+            lambda folder: next(folder.glob("*_T1w*")).unlink(),
+            ("session 1", "0 T1w images and 1 masks; leave the right image"),
+        ),
+        (lambda folder: next(folder.glob("*_mask*")).unlink(), ("session 1", "1 T1w images and no mask of a lesion")),
         (
             lambda folder: next(folder.glob("*_mask*")).write_bytes(b"no image"),
             ("session 2", "a mask cannot be read as NIfTI; convert it again"),
@@ -135,6 +196,32 @@ def test_a_session_that_cannot_be_used_is_told_without_a_name(bids, spoil, reaso
     place = "session 1"  # by the order of names
     assert (place, reason[1]) in reasons(exclusions)
     assert "Doe" not in str(exclusions)
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_no_later_session_takes_the_place_of_one_with_masks_but_no_image_of_its_own(bids, images):
+    """Such as two runs, of which nothing says which one was drawn on; a session without masks is passed over."""
+    write_session(bids, "ses-c", labels((1, 2)))
+    (bids / "sub-Doe" / "sub-Doe_sessions.tsv").write_text("session_id\tdays\nses-b\t7\nses-a\t40\nses-c\t90\n")
+    anat = bids / "sub-Doe/ses-a/anat"
+    (image,) = anat.glob("*_T1w.nii.gz")
+    if images:
+        shutil.copy(image, anat / "sub-Doe_ses-a_run-2_T1w.nii.gz")
+    else:
+        image.unlink()
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7]
+    assert exclusions[0].broken
+    assert reasons(exclusions)[0] == ("session 1", f"{images} T1w images and 1 masks; leave the right image")
+    for mask in anat.glob("*_mask.nii.gz"):
+        mask.unlink()
+    (bids / "sub-Doe" / "ses-c" / "anat" / "sub-Doe_ses-c_mask.nii.gz").write_bytes(b"none")
+    visits, exclusions = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7]
+    assert [visit for visit, _ in reasons(exclusions)] == ["session 1", "session 3", ""]
+    write_session(bids, "ses-c", labels((1, 2)))
+    visits, _ = visits_of(find_bids, bids)
+    assert [visit.day for visit in visits] == [7, 90]
 
 
 def test_a_session_without_a_day_is_left_out(bids):
@@ -198,7 +285,7 @@ def test_a_table_that_says_too_little_is_refused_by_its_line(tmp_path, text, mes
 def test_a_file_that_is_not_there_is_told(tmp_path):
     (tmp_path / "t.csv").write_text("patient,days,image,mask\nDoe,0,i,m\nDoe,9,i,m\n")
     _, exclusions = visits_of(find_table, tmp_path / "t.csv")
-    assert reasons(exclusions)[0] == ("session 1", "a mask is not there; check the table or the folder")
+    assert reasons(exclusions)[0] == ("session 1", "a mask is not there; check its path")
 
 
 def test_exports_are_known_by_their_layout(bids):
@@ -208,32 +295,27 @@ def test_exports_are_known_by_their_layout(bids):
     assert choose_source(bids / "sub-Doe") is SOURCES["dicom"]
 
 
-def every_direction():
-    """The 48 ways to lay a grid along the patient's axes."""
-    for order in itertools.permutations(range(3)):
-        for signs in itertools.product((1, -1), repeat=3):
-            yield np.eye(3)[:, order] * signs
+def test_a_table_is_found_in_its_folder_beside_tables_of_other_columns(tmp_path):
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz")
+    (tmp_path / "pairs.csv").write_text("patient,pre_roi,post_roi\n")
+    (tmp_path / "latin.csv").write_bytes("patient,days,image,mask,größe\n".encode("latin-1"))
+    assert choose_source(tmp_path) is SOURCES["table"]
+    assert find_table(tmp_path, SETTINGS) == find_table(tmp_path / "t.csv", SETTINGS)
 
 
-@pytest.mark.parametrize("tilt", [0.0, 0.2])
-def test_dicoms_axes_keep_every_voxel_where_it_is(tilt):
-    turn = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1]])
-    values = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32)
-    for direction in every_direction():
-        image = image_of(values, (1.0, 2.0, 3.0))
-        image.SetOrigin((7.0, -5.0, 3.0))
-        image.SetDirection((turn @ direction).ravel().tolist())
-        turned = as_dicom_axes(image)
-        axes = np.reshape(turned.GetDirection(), (3, 3))
-        for index in ((0, 0, 0), (4, 3, 2), (1, 2, 0)):
-            there = turned.TransformPhysicalPointToIndex(image.TransformIndexToPhysicalPoint(index))
-            assert turned[there] == image[index]
-        assert turned.GetSize()[2] == image.GetSize()[2]
-        assert np.linalg.det(axes) > 0
-        assert np.argmax(np.abs(axes[:, 0])) < np.argmax(np.abs(axes[:, 1]))
-        again = as_dicom_axes(turned)
-        assert again.GetDirection() == turned.GetDirection()
-        assert sitk.Hash(again) == sitk.Hash(turned)
+def test_of_two_tables_in_a_folder_none_is_taken(tmp_path):
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz").rename(tmp_path / "Doe.csv")
+    table_of(tmp_path, "i.nii.gz", "m.nii.gz")
+    with pytest.raises(DataError) as refused:
+        choose_source(tmp_path).find_patients(tmp_path, SETTINGS, None)
+    assert str(refused.value) == "the folder holds 2 tables of images and masks; name the one that is meant"
+
+
+def test_a_folder_without_a_table_is_none(tmp_path):
+    (tmp_path / "pairs.csv").write_text("patient,pre_roi,post_roi\n")
+    assert choose_source(tmp_path) is SOURCES["dicom"]
+    with pytest.raises(DataError, match="the folder holds no table with the columns patient, days, image, mask"):
+        find_table(tmp_path, SETTINGS)
 
 
 def test_a_head_stored_from_right_to_left_gives_the_same_crops(tmp_path):

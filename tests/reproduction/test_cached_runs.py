@@ -12,6 +12,7 @@ from tfdrift.diffusion.noise import example_seeds
 from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiment import Experiment, Run
+from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.training.run_folder import load_predictor
 
 SAMPLES = make_samples(count=12, size=8, folds=2)
@@ -144,3 +145,18 @@ def test_the_folder_of_a_cohort_is_named_nowhere():
     runs = CachedRuns(Path("runs"), lesions="/home/someone/cohort", echo=print)
     assert runs.data_name("lesions") == "cohort"
     assert runs.data_name("digits") == "mnist"
+
+
+def test_what_a_run_starts_from_is_trained_before_it(folder, monkeypatch):
+    given = []
+    monkeypatch.setattr(cached_runs, "train_all", lambda jobs, **_settings: given.append(jobs))
+    runs = CachedRuns(folder, overrides=TINY, workers=2, echo=print, samples={"lesions": SAMPLES})
+    of_phantom = dataclasses.replace(experiment(), new_patients=NewPatients(patients=2))
+    later = dataclasses.replace(METHOD2, pretrained=dataclasses.replace(METHOD2, settings={"law": "random"}))
+    monkeypatch.setattr(runs, "samples_of", lambda _config, _experiment: SAMPLES)
+    runs.train_ahead([dataclasses.replace(of_phantom, runs=(later,))])
+    ((first, first_folder, _),), ((config, folder_of_it, _),) = given
+    assert (first.law, first.pretrained, config.law) == ("random", None, "response")
+    assert config.pretrained == str(first_folder)
+    plain = dataclasses.replace(config, pretrained=None)
+    assert runs.folder_of(plain, SAMPLES) != folder_of_it

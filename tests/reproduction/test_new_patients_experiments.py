@@ -1,10 +1,10 @@
 import pytest
 
 from tfdrift.cohort.folds import split
-from tfdrift.config import PHANTOM_LAWS, TrainConfig, train_config
+from tfdrift.config import TrainConfig, train_config
 from tfdrift.reproduction.experiment import Run
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.new_patients_experiments import PHANTOMS
+from tfdrift.reproduction.new_patients_experiments import PHANTOMS, SCORED_LAWS
 from tfdrift.training.run_folder import load_config_samples
 
 NEW = [name for name, experiment in EXPERIMENTS.items() if experiment.new_patients is not None]
@@ -30,5 +30,5 @@ def test_methods_are_compared_at_equal_size_steps_and_patients_but_for_what_is_a
 
 def test_every_law_has_its_experiment_and_new_patients_are_the_same_in_all():
     laws = {config_of(run).law: name for name in NEW for run in EXPERIMENTS[name].runs if name[:3] in ("rec", "law")}
-    assert laws == {"response": "recipes"} | {law: f"law-{law}" for law in PHANTOM_LAWS[1:]}
+    assert laws == {"response": "recipes"} | {law: f"law-{law}" for law in SCORED_LAWS[1:]}
     assert len({EXPERIMENTS[name].new_patients for name in NEW}) == 1

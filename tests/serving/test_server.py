@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.serving.tiny_models import floats, save_half_plus, save_many
-from tfdrift.errors import ResourceError
+from tfdrift.errors import DataError, ResourceError
 from tfdrift.serving.client import Client
 from tfdrift.serving.configuration import config_of, models_under
 from tfdrift.serving.served_models import ServedModels
@@ -98,15 +98,43 @@ def test_a_new_folder_under_the_root_is_served(saved, tmp_path):
         assert answering(client) == 1
 
 
+@pytest.mark.parametrize(("seconds", "served"), [(POLL_SECONDS, ["m", "n"]), (0.0, ["m"])], ids=["polled", "read once"])
+def test_the_source_of_the_configuration_is_read_again_if_it_is_polled(base, tmp_path, seconds, served):
+    shutil.copytree(base, tmp_path / "n")
+    models = ServedModels(lambda _line: None, source=lambda: config_of({"m": base, "n": tmp_path / "n"}))
+    polling = Polling(versions_seconds=POLL_SECONDS, config_seconds=seconds)
+    with running_server(models, config_of({"m": base}), where=Listening(rest_port=None), polling=polling):
+        if seconds:
+            wait_for(lambda: len(list(models)) == 2)
+        else:
+            time.sleep(8 * POLL_SECONDS)
+        assert sorted(models) == served
+
+
+def test_options_of_grpc_are_passed_on(base):
+    """Such as a limit on requests, which is lower here than the server's own."""
+    where = Listening(rest_port=None, grpc_options=(("grpc.max_receive_message_length", 1000),))
+    with running_server(
+        ServedModels(lambda _line: None), config_of({"m": base}), where=where, polling=Polling()
+    ) as server, client_of(server) as client:  # fmt: skip
+        assert answering(client) == 1
+        with pytest.raises(DataError):
+            client.predict("m", {"x": floats(*range(1000))})
+
+
 def test_grpc_answers_on_a_unix_socket_and_nothing_else_does(base):
+    def listening():
+        ours = psutil.Process().net_connections(kind="inet")
+        return {one.laddr for one in ours if one.status == psutil.CONN_LISTEN}
+
+    before = listening()  # what gRPC has not yet closed of an earlier server
     with tempfile.TemporaryDirectory() as folder:  # the path of a socket is at most about 100 bytes
         path = f"{folder}/grpc"
         with running(config_of({"m": base}), grpc_port=None, rest_port=None, grpc_socket=path) as server:
             assert server == (None, None)
             with Client(f"unix:{path}") as client:
                 assert answering(client) == 1
-            ours = psutil.Process().net_connections(kind="inet")
-            assert not [one for one in ours if one.status == psutil.CONN_LISTEN]
+            assert listening() <= before
 
 
 def test_without_rest_grpc_answers_alone(base):

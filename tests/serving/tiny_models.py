@@ -29,6 +29,30 @@ def save_half_plus_tf1(folder: Path, plus: float = 2.0) -> Path:
     return folder
 
 
+def save_half_plus_examples(folder: Path, plus: float) -> Path:
+    """Write a TensorFlow 1 model of x / 2 + plus, which is fed x float32 [N, 1], or `tf.Example`s of it.
+
+    serving_default  x -> y
+    classify_x_to_y  examples: scores y without classes
+    regress_x_to_y   examples: outputs y
+    """
+    v1, saved = tf.compat.v1, tf.compat.v1.saved_model
+    with tf.Graph().as_default(), v1.Session() as session:
+        text = v1.placeholder(tf.string, [None], name="examples")
+        x = tf.identity(v1.parse_example(text, {"x": v1.FixedLenFeature([1], tf.float32)})["x"], name="x")
+        y = v1.get_variable("half", initializer=0.5) * x + v1.get_variable("plus", initializer=plus)
+        session.run(v1.global_variables_initializer())
+        signatures = {
+            "serving_default": saved.predict_signature_def({"x": x}, {"y": y}),
+            "classify_x_to_y": saved.classification_signature_def(text, None, y),
+            "regress_x_to_y": saved.regression_signature_def(text, y),
+        }
+        builder = saved.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signatures)
+        builder.save()
+    return folder
+
+
 def save_estimator(folder: Path) -> Path:
     """Write a TensorFlow 1 model asked with `tf.Example`s of a feature x, and perhaps y (else 100).
 

@@ -1,3 +1,6 @@
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -5,8 +8,9 @@ from tests.synthetic.test_law import POLES, make_ball
 from tfdrift.config import PHANTOM_LAWS
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
-from tfdrift.synthetic.laws import LAWS, LEARNABLE, NAMES, law_of
+from tfdrift.synthetic.laws import LAWS, LEARNABLE, NAMES, draw_law, law_of
 from tfdrift.synthetic.phantom import make_cohort
+from tfdrift.synthetic.phantom_samples import phantom_samples
 
 
 def mean_log_ratio(law: str) -> float:
@@ -85,3 +89,30 @@ def test_an_unknown_law_is_refused():
     with pytest.raises(UsageError, match="--law shrink: choose from response, chance, growth, necrosis, mixed"):
         make_cohort(2, law="shrink")
     assert law_of("chance", np.random.default_rng(0)) is LAWS["chance"]
+
+
+def test_under_random_each_lesion_has_coefficients_of_its_own_which_the_samples_tell():
+    cohort = make_cohort(6, law="random")
+    coefficients = {
+        f"{patient.name}-{number + 1}": lesion.law.coefficients
+        for patient in cohort
+        for number, lesion in enumerate(patient.lesions)
+    }
+    assert len(set(coefficients.values())) == len(coefficients)
+    samples = phantom_samples(image_size=16, patients=6, folds=2, law="random")
+    for lesion, told in zip(samples.lesion.tolist(), samples.conditions["law"], strict=True):
+        np.testing.assert_array_equal(told, np.float32(coefficients[lesion]))
+
+
+def test_a_law_of_random_with_the_coefficients_of_response_is_response():
+    class Given:
+        def normal(self, _mean, _std):
+            return -0.06, -0.14, 0.05, -0.25, -0.25, 0.05
+
+    given: Any = Given()
+    drawn, (patient, _) = draw_law(given), make_cohort(2)
+    (lesion,) = patient.lesions
+    other = dataclasses.replace(lesion, law=drawn)
+    points = lesion.center_mm + np.linspace(0.1, 1.5, 20)[:, None] * lesion.radius_mm * POLES[0]
+    np.testing.assert_allclose(other.depth(points, "post"), lesion.depth(points, "post"))
+    np.testing.assert_allclose(other.signal(points, "post"), lesion.signal(points, "post"))

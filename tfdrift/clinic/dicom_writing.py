@@ -4,6 +4,7 @@ They stand in the study and the frame of reference of the series, name its patie
 slices. Nothing of that is logged: messages of the library that writes them are silenced, since they can quote a name.
 """
 
+import datetime
 import enum
 import io
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from typing import NamedTuple
 import highdicom as hd
 import numpy as np
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from tfdrift import __version__
-from tfdrift.clinic.source_images import Source, making_objects
+from tfdrift.clinic.source_images import MAY_BE_EMPTY, UTF_8, Source, making_objects
 
 MAKER = "tfdrift"
 LONGEST_LABEL = 64
@@ -140,6 +141,34 @@ def write_segmentation(path: Path, source: Source, masks: np.ndarray, labels: Se
         )
         data = _encoded(written, source)
     path.write_bytes(data)
+
+
+def new_object(source: Source, about: Object, sop_class: UID, modality: str) -> Dataset:
+    """Return patient, study, series, frame of reference and equipment of an object that highdicom does not make.
+
+    Args:
+        source: slices of the series in whose study it stands.
+        about: what it says of itself.
+        sop_class: its class.
+        modality: of its series.
+    """
+    image, dataset, now = source.images[0], Dataset(), datetime.datetime.now()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SpecificCharacterSet = UTF_8
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, generate_uid()
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
+    for keyword in MAY_BE_EMPTY:
+        setattr(dataset, keyword, image[keyword].value)
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = image.StudyInstanceUID, image.FrameOfReferenceUID
+    dataset.PositionReferenceIndicator = ""
+    dataset.Modality, dataset.SeriesInstanceUID = modality, generate_uid()
+    dataset.SeriesNumber, dataset.SeriesDescription = about.series_number, about.description
+    dataset.Manufacturer, dataset.SoftwareVersions = MAKER, __version__
+    dataset.ManufacturerModelName = about.model[:LONGEST_LABEL]
+    dataset.DeviceSerialNumber = about.model_id[:LONGEST_LABEL]
+    dataset.InstanceNumber = 1
+    return dataset
 
 
 def _placed(source: Source) -> dict:

@@ -1,12 +1,13 @@
 """The numbers of a prediction, `prediction.json`, which names no patient and no UID."""
 
+import dataclasses
 from typing import Any
 
 from tfdrift import __version__
-from tfdrift.clinic.given import NOTHING, Plan
 from tfdrift.clinic.models import About
 from tfdrift.clinic.output import Lesion
-from tfdrift.clinic.scenarios import describe_plan, describe_scenario
+from tfdrift.clinic.scenarios import NOTHING, Plan, describe_plan, describe_scenario
+from tfdrift.cohort.gtv_regions import REGIONS, gtv_regions
 from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.calibration import Calibration
 from tfdrift.imaging.series import Series
@@ -62,8 +63,8 @@ def describe(
         "seed": seed,
         "seeds": "numpy.random.SeedSequence([seed, structure, outcome]).generate_state(2), on every slice",
         "raw_interval": "5% and 95% quantile of the outcomes, which is far too narrow",
-        "interval": _RAW if calibration is None else _CALIBRATED,
-        "calibration": None if calibration is None else {name: getattr(calibration, name) for name in _TOLD},
+        "interval": _interval_words(calibration),
+        "calibration": None if calibration is None else _describe_calibration(calibration),
         "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
         "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
         "skipped": skipped,
@@ -77,14 +78,35 @@ _CALIBRATED = "raw_interval, moved out at both ends by the margin of the calibra
 _TOLD = ("coverage", "volume_margin", "drift_margin", "patients", "outcomes")
 
 
+_ADAPTIVE = (
+    "raw_interval, moved out at both ends by the adaptive margin of the calibration times the weight of the region "
+    "times the standard deviation of the outcomes or the floor, whichever is larger, and not below 0"
+)
+
+
+def _interval_words(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return _RAW
+    return _CALIBRATED if calibration.adaptive is None else _ADAPTIVE
+
+
+def _describe_calibration(calibration: Calibration) -> dict[str, Any]:
+    told = {name: getattr(calibration, name) for name in _TOLD}
+    if calibration.adaptive is None:
+        return told
+    return {**told, "adaptive": {**dataclasses.asdict(calibration.adaptive), "regions": list(REGIONS)}}
+
+
 def _describe_lesion(lesion: Lesion, calibration: Calibration | None, about: About) -> dict[str, Any]:
     prediction = lesion.prediction
     raw = low, high = prediction.interval_mm3
     half_width = raw_half_width = prediction.drift_half_width()
     below = None
     if calibration is not None:
-        low, high = calibration.volume_interval(raw, prediction.volume_mm3)
-        half_width = prediction.drift_half_width(calibration.drift_margin)
+        low, high = calibration.volume_interval(raw, prediction.volume_mm3, prediction.volume_spread_mm3)
+        regions = gtv_regions(prediction.crops.gtv[..., None]).squeeze(axis=-1)
+        margins = calibration.drift_margins(prediction.relative_drift_spread, regions)
+        half_width = prediction.drift_half_width(margins)
         below = decide_below(prediction.volume_mm3, low, high)
     return {
         "structure": lesion.roi.number,

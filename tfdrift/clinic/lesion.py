@@ -14,6 +14,7 @@ from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
+from tfdrift.evaluation.uncertainty import spread
 from tfdrift.evaluation.volumes import predicted_mask
 
 INTERVAL = (0.05, 0.95)
@@ -110,11 +111,22 @@ class LesionPrediction:
         at_edges = np.concatenate(edges, axis=2)
         return float(at_edges.any(axis=image_axes(at_edges)).mean())
 
-    def drift_half_width(self, margin: float = 0.0) -> float:
+    @property
+    def volume_spread_mm3(self) -> float:
+        """Standard deviation of the outcomes' volumes, with K - 1."""
+        return float(self.outcome_volumes_mm3.std(ddof=1))
+
+    @property
+    def relative_drift_spread(self) -> np.ndarray:
+        """Standard deviation of the outcomes' drift over the slice's largest signal now, float64 [n, S, S]."""
+        return spread(self.drift) / self.crops.scale[:, None, None]
+
+    def drift_half_width(self, margin: np.ndarray | float = 0.0) -> float:
         """Return half the width of the outcomes' 90% interval of drift, mean over the GTV's pixels on the crops.
 
         Args:
-            margin: by which both of its ends are moved out, in units of the largest signal of the slice.
+            margin: by which both of its ends are moved out, in units of the largest signal of the slice; one for all
+                or float [n, S, S].
         """
         low, high = np.quantile(self.drift, INTERVAL, axis=0)
         half = (high - low) / 2 + margin * self.crops.scale[:, None, None]

@@ -13,9 +13,11 @@ from tfdrift.clinic.dicom_writing import Object, Scale, write_parametric_map, wr
 from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
 from tfdrift.clinic.movement import MAPS, in_patient
+from tfdrift.clinic.registration_writing import write_deformation
 from tfdrift.clinic.scenarios import Scenario
 from tfdrift.clinic.source_images import find_source
 from tfdrift.clinic.structure_writing import Structure, write_structure_set
+from tfdrift.imaging.geometry import Grid
 from tfdrift.imaging.nifti import write_nifti
 from tfdrift.imaging.series import Series
 from tfdrift.imaging.structures import Roi
@@ -31,6 +33,7 @@ _MAPS = {
 }
 _PREDICTED = "tfdrift: predicted GTV, research use"
 _CONTOURS = "tfdrift: predicted GTV (predicted, research use)"
+_DISPLACEMENT = "tfdrift: predicted displacement, research use"
 _ROI = "predicted, research"
 _ABOUT_ROI = (
     "Predicted, research use, not a medical device: where at least half of the drawn outcomes of the second MRI show "
@@ -58,8 +61,15 @@ class Lesion(NamedTuple):
     scenarios: tuple[Scenario, ...] = ()
 
 
-def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> None:
-    """Write each of `VOLUMES` as NIfTI on the grid of the MRI, float32, and how the lesions move where that is told.
+class _Block(NamedTuple):
+    """Displacements of a block of voxels, float64 [n, rows, columns, 3], and slice, row and column of its first."""
+
+    vectors_mm: np.ndarray
+    corner: tuple[int, int, int]
+
+
+def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion], own_grid: Grid) -> None:
+    """Write each of `VOLUMES` as NIfTI on the grid of the MRI's file, float32, and how lesions move where that is told.
 
     The displacement has a vector in each voxel, mm in DICOM's axes of the patient, as ITK reads and writes it.
 
@@ -67,21 +77,26 @@ def write_volumes(folder: Path, image: sitk.Image, lesions: list[Lesion]) -> Non
         folder: is made; takes a file each.
         image: the MRI.
         lesions: which may overlap.
+        own_grid: the same voxels, perhaps in another order.
     """
+
+    def write(written: sitk.Image, name: str) -> None:
+        written.CopyInformation(image)
+        if Grid.of(image) != own_grid:
+            place = (own_grid.origin_mm, own_grid.spacing_mm, own_grid.direction)
+            written = sitk.Resample(written, own_grid.size, sitk.Transform(), sitk.sitkNearestNeighbor, *place)
+        write_nifti(written, folder / f"{name}.nii.gz")
+
     folder.mkdir()
     for name in VOLUMES:
-        written = sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1]))
-        written.CopyInformation(image)
-        write_nifti(written, folder / f"{name}.nii.gz")
+        write(sitk.GetImageFromArray(on_slices(name, lesions, range(image.GetDepth()), image.GetSize()[1::-1])), name)
     if all(lesion.prediction.field is None for lesion in lesions):
         return
     for name in MAPS:
         values = field_on_grid(name, lesions, image.GetSize()[::-1])
         if name == "displacement_mm":
             values = in_patient(values, image.GetDirection())
-        written = sitk.GetImageFromArray(values.astype(np.float32).squeeze(), isVector=name == "displacement_mm")
-        written.CopyInformation(image)
-        write_nifti(written, folder / f"{name}.nii.gz")
+        write(sitk.GetImageFromArray(values.astype(np.float32).squeeze(), isVector=name == "displacement_mm"), name)
 
 
 def field_on_grid(name: str, lesions: list[Lesion], shape: tuple[int, int, int]) -> np.ndarray:
@@ -120,7 +135,22 @@ def write_dicom(folder: Path, headers: list[Dataset], series: Series, lesions: l
         places = [slices.index(k) for k in lesion.prediction.crops.slices]
         masks[(places, *lesion.prediction.window, segment)] = lesion.prediction.predicted_gtv
     maps = {name: on_slices(name, lesions, slices, (rows, columns)) for name in _MAPS}
-    _write_objects(folder, headers, series, slices, [lesion.roi for lesion in lesions], maps, masks, about)
+    block = None
+    if any(lesion.prediction.field is not None for lesion in lesions):
+        block = _moving_block(lesions, slices, series)
+    _write_objects(folder, headers, series, slices, [lesion.roi for lesion in lesions], maps, masks, block, about)
+
+
+def _moving_block(lesions: list[Lesion], slices: list[int], series: Series) -> _Block:
+    """Return the displacements, LPS mm, of the smallest block of voxels that holds all crops."""
+    windows = [lesion.prediction.window for lesion in lesions]
+    rows, columns = (
+        slice(min(one[axis].start for one in windows), max(one[axis].stop for one in windows)) for axis in (0, 1)
+    )
+    first, last = slices[0], slices[-1] + 1
+    num_columns, num_rows, num_slices = series.grid.size
+    vectors = field_on_grid("displacement_mm", lesions, (num_slices, num_rows, num_columns))[first:last, rows, columns]
+    return _Block(in_patient(vectors, series.grid.direction), (first, rows.start, columns.start))
 
 
 def rehearse_dicom(headers: list[Dataset], series: Series, slices: list[int], rois: list[Roi], about: About) -> None:
@@ -141,8 +171,9 @@ def rehearse_dicom(headers: list[Dataset], series: Series, slices: list[int], ro
     columns, rows, _ = series.grid.size
     maps = {name: np.zeros((len(slices), rows, columns), np.float32) for name in _MAPS}
     masks = np.zeros((len(slices), rows, columns, len(rois)), bool)
+    block = _Block(np.zeros((1, 1, 1, 3)), (slices[0], 0, 0)) if about.tells_field else None
     with tempfile.TemporaryDirectory() as folder:
-        _write_objects(Path(folder) / "dicom", headers, series, slices, rois, maps, masks, about)
+        _write_objects(Path(folder) / "dicom", headers, series, slices, rois, maps, masks, block, about)
 
 
 def _write_objects(
@@ -153,9 +184,10 @@ def _write_objects(
     rois: list[Roi],
     maps: dict[str, np.ndarray],
     masks: np.ndarray,
+    block: _Block | None,
     about: About,
 ) -> None:
-    """Write maps [n, rows, columns] and masks [n, rows, columns, L] on n slices."""
+    """Write maps [n, rows, columns] and masks [n, rows, columns, L] on n slices, and displacements where there are."""
     folder.mkdir()
     source = find_source(headers, series, slices)
     made_by = {
@@ -181,6 +213,18 @@ def _write_objects(
         find_source(headers, series, range(len(series.slices))),
         structures,
         about_contours,
+    )
+    if block is None:
+        return
+    spanned = range(block.corner[0], block.corner[0] + len(block.vectors_mm))
+    described = Object(description=_DISPLACEMENT, label="DISPLACEMENT", series_number=number + 1, **made_by)
+    write_deformation(
+        folder / "displacement.dcm",
+        find_source(headers, series, spanned),
+        series.grid,
+        block.vectors_mm,
+        described,
+        corner=block.corner,
     )
 
 

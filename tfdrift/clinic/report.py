@@ -47,7 +47,7 @@ def build_report(
         direction: of the series' grid, 3 x 3 row by row.
         card: the model card, Markdown; None where there is none.
         scenarios: answers to "what if" about each lesion.
-        axis: see `tfdrift.clinic.given.Plan`.
+        axis: see `tfdrift.clinic.scenarios.Plan`.
 
     Returns:
         HTML in which every text of the document and the card is escaped.
@@ -142,15 +142,28 @@ def _note(calibration: Mapping[str, Any] | None, outcomes: int) -> str:
             "truth lies outside far more often than in 10% of cases, and a share of outcomes near 0% or 100% does not "
             "mean that it is certain."
         )
+    adaptive = calibration.get("adaptive")
     here = "" if outcomes == calibration["outcomes"] else f", not {outcomes} as here"
     return (
         f"The interval is calibrated on {calibration['patients']} patients, each predicted by a run with the model's "
         "settings that had not seen that patient: the raw interval of the outcomes is widened at both ends by "
-        f"{calibration['volume_margin']:.1%} of the volume now, which was measured with {calibration['outcomes']} "
+        f"{_margin_words(calibration, adaptive)}, which was measured with {calibration['outcomes']} "
         f"outcomes{here}. So it should hold the truth in nine of ten cases, on average over patients like those. This "
         "is not exact: it was measured on volumes told from three slices of a lesion, and here the voxels of all its "
         "slices are counted. Undecided means that 80% of the volume now lies inside the interval, whatever the "
         "outcomes say."
+    )
+
+
+def _margin_words(calibration: Mapping[str, Any], adaptive: Mapping[str, Any] | None) -> str:
+    if adaptive is None:
+        return f"{calibration['volume_margin']:.1%} of the volume now"
+    found = adaptive["volume"]
+    times = found["margin"] * found["weights"][0]
+    return (
+        f"{times:.2f} times the standard deviation of the outcomes' volumes, and by {times * found['floor']:.1%} of "
+        f"the volume now at least (learned on {found['learned_on']} of them, calibrated on the other "
+        f"{found['calibrated_on']})"
     )
 
 

@@ -42,6 +42,15 @@ class Reference(NamedTuple):
     sop_instance_uid: str
     frame: int | None
 
+    def item(self) -> Dataset:
+        """Return the item of a sequence that refers to the slice."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.sop_class_uid
+        item.ReferencedSOPInstanceUID = self.sop_instance_uid
+        if self.frame is not None:
+            item.ReferencedFrameNumber = self.frame
+        return item
+
 
 class Source(NamedTuple):
     """The slices that a map, a mask or contours lie on.
@@ -62,6 +71,11 @@ class Source(NamedTuple):
     spacing_mm: tuple[float, ...]
     slice_mm: float
     references: list[Reference]
+
+    def instances(self) -> list[Dataset]:
+        """Return the items of a sequence that refers to each object of the slices once."""
+        once = {reference.sop_instance_uid: reference for reference in self.references}
+        return [reference._replace(frame=None).item() for reference in once.values()]
 
 
 def find_source(headers: Sequence[Dataset], series: Series, slices: Sequence[int]) -> Source:

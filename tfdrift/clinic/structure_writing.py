@@ -1,21 +1,19 @@
 """Masks on a series' own slices as the contours of an RTSTRUCT, for a planning system."""
 
-import datetime
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
 
-from tfdrift import __version__
-from tfdrift.clinic.dicom_writing import COLOURS, LONGEST_LABEL, MAKER, Object
+from tfdrift.clinic.dicom_writing import COLOURS, LONGEST_LABEL, Object, new_object
 from tfdrift.clinic.outlines import trace_outlines
-from tfdrift.clinic.source_images import MAY_BE_EMPTY, UTF_8, Reference, Source, making_objects
+from tfdrift.clinic.source_images import Source, making_objects
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # what a structure set names a study by, retired everywhere else
 
@@ -82,25 +80,10 @@ def write_structure_set(path: Path, source: Source, structures: Sequence[Structu
 
 def _about(source: Source, about: Object) -> Dataset:
     """Return patient, study, series, equipment, and what the structure set is called."""
-    image, dataset, now = source.images[0], Dataset(), datetime.datetime.now()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SpecificCharacterSet = UTF_8
-    dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, generate_uid()
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
-    for keyword in MAY_BE_EMPTY:
-        setattr(dataset, keyword, image[keyword].value)
-    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = image.StudyInstanceUID, image.FrameOfReferenceUID
-    dataset.PositionReferenceIndicator = ""
-    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", generate_uid()
-    dataset.SeriesNumber, dataset.SeriesDescription = about.series_number, about.description
+    dataset = new_object(source, about, RTStructureSetStorage, "RTSTRUCT")
     # Some viewers show of several structure sets the one whose series is the newest.
     dataset.SeriesDate, dataset.SeriesTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
     dataset.OperatorsName = ""
-    dataset.Manufacturer, dataset.SoftwareVersions = MAKER, __version__
-    dataset.ManufacturerModelName = about.model[:LONGEST_LABEL]
-    dataset.DeviceSerialNumber = about.model_id[:LONGEST_LABEL]
-    dataset.InstanceNumber = 1
     dataset.StructureSetLabel, dataset.StructureSetName = about.label, about.description
     dataset.StructureSetDescription = about.description
     dataset.StructureSetDate, dataset.StructureSetTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
@@ -112,22 +95,12 @@ def _frame_of_reference(source: Source) -> Dataset:
     image = source.images[0]
     frame, study, series = Dataset(), Dataset(), Dataset()
     series.SeriesInstanceUID = image.SeriesInstanceUID
-    once = {reference.sop_instance_uid: reference for reference in source.references}
-    series.ContourImageSequence = Items([_image(reference._replace(frame=None)) for reference in once.values()])
+    series.ContourImageSequence = Items(source.instances())
     study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = _STUDY_CLASS, image.StudyInstanceUID
     study.RTReferencedSeriesSequence = Items([series])
     frame.FrameOfReferenceUID = image.FrameOfReferenceUID
     frame.RTReferencedStudySequence = Items([study])
     return frame
-
-
-def _image(reference: Reference) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    if reference.frame is not None:
-        item.ReferencedFrameNumber = reference.frame
-    return item
 
 
 def _contours(mask: np.ndarray, source: Source) -> list[Dataset]:
@@ -140,7 +113,7 @@ def _contours(mask: np.ndarray, source: Source) -> list[Dataset]:
                 [column_mm * along_row, row_mm * along_column]
             )
             item = Dataset()
-            item.ContourImageSequence = Items([_image(source.references[k])])
+            item.ContourImageSequence = Items([source.references[k].item()])
             item.ContourGeometricType, item.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
             item.ContourData = [format_number_as_ds(float(value)) for value in points.ravel()]
             items.append(item)

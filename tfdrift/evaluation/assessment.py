@@ -9,7 +9,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.evaluation import scores
 from tfdrift.evaluation.answers import Answers
-from tfdrift.evaluation.calibration import calibrate
+from tfdrift.evaluation.calibration import adaptive_margins, calibrate
 from tfdrift.evaluation.decisions import decisions
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
 from tfdrift.evaluation.memorisation import audit
@@ -120,6 +120,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
     }
     decided = {answers.label: decisions(answers) for answers in every}
     by_lesion = {answers.label: strata(answers) for answers in every}
+    adapted = {answers.label: adaptive_margins(answers) for answers in every}
     copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
     return {
         name: MethodScores(
@@ -129,6 +130,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
             decisions=decided.get(name),
             strata=by_lesion.get(name),
             memorisation=copied.get(name),
+            adaptive=adapted.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }

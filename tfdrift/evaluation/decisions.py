@@ -99,7 +99,7 @@ def decide(ratios: np.ndarray, lesions: Lesions, *, group: np.ndarray, base_rate
     by_interval = None
     if CALIBRATED in ends.margins:
         margin = np.maximum(ends.margin, 0)  # as in `tfdrift predict`, an interval is not made narrower
-        by_interval = _decided(ends.high + margin < POOR_RESPONSE, ends.low - margin >= POOR_RESPONSE, truth, patient)
+        by_interval = decide_by_interval(ends.low - margin, ends.high + margin, lesions)
     return Decisions(
         by_outcomes=_decided(probability >= CERTAINTY, (~is_below).mean(axis=0) >= CERTAINTY, truth, patient),
         by_interval=by_interval,
@@ -107,6 +107,17 @@ def decide(ratios: np.ndarray, lesions: Lesions, *, group: np.ndarray, base_rate
         brier_of_base_rate=mean_interval((base_rate - truth) ** 2, patient),
         reliability=reliability(probability, truth),
     )
+
+
+def decide_by_interval(low: np.ndarray, high: np.ndarray, lesions: Lesions) -> Decided:
+    """Return how many lesions are decided because the whole interval is on one side, and how many of those wrongly.
+
+    Args:
+        low: float [m], lower ends of the intervals of the volume ratio.
+        high: float [m], upper ends.
+        lesions: the truth about the m lesions.
+    """
+    return _decided(high < POOR_RESPONSE, low >= POOR_RESPONSE, below(lesions), lesions.patient)
 
 
 def below(lesions: Lesions) -> np.ndarray:

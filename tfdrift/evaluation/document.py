@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfdrift.errors import DataError
-from tfdrift.evaluation.calibration import Calibration
+from tfdrift.evaluation.calibration import AdaptiveMargins, Calibration
 from tfdrift.evaluation.decisions import Decisions
 from tfdrift.evaluation.memorisation import Memorisation
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
@@ -74,6 +74,7 @@ class MethodScores:
         decisions: which side of the 80% rule lesions will be on; None, and no key of the file, as for `strata`.
         strata: scores by the lesions' size and change; None, and no key of the file, where there is no uncertainty.
         memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
+        adaptive: adaptive margins beside constant ones; None, and no key of the file, where the patients are too few.
     """
 
     scores: dict[str, Estimate] | None = None
@@ -82,6 +83,7 @@ class MethodScores:
     decisions: Decisions | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     strata: Strata | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
+    adaptive: AdaptiveMargins | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+from tfdrift.evaluation.calibration import ADAPTIVE, CONSTANT, CoverageGroup, MarginComparison
 from tfdrift.evaluation.decisions import Decided
 from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.memorisation import NEARLY
@@ -30,6 +31,7 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
         sections.append(_levels(metrics))
     sections += [
         _uncertainty(metrics, "spread" in pictures),
+        _adaptive(metrics),
         _decisions(metrics),
         _strata(metrics),
         _lesions(),
@@ -261,6 +263,79 @@ def _for_a_new_patient(metrics: Metrics) -> str:
         f"on both ends of a volume's interval, and {found.drift_margin:.3f} of the largest signal on both ends of a "
         f"pixel's drift{use}"
     )
+
+
+def _adaptive(metrics: Metrics) -> str:
+    title = "## Margins that adapt"
+    ours = metrics.ours.adaptive
+    if ours is None:
+        few = "There are too few patients to learn on some how margins should adapt and to calibrate on others."
+        return f"{title}\n\n{few}"
+    rows, decided = [], []
+    for name, entry in metrics.methods.items():
+        if (found := entry.adaptive) is not None:
+            rows += [_margin_row(name, kind, one) for kind, one in (("drift", found.drift), ("volume", found.volume))]
+            decided += [[name, kind, *_decided(found.decided[kind])] for kind in (CONSTANT, ADAPTIVE)]
+    header = [
+        "", "of", "coverage, constant", "width", "interval score", "coverage, adaptive", "width", "interval score",
+        "width ratio at equal coverage",
+    ]  # fmt: skip
+    groups = [
+        *(_group_row(f"drift, {name}", one) for name, one in ours.drift.by_region.items()),
+        *_group_rows("drift", ours.drift, 2),
+        *_group_rows("volume", ours.volume, 2),
+    ]
+    group_header = ["", "lesions", "coverage, constant", "width", "coverage, adaptive", "width"]
+    return "\n\n".join(
+        [
+            title,
+            _table(header, rows),
+            "A constant margin is the same for every value. An adaptive one is in proportion to a scale: the spread of "
+            "the outcomes, with a floor, times a weight for core, rim and outside of the GTV of the first MRI. Floor "
+            f"and weights were learned on {ours.drift.learning_patients} or more of the other held-out patients, and "
+            f"the one margin calibrated on {ours.drift.calibration_patients} or more further ones, so both promise "
+            "90%. The interval score charges the width, and 20 times how far the truth lies outside. The width ratio "
+            "compares both when they cover 90% of these very patients' values; below 1 adaptive is narrower.",
+            f"For {escape_markdown(metrics.label)}, by region, by thirds of the lesions' volume, and by thirds of the "
+            "predicted change: of the drift its root mean square, of the volume that of the ratio from 1.",
+            _table(group_header, groups),
+            "Which lesions the whole interval puts on one side of 80% of their volume:",
+            _table(["", "margin", "lesions decided", "of them wrong"], decided),
+        ]
+    )
+
+
+def _margin_row(name: str, kind: str, found: MarginComparison) -> list[str]:
+    numbers = [
+        cell
+        for margin in (CONSTANT, ADAPTIVE)
+        for cell in (
+            found.coverage[margin].words(),
+            _number(found.width[margin], 3),
+            _number(found.interval_score[margin], 3),
+        )
+    ]
+    return [name, kind, *numbers, found.width_ratio.words()]
+
+
+def _group_rows(kind: str, found: MarginComparison, digits: int) -> list[list[str]]:
+    of_size = [
+        _group_row(f"{kind}, volume {_number(one.low, 0)} to {_number(one.high, 0)} mm³", one) for one in found.by_size
+    ]
+    of_change = [
+        _group_row(f"{kind}, predicted change {_number(one.low, digits)} to {_number(one.high, digits)}", one)
+        for one in found.by_predicted_change
+    ]
+    return of_size + of_change
+
+
+def _group_row(name: str, found: CoverageGroup) -> list[str]:
+    numbers = [
+        cell
+        for margin in (CONSTANT, ADAPTIVE)
+        for cell in (_number(found.coverage[margin].value, 3), _number(found.width[margin], 3))
+    ]
+    return [name, str(found.lesions), *numbers]
 
 
 def _decisions(metrics: Metrics) -> str:

@@ -10,11 +10,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from tfdrift.axes import image_axes
+from tfdrift.cohort.gtv_regions import REGIONS, gtv_regions
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.baselines import copy
 from tfdrift.evaluation.metrics import absolute_errors, squared_errors
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.statistics import conformal
+from tfdrift.statistics.adaptive import Values
 from tfdrift.statistics.intervals import Estimate, bootstrap_interval, mean_interval
 
 NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -263,6 +265,72 @@ def interval_coverage(outcomes: np.ndarray, truth: np.ndarray, *, patient: np.nd
         patients_needed=conformal.fewest_patients(conformal.COVERAGE),
         reliability=reliability,
     )
+
+
+class SpreadValues(NamedTuple):
+    """Values with their raw 90% interval and what a margin may adapt to.
+
+    Args:
+        values: scores, spreads and regions of m pixels or lesions.
+        low: float64 [m], 5% quantile of the outcomes.
+        high: float64 [m], 95% quantile.
+        lesion: int64 [m], the place of each value's lesion in `lesions_of`.
+        group: int64 [m], see `tfdrift.statistics.conformal.margins`.
+    """
+
+    values: Values
+    low: np.ndarray
+    high: np.ndarray
+    lesion: np.ndarray
+    group: np.ndarray
+
+
+def drift_values(answers: Answers) -> SpreadValues:
+    """Return the drift of all pixels of the GTV of either session, in units of the slice's largest signal.
+
+    The regions are core, rim and outside of the GTV of the first MRI, see `tfdrift.cohort.gtv_regions`.
+    """
+    held_out, inside = answers.held_out, answers.gtv
+    row = np.nonzero(inside)[0]
+    return _spread_values(
+        answers.drift[:, inside],
+        held_out.drift[inside].astype(np.float64),
+        region=gtv_regions(held_out.pre_mask)[inside],
+        regions=len(REGIONS),
+        patient=held_out.patient[row],
+        lesion=lesions_of(held_out).owner[row],
+        group=answers.group[row],
+    )
+
+
+def volume_values(answers: Answers) -> SpreadValues:
+    """Return the volume ratios of all lesions, which are one region."""
+    lesions = lesions_of(answers.held_out)
+    each = np.arange(len(lesions.name))
+    return _spread_values(
+        answers.ratios,
+        lesions.ratio,
+        region=np.zeros_like(each),
+        regions=1,
+        patient=lesions.patient,
+        lesion=each,
+        group=of_lesions(answers.group, answers.held_out),
+    )
+
+
+def _spread_values(
+    outcomes: np.ndarray,
+    truth: np.ndarray,
+    *,
+    region: np.ndarray,
+    regions: int,
+    patient: np.ndarray,
+    lesion: np.ndarray,
+    group: np.ndarray,
+) -> SpreadValues:
+    low, high = interval(outcomes, conformal.COVERAGE)
+    values = Values(conformal.scores(truth, low, high), spread(outcomes), region, patient, regions)
+    return SpreadValues(values, low, high, lesion, group)
 
 
 def slice_crps(answers: Answers) -> np.ndarray:

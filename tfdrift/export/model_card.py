@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tfdrift.cohort.gtv_regions import REGIONS
 from tfdrift.methods import METHODS
 from tfdrift.model.columns import column_of
 from tfdrift.model.conditions import Conditions
@@ -37,6 +38,7 @@ def model_card(document: dict[str, Any]) -> str:
         outcomes=document["samples"],
         trained_on=DATA[train["data"]],
         of_patients=train["data"] == "cohort",
+        regions=REGIONS,
         members=document.get("members", []),
         conditions=_conditions(read_inputs(document["data"].get("inputs", {})).conditions),
         guided=read_inputs(document["data"].get("inputs", {})).conditions.has_classes,

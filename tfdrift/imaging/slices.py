@@ -162,7 +162,7 @@ def passed_over(dataset: Dataset) -> bool:
     These are objects without pixels that do not claim to be an image (DICOMDIR, raw data, presentation states,
     registrations, structure sets), segmentations, and localizers.
     """
-    if "DirectoryRecordSequence" in dataset or value_of(dataset, "Modality") == "SEG":
+    if is_directory(dataset) or value_of(dataset, "Modality") == "SEG":
         return True
     sop_class = needless(dataset, "SOPClassUID")
     if value_of(dataset, "Rows") is None and value_of(dataset, "Columns") is None:
@@ -170,6 +170,11 @@ def passed_over(dataset: Dataset) -> bool:
             return value_of(dataset, "Modality") not in IMAGE_MODALITIES
         return str(sop_class) not in IMAGE_CLASSES
     return "LOCALIZER" in np.atleast_1d(needless(dataset, "ImageType") or "")
+
+
+def is_directory(dataset: Dataset) -> bool:
+    """Return whether a data set is the directory of a disc, DICOMDIR, whatever its file is called."""
+    return "DirectoryRecordSequence" in dataset
 
 
 def date_of(dataset: Dataset) -> datetime.date | None:

@@ -18,8 +18,9 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
 from tfdrift.imaging.matching import parts_of, weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
-from tfdrift.imaging.slices import Slice, slices_of
+from tfdrift.imaging.slices import Slice, is_directory, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
+from tfdrift.importing.copies import same_content
 from tfdrift.importing.dates import days_between, image_date, study_date
 
 
@@ -164,7 +165,8 @@ STRUCTURE_MODALITIES = ("RTSTRUCT", "SEG")
 """Modalities of the objects that say where lesions are."""
 
 COPY = "the file is a copy of another"
-"""Why a file is passed over that is the same, byte for byte, as another one of its instance."""
+"""Why a file is passed over that says the same as another one of its instance."""
+_OF_A_COPY = ("patient_id", "patient_name", "study_uid", "date", "study_date", "modality", "fault")
 
 RIVAL = "another file has its SOPInstanceUID and other content; keep the right one"
 """Why a structure set is not used of whose instance there are two versions."""
@@ -234,7 +236,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
 
 def _read(file: Path) -> _Header | None:
     dataset = read_header(file, "the file")
-    if "DirectoryRecordSequence" in dataset:
+    if is_directory(dataset):
         return None
     with parsing("the file"):
         return _header(file, dataset)
@@ -246,7 +248,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         if dataset.get("Modality") in STRUCTURE_MODALITIES:
             structures = read_structures(file, "the file")
         else:
-            slices = slices_of(dataset, "the file", 0) if "Rows" in dataset else []
+            slices = slices_of(dataset, "the file", 0)
     except DataError as error:
         fault = str(error)
     return _Header(
@@ -269,21 +271,30 @@ def _header(file: Path, dataset: Dataset) -> _Header:
 
 
 def _without_copies(headers: list[_Header]) -> tuple[list[_Header], list[Path]]:
-    """Return the headers without those that copy an earlier file of their instance, byte for byte; and the copies."""
-    of_instance: dict[str, list[Path]] = defaultdict(list)
+    """Return the headers without those that copy an earlier file of their instance; and the copies."""
+    of_instance: dict[str, list[_Header]] = defaultdict(list)
     kept, copies = [], []
     for header in headers:
         earlier = of_instance[header.sop_uid] if header.sop_uid else []
-        if any(filecmp.cmp(header.file, file, shallow=False) for file in earlier):
+        if any(_is_copy(header, one) for one in earlier):
             copies.append(header.file)
             continue
-        earlier.append(header.file)
+        earlier.append(header)
         kept.append(header)
     return kept, copies
 
 
+def _is_copy(header: _Header, other: _Header) -> bool:
+    """Return whether a file is another one byte for byte, or holds the same structures of the same study and day."""
+    if filecmp.cmp(header.file, other.file, shallow=False):
+        return True
+    if header.structures is None or any(getattr(header, name) != getattr(other, name) for name in _OF_A_COPY):
+        return False
+    return same_content(header.structures, other.structures)
+
+
 def _without_rivals(headers: list[_Header]) -> list[_Header]:
-    """Return a patient's headers; structure sets of one instance that are not the same, byte for byte, get a fault.
+    """Return a patient's headers; structure sets of one instance that are no copies of each other get a fault.
 
     Which of them is meant, nobody can tell. Images of one instance are for `assemble_series` to refuse.
     """

@@ -82,7 +82,7 @@ def import_cohort(
     given = read_pairs(settings.pairs) if settings.pairs else {}
     with staged(out) as (whole, scratch):
         patients, refused = source.find_patients(export, settings, lambda files: progress(files, len(files), "file"))
-        _check_enough(len(patients), settings.folds, "are in the folder; tfdrift cohort scan lists what DICOM is there")
+        _check_enough(len(patients), settings.folds, source.where)
         key = read_or_make_key(key_file)
         imported = _import_each(patients, scratch, key, settings, given, progress)
         in_table = [pseudonym(key, "patient", one) for one in given]

@@ -154,7 +154,7 @@ def _row(
     registration = post.registration
     assert registration is not None
     if registration.suspect:
-        warnings = [*warnings, "registration may be wrong"]
+        warnings = [*warnings, *registration.warnings, "registration may be wrong"]
     if crops.outgrown:
         warnings = [*warnings, f"{crops.outgrown:.0%} of the second GTV is outside the box"]
     volumes_mm3 = [session.volumes_mm3[number] for session, number in zip(sessions, numbers, strict=False)]

@@ -2,17 +2,21 @@
 
     FOLDER/sub-*/ses-*/anat/*_T1w.nii.gz        one image a session
     FOLDER/sub-*/ses-*/anat/*_mask.nii.gz       its lesions, here or below FOLDER/derivatives/*; *_dseg.nii.gz too
+    FOLDER/sub-*/ses-*/anat/*_T1w.json          how it was taken, see `tfdrift.importing.sidecars`
     FOLDER/sub-*/sub-*_sessions.tsv             session_id, and days or acq_time
 
-or a CSV file with the columns patient, days, image, mask: a row for each mask, paths from the table's own folder.
+or a CSV file with the columns patient, days, image, mask, or the folder that holds it: a row for each mask, paths from
+the table's own folder.
 
 A mask file of one label is a lesion, one of several labels a lesion each; with `components` each connected part of a
 label is one. Messages call sessions by their place, since file and folder names can hold a person's name.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,15 +26,23 @@ import SimpleITK as sitk
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
+from tfdrift.imaging.nifti import as_dicom_axes, read_nifti
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
 from tfdrift.importing.sessions import VISITS, Session, VisitName
 from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.sidecars import read_sidecar
 from tfdrift.importing.target_names import IsWanted, Structure
 
 TABLE_COLUMNS = ("patient", "days", "image", "mask")
 
 _MASKS = ("_mask", "_dseg")
+# BIDS' names of what is no lesion (its common image-derived labels), and what brain extraction and FreeSurfer write.
+_OF_TISSUE = re.compile(
+    r"_(?:label|desc)-(?:bg|gm|wm|csf|bn|st|nb|cgm|scgm|bs|cbm|brain|brainmask|head|skull|scalp|aseg|aparc\w*)(?=_)",
+    re.IGNORECASE | re.ASCII,
+)
+_OF_OTHER_SPACE = re.compile(r"_space-(?!(?:orig|T1w|individual|native|scanner)_)", re.IGNORECASE)
 _SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -59,12 +71,18 @@ class Scan:
         image: NIfTI.
         masks: NIfTI, on the image's grid.
         components: whether each connected part of a label is a lesion.
+        root: of the BIDS data set; None where the files are of a table.
+        fault: why there is no image; empty where there is one.
+        place: among the patient's sessions by name, or in the table, from 1; what messages call it.
     """
 
     day: int | None
     image: Path
     masks: tuple[Path, ...]
     components: bool = False
+    root: Path | None = None
+    fault: str = ""
+    place: int = 1
 
     def read_masks(self) -> dict[int, sitk.Image]:
         """Return the mask of each lesion, uint8, by number.
@@ -74,7 +92,7 @@ class Scan:
         """
         parts = []
         for path in self.masks:
-            labels = as_dicom_axes(_read(path, "a mask"))
+            labels = as_dicom_axes(read_nifti(path, "a mask"))
             values = sitk.GetArrayViewFromImage(labels)
             if not np.array_equal(values, np.round(values)) or values.min() < 0:
                 raise DataError("a mask holds values that are no labels; save whole numbers, 0 outside")
@@ -112,21 +130,25 @@ class NiftiVisit:
         Raises:
             DataError: a file cannot be read, or a mask is on another grid.
         """
-        image = as_dicom_axes(_read(self.scan.image, "the image"))
+        image = as_dicom_axes(read_nifti(self.scan.image, "the image"))
         numbers = {structure.number for structure in wanted}
         masks = {number: mask for number, mask in self.scan.read_masks().items() if number in numbers}
         for number, mask in masks.items():
             if not mask.IsSameImageGeometryAs(image, 1e-3, 1e-4):
                 raise DataError(f"the mask of lesion {number} is not on the image's grid; resample it to the image")
             mask.CopyInformation(image)
+        sidecar = read_sidecar(self.scan.image, self.scan.root)
         session = Session(
             name=self.name,
             day=self.day,
             image=image,
             masks=masks,
             volumes_mm3={number: mask_figures(mask).volume_mm3 for number, mask in masks.items()},
-            warnings=dict.fromkeys(masks, ()),
+            warnings=dict.fromkeys(masks, sidecar.warnings),
             frame=self.name,  # a NIfTI file does not say whose frame it is in
+            acquisition=sidecar.acquisition,
+            with_contrast=sidecar.with_contrast,
+            sequence_name=sidecar.sequence_name,
         )
         return session, []
 
@@ -138,7 +160,7 @@ class NiftiPatient:
     Args:
         patient_id: as written.
         scans: its sessions in the order of their names.
-        faults: sessions without an image or a mask, with the reason.
+        faults: sessions without a mask, and masks that are of no lesion, with the reason.
     """
 
     patient_id: str
@@ -146,18 +168,15 @@ class NiftiPatient:
     faults: tuple[Exclusion, ...] = ()
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[NiftiVisit], list[Exclusion]]:  # noqa: ARG002 - interface
-        """Return the first three sessions by day, up to the first whose masks cannot be read.
+        """Return the first three sessions by day, up to the first that cannot be used though it has masks.
 
         Args:
             is_wanted: not asked; every mask is of a lesion.
         """
         exclusions, visits = list(self.faults), []
-        undated = [place for place, scan in enumerate(self.scans, start=1) if scan.day is None]
+        undated = [scan.place for scan in self.scans if scan.day is None]
         exclusions += [_left_out(f"session {place}", "it has no day, so its place is not known") for place in undated]
-        dated = sorted(
-            ((scan.day, place, scan) for place, scan in enumerate(self.scans, start=1) if scan.day is not None),
-            key=lambda one: one[:2],
-        )
+        dated = sorted(((scan.day, scan.place, scan) for scan in self.scans if scan.day is not None), key=_in_time)
         days = [day for day, _, _ in dated]
         for day, place, scan in dated:
             label = f"session {place}"
@@ -168,10 +187,12 @@ class NiftiPatient:
                 exclusions.append(_left_out(label, "a later visit; the first three are used"))
                 continue
             try:
+                if scan.fault:
+                    raise DataError(scan.fault)
                 lesions = tuple(Lesion(number=number) for number in scan.read_masks())
             except DataError as error:
                 exclusions.append(_left_out(label, str(error), broken=True))
-                break
+                break  # a later one must not take its place
             visits.append(NiftiVisit(name=VISITS[len(visits)], day=day, structures=lesions, scan=scan))
         if len(visits) < 2:
             reason = f"too few visits ({len(visits)}): two are needed, each an image, a mask and a day"
@@ -185,7 +206,9 @@ def is_bids(path: Path) -> bool:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a path is a table of files."""
+    """Return whether a path is a table of files, or a folder that holds one."""
+    if path.is_dir():
+        return bool(_tables_in(path))
     return path.suffix.lower() == ".csv" and path.is_file()
 
 
@@ -212,12 +235,27 @@ def find_bids(
             enhanced = [path for path in images if "_ce-" in path.name]
             images = enhanced if len(enhanced) == 1 else images
             folders = [session / "anat", *sorted(folder.glob(f"derivatives/*/{subject.name}/{session.name}/anat"))]
-            masks = [path for suffix in _MASKS for path in _nifti_files(folders, suffix)]
-            if len(images) != 1 or not masks:
-                faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and {len(masks)} masks"))
+            found = [path for suffix in _MASKS for path in _nifti_files(folders, suffix)]
+            masks = [path for path in found if _may_be_of_lesions(path)]
+            if len(masks) < len(found):
+                reason = f"masks of tissue or in another space, by their names: {len(found) - len(masks)}"
+                faults.append(_left_out(f"session {place}", reason))
+            if not masks:
+                faults.append(_left_out(f"session {place}", f"{len(images)} T1w images and no mask of a lesion"))
                 continue
-            day = days.get(session.name)
-            scans.append(Scan(day=day, image=images[0], masks=tuple(masks), components=settings.components))
+            fault = (
+                "" if len(images) == 1 else f"{len(images)} T1w images and {len(masks)} masks; leave the right image"
+            )
+            scan = Scan(
+                day=days.get(session.name),
+                image=images[0] if images else session,
+                masks=tuple(masks),
+                components=settings.components,
+                root=folder,
+                fault=fault,
+                place=place,
+            )
+            scans.append(scan)
         patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
     return patients, []
 
@@ -230,58 +268,34 @@ def find_table(
     """Return the patients of a table with the columns of `TABLE_COLUMNS`, by name.
 
     Args:
-        file: CSV in UTF-8; paths are relative to its folder.
+        file: CSV in UTF-8; paths are relative to its folder. Or a folder that holds one such table.
         settings: `components` counts.
         progress: not used.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days.
+        DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days; or the
+            folder holds several tables, or none.
     """
+    if file.is_dir():
+        tables = _tables_in(file)
+        if len(tables) > 1:
+            raise DataError(f"the folder holds {len(tables)} tables of images and masks; name the one that is meant")
+        if not tables:
+            raise DataError(f"the folder holds no table with the columns {', '.join(TABLE_COLUMNS)}")
+        (file,) = tables
     masks: dict[tuple[str, int, Path], list[Path]] = defaultdict(list)
     for line, row in enumerate(_rows(file, TABLE_COLUMNS, ","), start=2):
         cells = [row[column].strip() for column in TABLE_COLUMNS]
-        if not all(cells) or not cells[1].lstrip("-").isdecimal():
+        day = _whole(cells[1])
+        if not all(cells) or day is None:
             raise DataError(f"line {line} of the table must name patient, days (a whole number), image and mask")
-        masks[cells[0], int(cells[1]), file.parent / cells[2]].append(file.parent / cells[3])
+        masks[cells[0], day, file.parent / cells[2]].append(file.parent / cells[3])
     scans: dict[str, list[Scan]] = defaultdict(list)
     for (patient, day, image), paths in masks.items():
-        scans[patient].append(Scan(day=day, image=image, masks=tuple(paths), components=settings.components))
+        place = len(scans[patient]) + 1
+        scan = Scan(day=day, image=image, masks=tuple(paths), components=settings.components, place=place)
+        scans[patient].append(scan)
     return [NiftiPatient(patient_id=patient, scans=tuple(scans[patient])) for patient in sorted(scans)], []
-
-
-def as_dicom_axes(image: sitk.Image) -> sitk.Image:
-    """Return an image with its slices as DICOM has them: each voxel stays where it is in the patient.
-
-    Rows run to the left or to the back, columns to the back or to the feet, and the stack along their cross product, so
-    that the same head gives the same crops from both kinds of files. The slices stay the slices.
-
-    Args:
-        image: 3-D.
-    """
-    axis_of = [int(np.argmax(np.abs(column))) for column in np.reshape(image.GetDirection(), (3, 3)).T]
-    if axis_of[0] > axis_of[1]:
-        image = sitk.PermuteAxes(image, (1, 0, 2))
-    columns = np.reshape(image.GetDirection(), (3, 3)).T
-    flips = [bool(_largest(column) * (-1 if np.argmax(np.abs(column)) == 2 else 1) < 0) for column in columns[:2]]
-    image = sitk.Flip(image, [*flips, False])
-    return sitk.Flip(image, [False, False, bool(np.linalg.det(np.reshape(image.GetDirection(), (3, 3))) < 0)])
-
-
-def _largest(column: np.ndarray) -> float:
-    return float(column[np.argmax(np.abs(column))])
-
-
-def _read(path: Path, what: str) -> sitk.Image:
-    if not path.is_file():
-        raise DataError(f"{what} is not there; check the table or the folder")
-    try:
-        image = sitk.ReadImage(str(path), imageIO="NiftiImageIO")
-    except RuntimeError:
-        raise DataError(f"{what} cannot be read as NIfTI; convert it again") from None
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        size = " x ".join(str(length) for length in image.GetSize())
-        raise DataError(f"{what} has {size} points of {image.GetNumberOfComponentsPerPixel()}; one volume is needed")
-    return sitk.Cast(image, sitk.sitkFloat32)
 
 
 def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
@@ -291,6 +305,19 @@ def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:
 def _nifti_files(folders: Iterable[Path], ending: str) -> list[Path]:
     patterns = [f"*{ending}{suffix}" for suffix in _SUFFIXES]
     return sorted(path for folder in folders for pattern in patterns for path in folder.glob(pattern))
+
+
+def _in_time(dated: tuple[int, int, Scan]) -> tuple[int, int]:
+    return dated[:2]
+
+
+def _may_be_of_lesions(mask: Path) -> bool:
+    """Return whether a mask of a BIDS folder is one of lesions, as far as its name and what lies beside it tell."""
+    if _OF_TISSUE.search(mask.name) or _OF_OTHER_SPACE.search(mask.name):
+        return False
+    nameless = not re.search("_(?:label|desc)-", mask.name)
+    of_tissue = "_dseg" in mask.name and nameless and any(mask.parent.glob("*_probseg.nii*"))  # as fMRIPrep writes it
+    return not of_tissue
 
 
 def _session_days(subject: Path) -> dict[str, int]:
@@ -308,13 +335,34 @@ def _session_days(subject: Path) -> dict[str, int]:
     return days
 
 
-def _day(row: Mapping[str, str]) -> int | None:
+def _whole(text: str) -> int | None:
+    """Return a whole number, also where a program wrote it with a point, as 40.0; None for anything else."""
     try:
-        if row.get("days"):
-            return int(row["days"])
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _day(row: Mapping[str, str]) -> int | None:
+    if row.get("days"):
+        return _whole(row["days"])
+    try:
         return datetime.datetime.fromisoformat(row.get("acq_time") or "").toordinal()
     except ValueError:
         return None
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Return the CSV files in a folder that have the columns of `TABLE_COLUMNS`."""
+    found = []
+    for path in sorted(folder.glob("*.[cC][sS][vV]")):
+        if not path.is_file():
+            continue
+        with contextlib.suppress(DataError):  # another kind of table
+            _rows(path, TABLE_COLUMNS, ",")
+            found.append(path)
+    return found
 
 
 def _rows(file: Path, columns: Sequence[str], delimiter: str) -> list[dict[str, str]]:

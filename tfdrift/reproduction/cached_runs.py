@@ -34,7 +34,7 @@ LOG_LINES = 200
 REMEMBERED = 16
 """Runs whose predictions are kept in memory."""
 
-_DECIDES_NO_WEIGHTS = {"mnist_file", "log_every", "validate_every", "checkpoint_every"}
+_DECIDES_NO_WEIGHTS = {"mnist_file", "pretrained", "log_every", "validate_every", "checkpoint_every"}
 
 
 class CachedRuns:
@@ -98,7 +98,12 @@ class CachedRuns:
         Raises:
             UsageError: the overrides do not go together with the run.
         """
-        plain = train_config(run.method, preset=run.preset, **{**run.settings, **self._overrides})
+        first = None
+        if run.pretrained is not None:
+            (first_config,) = self.configs(run.pretrained, experiment)
+            first = str(self.folder_of(first_config, self.samples_of(first_config, experiment)))
+        given = {**run.settings, **self._overrides, "pretrained": first}
+        plain = train_config(run.method, preset=run.preset, **given)
         log_every = max(plain.steps // LOG_LINES, 1)
         if experiment.new_patients is not None:
             members = range(plain.seed, plain.seed + run.seeds)
@@ -140,7 +145,8 @@ class CachedRuns:
             for field in dataclasses.fields(config)
             if field.name not in _DECIDES_NO_WEIGHTS and getattr(config, field.name) != field.default
         }
-        text = json.dumps([decides, samples.fingerprint()], sort_keys=True)
+        first = [Path(config.pretrained).name] if config.pretrained else []
+        text = json.dumps([decides, samples.fingerprint(), *first], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
 
@@ -152,13 +158,15 @@ class CachedRuns:
         """
         if self._workers == 1:
             return
-        jobs = {}
-        for experiment in experiments:
-            for config in (config for run in experiment.runs for config in self.configs(run, experiment)):
+        needed = [(run, experiment) for experiment in experiments for run in experiment.runs]
+        first = [(run.pretrained, experiment) for run, experiment in needed if run.pretrained is not None]
+        for runs in filter(None, (first, needed)):
+            jobs = {}
+            for config, experiment in ((one, of) for run, of in runs for one in self.configs(run, of)):
                 samples = self.samples_of(config, experiment)
                 folder = self.folder_of(config, samples)
                 jobs[folder] = (config, folder, samples)
-        train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
+            train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
 
     def predictions(self, run: Run, experiment: Experiment) -> Predictions:
         """Train a run as far as it is not trained yet, and return what it predicts.
@@ -187,6 +195,14 @@ class CachedRuns:
         """
         assert experiment.new_patients is not None
         tf.config.experimental.enable_op_determinism()
+        if run.pretrained is not None:
+            self._trained(run.pretrained, experiment)
+        configs, folders = self._trained(run, experiment)
+        new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
+        samples = self.samples_of(configs[0], experiment)
+        return score(folders, samples=samples, new_patients=new)[0].metrics
+
+    def _trained(self, run: Run, experiment: Experiment) -> tuple[list[TrainConfig], list[Path]]:
         configs = self.configs(run, experiment)
         samples = self.samples_of(configs[0], experiment)
         folders = [self.folder_of(config, samples) for config in configs]
@@ -194,8 +210,7 @@ class CachedRuns:
             self._echo(f"{folder.name}: {run.label}, law {config.law}, seed {config.seed}, {config.steps} steps")
             if not is_trained(config, folder, samples):
                 train(config, folder, echo=self._echo, samples=samples)
-        new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
-        return score(folders, samples=samples, new_patients=new)[0].metrics
+        return configs, folders
 
     def _predict_fold(self, run: Run, config: TrainConfig, samples: Samples) -> Predictions:
         folder = self.folder_of(config, samples)

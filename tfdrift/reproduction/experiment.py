@@ -22,6 +22,7 @@ class Run:
         asked: fields of the method that differ from the run's own; such runs share their weights.
         preset: see `tfdrift.config.train_config`.
         seeds: how many runs of consecutive seeds are one ensemble; more than one on new patients alone.
+        pretrained: the run whose weights are the first ones; on new patients alone.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Run:
     asked: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preset: str = "paper"
     seeds: int = 1
+    pretrained: "Run | None" = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,10 @@ class Experiment:
         Args:
             folds: number of folds of the data; counts where every fold is held out.
         """
-        needed = {(run.method, run.preset, tuple(sorted(run.settings.items()))): run.seeds for run in self.runs}
+        first = [run.pretrained for run in self.runs if run.pretrained is not None]
+        needed = {
+            (run.method, run.preset, tuple(sorted(run.settings.items()))): run.seeds for run in (*first, *self.runs)
+        }
         once = 0.0
         for (method, preset, settings), seeds in needed.items():
             config = train_config(method, preset=preset, **dict(settings))

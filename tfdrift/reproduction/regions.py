@@ -1,20 +1,15 @@
 """Drift in the core and in the rim of lesions, and whether two groups of lesions differ in it.
 
-The rim of a GTV is what an erosion by half of its largest depth takes away, the core is what is left. Depth is the
-distance of a pixel from the nearest one outside the GTV, so the two regions scale with the lesion: of a disc the core
-is the disc of half the radius.
+The regions are those of `tfdrift.cohort.gtv_regions`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from tfdrift.axes import spatial_axes
+from tfdrift.cohort.gtv_regions import core_and_rim
 from tfdrift.errors import DataError
-
-CORE_DEPTH = 0.5
-"""The core is deeper than this share of the largest depth."""
 
 
 class Difference(NamedTuple):
@@ -33,25 +28,6 @@ class Difference(NamedTuple):
     high: float
     p_value: float
     permutations: int
-
-
-def core_and_rim(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (core, rim) of a slice's GTV, which share no pixel and make up the GTV together.
-
-    Args:
-        mask: bool [H, W]; beyond the border nothing is GTV.
-
-    Returns:
-        Two bool [H, W]; the core of a GTV that is one or two pixels thin is the whole GTV.
-
-    Example:
-        >>> core, rim = core_and_rim(np.ones((9, 9), bool))
-        >>> int(core.sum()), int(rim.sum())
-        (25, 56)
-    """
-    depth = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
-    core = mask & (depth > CORE_DEPTH * depth.max(initial=0))
-    return core, mask & ~core
 
 
 def lesion_means(images: np.ndarray, masks: np.ndarray, lesion: np.ndarray) -> dict[str, np.ndarray]:

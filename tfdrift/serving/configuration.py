@@ -58,7 +58,10 @@ def models_of_file(file: Path) -> ModelServerConfig:
     """
     try:
         return text_format.Parse(file.read_text(encoding="utf-8"), ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+    except text_format.ParseError as error:
+        said = f"Error parsing text-format {ModelServerConfig.DESCRIPTOR.full_name}: {error}"  # TF Serving's words
+        raise DataError(f"{file} is no model configuration of TF Serving: {said}") from None
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is no model configuration of TF Serving: {error}") from None
 
 

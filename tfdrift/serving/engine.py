@@ -1,5 +1,6 @@
 """By which server models are served: TF Serving's own program if it is installed, or the embedded one."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -24,9 +25,11 @@ ENGINES = ("auto", PROGRAM, "embedded")
 EMBEDDED_FLAGS = {
     "grpc_socket_path", "model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds",
     "allow_version_labels_for_unavailable_models", "force_allow_any_version_labels_for_unavailable_models",
-    "enable_signature_method_name_check",
+    "enable_signature_method_name_check", "grpc_channel_arguments",
 }  # fmt: skip
 """Flags of TF Serving's program that the embedded server honours."""
+ENCRYPTION_FLAGS = ("ssl_config_file", "use_alts_credentials")
+"""Flags that the embedded server refuses: to pass over them would send in the clear what was to be encrypted."""
 MONITORING = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'
 
 
@@ -80,7 +83,13 @@ def serve(
         return
     if engine == PROGRAM:
         raise ResourceError(f"{PROGRAM} is not on the PATH; install TensorFlow Serving, or use --engine embedded")
-    unused = sorted(flags.keys() - EMBEDDED_FLAGS)
+    for name in ENCRYPTION_FLAGS:
+        if flags.get(name, "false") != "false":
+            raise UsageError(
+                f"--{name}: the embedded server has no encryption; TF Serving's program, {PROGRAM}, has it, if it is "
+                "on the PATH"
+            )
+    unused = sorted(flags.keys() - EMBEDDED_FLAGS - set(ENCRYPTION_FLAGS))
     if unused:
         warn(f"warning: the embedded server has no use for {', '.join(f'--{name}' for name in unused)}")
     socket = flags.get("grpc_socket_path") or None
@@ -92,7 +101,8 @@ def serve(
     from tfdrift.serving.server import Listening, Polling, running_server
 
     models = ServedModels(echo, labels=_label_rule(flags), source=source)
-    where = Listening(host=host, grpc_port=grpc_port, rest_port=rest_port, grpc_socket=socket)
+    options = channel_arguments(flags.get("grpc_channel_arguments", ""))
+    where = Listening(host=host, grpc_port=grpc_port, rest_port=rest_port, grpc_socket=socket, grpc_options=options)
     polling = Polling(
         versions_seconds=seconds_of(flags, "file_system_poll_wait_seconds", 1.0), config_seconds=source_seconds
     )
@@ -140,6 +150,29 @@ def seconds_of(flags: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= seconds < float("inf"):
         raise UsageError(f"--{name} {flags[name]}: must be a number of seconds, 0 or more")
     return seconds
+
+
+def channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+    """Return gRPC's arguments from the value of `--grpc_channel_arguments`; whole numbers of 32 bits are numbers.
+
+    Args:
+        text: `name=value` again and again, separated by commas.
+
+    Raises:
+        UsageError: a part of it is no such pair.
+
+    Example:
+        >>> channel_arguments("grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb")
+        (('grpc.max_connection_age_ms', 2000), ('grpc.lb_policy_name', 'grpclb'))
+    """
+    found: list[tuple[str, int | str]] = []
+    for part in filter(None, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--grpc_channel_arguments {text}: must be name=value, separated by commas")
+        whole = re.fullmatch(r"-?[0-9]{1,10}", value) is not None and -(2**31) <= int(value) < 2**31
+        found.append((name, int(value) if whole else value))
+    return tuple(found)
 
 
 @contextmanager

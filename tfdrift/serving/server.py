@@ -41,12 +41,14 @@ class Listening(NamedTuple):
         grpc_port: 0 takes any free port, None leaves gRPC to the socket.
         rest_port: 0 takes any free port, None leaves REST out.
         grpc_socket: path of a UNIX socket for gRPC.
+        grpc_options: of the gRPC server, by gRPC's names; they go before our own.
     """
 
     host: str = "127.0.0.1"
     grpc_port: int | None = 0
     rest_port: int | None = 0
     grpc_socket: str | None = None
+    grpc_options: tuple[tuple[str, int | str], ...] = ()
 
 
 class Polling(NamedTuple):
@@ -160,7 +162,7 @@ async def _serve(
     inference = Inference(models, monitoring, checks_method_names=checks_method_names)
     with ThreadPoolExecutor(THREADS, "answer") as threads, ExitStack() as open_:
         listener = None if where.rest_port is None else open_.enter_context(_listener(where.host, where.rest_port))
-        grpc_server = grpc.aio.server(options=SERVER_OPTIONS)
+        grpc_server = grpc.aio.server(options=[*where.grpc_options, *SERVER_OPTIONS])
         add_services(grpc_server, inference, models.reload, threads)
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, grpc_server)

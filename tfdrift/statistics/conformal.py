@@ -64,15 +64,34 @@ def margin(values: np.ndarray, patient: np.ndarray, coverage: float) -> float:
         >>> margin(np.arange(9.0), np.arange(9), coverage=0.8), margin(np.arange(3.0), np.arange(3), coverage=0.8)
         (7.0, inf)
     """
+    patients = len(np.unique(patient))
+    allowed = (1 - coverage) * (patients + 1) - 1
+    return math.inf if allowed < -1e-9 else _smallest(values, patient, allowed)
+
+
+def quantile(values: np.ndarray, patient: np.ndarray, coverage: float) -> float:
+    """Return the smallest margin that covers these very patients' values, on average over patients; no promise.
+
+    Args:
+        values: float [m], `scores`, at least one.
+        patient: str or int [m], whose they are; every patient counts the same.
+        coverage: in (0, 1).
+
+    Example:
+        >>> quantile(np.arange(10.0), np.arange(10), coverage=0.9)
+        8.0
+    """
+    return _smallest(values, patient, (1 - coverage) * len(np.unique(patient)))
+
+
+def _smallest(values: np.ndarray, patient: np.ndarray, allowed: float) -> float:
+    """Return the smallest value that leaves out at most so many patients, shares of patients added up."""
     _, owner, counts = np.unique(patient, return_inverse=True, return_counts=True)
     order = np.argsort(values)
     # Shares in whole numbers would overflow for many patients; 1e-9 forgives the rounding of the sum.
     left_out = len(counts) - np.cumsum(1 / counts[owner[order]])
-    allowed = (1 - coverage) * (len(counts) + 1) - 1
     enough = np.flatnonzero(left_out <= allowed + 1e-9)
-    if allowed < -1e-9 or len(enough) == 0:
-        return math.inf
-    return float(values[order[enough[0]]])
+    return float(values[order[enough[0]]]) if len(enough) else math.inf
 
 
 def margins(values: np.ndarray, patient: np.ndarray, group: np.ndarray, coverage: float) -> np.ndarray:

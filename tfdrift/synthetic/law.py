@@ -99,11 +99,13 @@ class Law:
         log_gain: (lesion, u) to what is added to the logarithm of the signal, float64 [...].
         tissue: (lesion, u, distance from the centre in mm) to the signal that is multiplied by it, in units of
             `SIGNAL`, float64 [...]; None for the tissue before treatment at equal depth.
+        coefficients: what one of many laws of a form is known by; empty for a law that stands alone.
     """
 
     log_radius: Callable[["Lesion", np.ndarray], np.ndarray]
     log_gain: Callable[["Lesion", np.ndarray], np.ndarray]
     tissue: Callable[["Lesion", np.ndarray, np.ndarray], np.ndarray] | None = None
+    coefficients: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,13 +27,19 @@ is a bright rim.
 
 `mixed`: each patient has one of `response`, `growth` and `necrosis`, drawn with equal chances. Nothing that can be seen
 tells which.
+
+`random`: the form of `response`, each lesion with coefficients of its own, which are told as the condition `law`. To be
+scored on it says little; it is there to start from (`tfdrift train --pretrained`), with as many patients as one likes.
+
+    log R_post(u) / R(u)     = a + b b(u) + c z_q + 0.05 Z + 0.05 f_chance(u)     a, b, c ~ N(0, 0.12, 0.15, 0.05)
+    log signal_post / signal = d + e b(u) + f z_q + 0.10 Y                         d, e, f ~ N(0, 0.20, 0.25, 0.05)
 """
 
 import numpy as np
 
 from tfdrift.synthetic.law import CORE_SIGNAL, Law, Lesion, sigmoid
 
-MIXED = "mixed"
+MIXED, RANDOM = "mixed", "random"
 DARK_CORE = 0.20
 """Signal of a necrotic core, in units of `tfdrift.synthetic.law.SIGNAL`."""
 NEW_RIM = 1.0
@@ -98,15 +104,17 @@ LAWS: dict[str, Law] = {
 }
 """Every law of one kind; `MIXED` draws from those in which something can be learned."""
 
-NAMES = (*LAWS, MIXED)
+NAMES = (*LAWS, MIXED, RANDOM)
 LEARNABLE = ("response", "growth", "necrosis")
+COEFFICIENT_STDS = (0.12, 0.15, 0.05, 0.20, 0.25, 0.05)
+"""Standard deviations of a, b, c, d, e and f of `RANDOM`."""
 
 
 def law_of(name: str, rng: np.random.Generator) -> Law:
     """Return the law of a patient.
 
     Args:
-        name: in `NAMES`.
+        name: in `NAMES`, but not `RANDOM`, of which each lesion has its own.
         rng: what the law is drawn from where the name is `MIXED`.
 
     Example:
@@ -114,3 +122,25 @@ def law_of(name: str, rng: np.random.Generator) -> Law:
         True
     """
     return LAWS[LEARNABLE[int(rng.integers(len(LEARNABLE)))] if name == MIXED else name]
+
+
+def draw_law(rng: np.random.Generator) -> Law:
+    """Return the law of a lesion under `RANDOM`.
+
+    Args:
+        rng: what its coefficients are drawn from.
+
+    Example:
+        >>> len(draw_law(np.random.default_rng(0)).coefficients)
+        6
+    """
+    a, b, c, d, e, f = rng.normal(0, COEFFICIENT_STDS)
+
+    def log_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+        visible = a + b * lesion.rim_brightness(directions) + c * lesion.core_excess
+        return visible + 0.05 * lesion.chance.radius + 0.05 * lesion.chance.direction(directions)
+
+    def log_gain(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+        return d + e * lesion.rim_brightness(directions) + f * lesion.core_excess + 0.10 * lesion.chance.signal
+
+    return Law(log_radius=log_radius, log_gain=log_gain, coefficients=(a, b, c, d, e, f))

@@ -82,7 +82,7 @@ def ask_oracle(
     Example:
         >>> oracle = ask_oracle(image_size=16, patients=2, draws=8)
         >>> oracle.pre.shape, oracle.post.shape
-        ((5, 16, 16, 1), (8, 5, 16, 16, 1))
+        ((6, 16, 16, 1), (8, 6, 16, 16, 1))
     """
     if draws < 8:
         raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Law, Lesion, Waves, sigmoid
-from tfdrift.synthetic.laws import NAMES, law_of
+from tfdrift.synthetic.laws import NAMES, RANDOM, draw_law, law_of
 
 SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
 VOLUME_RANGE_MM3 = (14.5, 37607.6)
@@ -146,13 +146,14 @@ def draw_bias(rng: np.random.Generator) -> Waves:
 
 def _make_patient(number: int, seed: int, law_name: str) -> Patient:
     rng = np.random.default_rng([seed, 1, number])
-    law = law_of(law_name, np.random.default_rng([seed, 7, number]))
+    laws = np.random.default_rng([seed, 7, number])
     several = number % 3 == 2
     count = (4 if number // 3 % 13 in (0, 3, 6, 9) else 3) if several else 1
     pinned = {0: VOLUME_RANGE_MM3[1], 1: VOLUME_RANGE_MM3[0]}
+    of_lesions = [draw_law(laws) for _ in range(count)] if law_name == RANDOM else [law_of(law_name, laws)] * count
     lesions = None
     while lesions is None:  # some draws are of lesions too large for one brain
-        lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)], law)
+        lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)], of_lesions)
     return Patient(
         number=number,
         lesions=tuple(lesions),
@@ -167,10 +168,10 @@ def _draw_volumes(rng: np.random.Generator, count: int) -> list[float]:
     return np.clip(np.exp(rng.normal(np.log(700.0), 1.4, count)), low * 1.2, high / 1.2).tolist()
 
 
-def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float], law: Law) -> list[Lesion] | None:
+def _make_lesions(rng: np.random.Generator, volumes_mm3: list[float], laws: list[Law]) -> list[Lesion] | None:
     """Return lesions of these volumes, apart from one another; None where the brain has no room for them."""
     lesions: list[Lesion] = []
-    for volume_mm3 in volumes_mm3:
+    for volume_mm3, law in zip(volumes_mm3, laws, strict=True):
         lesion = _draw_lesion(rng, volume_mm3, law)
         center_mm = _place(rng, lesion.radius_mm, lesions)
         if center_mm is None:

@@ -60,6 +60,9 @@ def phantom_samples(
             count = len(crops["pre"])
             volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
             days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
+            conditions = {"interval_days": days, "place": patch.place}
+            if lesion.law.coefficients:
+                conditions["law"] = np.tile(np.float32(lesion.law.coefficients), [count, 1])
             parts.append(
                 Samples(
                     **crops,
@@ -71,7 +74,7 @@ def phantom_samples(
                     pre_mm3=volumes["pre"],
                     post_mm3=volumes["post"],
                     follow_up_mm3=volumes["follow_up"],
-                    conditions={"interval_days": days, "place": patch.place},
+                    conditions=conditions,
                     facts={"orientation": np.full(count, "axial")},
                 )
             )

@@ -1,6 +1,7 @@
 """Everything a run needs to go on to the same bits: weights, optimiser, average and step, in one checkpoint."""
 
 import contextlib
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,22 @@ def newest_step(folder: Path) -> int:
     """
     complete = _complete(folder)
     return int(complete[-1].name.removeprefix("step-")) if complete else 0
+
+
+def newest_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the weights of the newest checkpoint in `runs/<name>/checkpoints`.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    complete = _complete(folder)
+    digest = hashlib.sha256()
+    parts = sorted(folder.glob(f"{complete[-1].name}.data-*")) if complete else []
+    if not parts:
+        raise DataError(f"{folder} holds no checkpoint yet; train it first")
+    for part in parts:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
 
 
 class Checkpoints:

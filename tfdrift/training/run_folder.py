@@ -29,10 +29,13 @@ from tfdrift.methods.outputs import DRIFT_FORMS, OUTPUTS
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
-from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
+from tfdrift.training.checkpoint import Checkpoints, newest_sha256, newest_step, writing
 from tfdrift.training.data import load_samples
 from tfdrift.training.inner import read_chosen
 from tfdrift.training.step import Loss, make_loss
+
+_SHAPES = ("method", "base_filters", "depth", "heads", "condition", "output", "drift_form")
+"""Settings in which a run and the one that it starts from are alike: the network, and what its numbers mean."""
 
 
 def is_trained(config: TrainConfig, folder: Path, samples: Samples) -> bool:
@@ -82,15 +85,45 @@ def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
 
     Args:
         config: the settings.
-        training: the training samples, which set the scale of the conditions.
+        training: the training samples, which set the scale of the conditions, unless the run starts from another one.
 
     Raises:
-        DataError: the samples lack a condition that the settings ask for.
+        DataError: the samples lack a condition that the settings ask for, or the run to start from cannot be read.
+        UsageError: the run to start from has another network.
     """
     depth = training.pre.shape[1] if training.pre.ndim > 4 else None
-    columns = columns_of(training) if config.conditions else {}
-    conditions = fit_conditions(config.conditions, columns)
-    return Inputs(channels=len(training.channels), slices=depth, conditions=conditions)
+    if config.pretrained is None:
+        columns = columns_of(training) if config.conditions else {}
+        conditions = fit_conditions(config.conditions, columns)
+        return Inputs(channels=len(training.channels), slices=depth, conditions=conditions)
+    theirs, facts = read_config(Path(config.pretrained) / "config.json")
+    inputs = read_inputs(facts["data"].get("inputs", {}))
+    others = [
+        f"--{name.replace('_', '-')} {getattr(theirs, name) or 'none'}, not {getattr(config, name) or 'none'}"
+        for name in _SHAPES
+        if getattr(theirs, name) != getattr(config, name)
+    ]
+    if (inputs.channels, inputs.slices) != (len(training.channels), depth):
+        others.append("images of other channels or slices")
+    if others:
+        raise UsageError(f"--pretrained {config.pretrained} has {', '.join(others)}; both must have the same")
+    return inputs
+
+
+def start_from_pretrained(config: TrainConfig, network: keras.Model) -> None:
+    """Give a network the weights of the run that `config.pretrained` names, the averaged ones if it has such.
+
+    Args:
+        config: the settings.
+        network: of `build_network`.
+
+    Raises:
+        DataError: that run has no checkpoint, or it cannot be read.
+
+    Source: Goodfellow, Bengio and Courville (2016), sec. 8.7.4 (supervised pretraining) and 15.2 (transfer learning).
+    """
+    if config.pretrained is not None:
+        network.set_weights(load_predictor(Path(config.pretrained))[2].network.get_weights())
 
 
 def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Model:
@@ -215,6 +248,7 @@ def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict
         "conditions": columns_fingerprint(columns_of(samples), config.conditions, len(samples))
         if config.conditions
         else None,
+        "pretrained": newest_sha256(Path(config.pretrained) / "checkpoints") if config.pretrained else None,
     }
     told = {**facts, **{name: value for name, value in optional.items() if value}}
     return json.loads(json.dumps(told))  # as it is read back, where tuples are lists

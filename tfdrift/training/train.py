@@ -34,6 +34,7 @@ from tfdrift.training.run_folder import (
     make_predictor,
     make_run_loss,
     refuse_other_run,
+    start_from_pretrained,
 )
 from tfdrift.training.signals import stop_on_signals
 from tfdrift.training.step import make_optimizer, make_train_step, metric_names
@@ -102,7 +103,10 @@ def _train(
     steps_to_do = config.steps if chosen is None else chosen.steps
     inputs = inputs_of(config, training)
     network = build_network(config, inputs)
+    start_from_pretrained(config, network)
     averaged = build_network(config, inputs) if config.ema > 0 else None
+    if averaged is not None:
+        averaged.set_weights(network.get_weights())
     optimizer = make_optimizer(
         learning_rate=config.learning_rate, weight_decay=config.weight_decay, decay=config.decay, steps=config.steps
     )
