@@ -32,6 +32,14 @@ from .quiet import start_tensorflow
 @click.option("--by-place", is_flag=True, help="Take the structures although they refer to another series.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; empty or not there yet.")
 @click.option("--outcomes", "--samples", default=16, show_default=True, help="Draws of the second MRI, at least 2.")
+@click.option(
+    "--given", multiple=True, metavar="NAME=VALUE[,VALUE...]",
+    help="What is known beside the MRI, of what the model was trained with (--condition); repeatable. Several values, "
+    "or a response, are cases side by side.",
+)  # fmt: skip
+@click.option(
+    "--guidance", default=1.0, show_default=True, metavar="W", help="How strongly a given class leads; 1 is plain."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
 def predict(
     model: Path | None,
@@ -47,18 +55,22 @@ def predict(
     out: Path,
     outcomes: int,
     seed: int,
+    given: tuple[str, ...],
+    guidance: float,
 ) -> None:
     """Predict the second MRI of every lesion of a patient.
 
     The MRI and its lesions are --series and --rtstruct, or --image and --mask. Writes OUT/report.html,
     OUT/prediction.json, OUT/nifti (predicted MRI, drift, its spread and the share of outcomes with lesion, on the MRI's
     own grid) and, of a series, OUT/dicom (the same as Parametric Maps, and the predicted GTVs as a Segmentation for a
-    viewer and as an RTSTRUCT for a planning system). A server is sent crops and seeds, and nothing that says whose they
-    are.
+    viewer and as an RTSTRUCT for a planning system). A server is sent crops, seeds and what is given, and nothing
+    that says whose they are.
 
     \b
     Example:
       tfdrift predict --model saved_models/first --series MR_T1 --rtstruct RS.dcm --out prediction
+      tfdrift predict --model saved_models/mine --series MR_T1 --rtstruct RS.dcm --out prediction \\
+        --given interval_days=42 --given response=good,poor --guidance 2
       tfdrift predict --server localhost:8500 --name first --series MR_T1 --rtstruct RS.dcm --out prediction
       tfdrift predict --model saved_models/first --image T1c.nii.gz --mask gtv.nii.gz --out prediction
     """
@@ -87,6 +99,8 @@ def predict(
             roi=DEFAULT_ROI_PATTERN if roi is None else roi,
             outcomes=outcomes,
             seed=seed,
+            given=given,
+            guidance=guidance,
         )
     finally:
         answering.close()
@@ -96,6 +110,14 @@ def predict(
         for warning in lesion["warnings"]:
             click.echo(f"warning: structure {lesion['structure']}: {warning}", err=True)
         click.echo(_line(lesion))
+        for case in lesion.get("scenarios", []):
+            for warning in case["warnings"]:
+                click.echo(f"warning: structure {lesion['structure']}, {case['words']}: {warning}", err=True)
+            volume = case["volume_mm3"]
+            click.echo(
+                f"  {case['words'][:44]:<44} {volume['mean']:>9,.0f} mm3 [{volume['raw_low']:,.0f}, "
+                f"{volume['raw_high']:,.0f}]: a case, no forecast"
+            )
     known = document["calibration"]
     click.echo(
         f"{'90% intervals':<24} "

@@ -46,7 +46,16 @@ _SETTINGS = [
     _option("base_filters", "Filters of the first stage."),
     _option("depth", "Number of poolings."),
     _option("heads", "What the two outputs share.", type=click.Choice(list(HEADS))),
-    _option("condition", "Columns of the cohort that the network is given, separated by commas."),
+    _option(
+        "condition",
+        "Columns that the network is given, separated by commas: of the cohort, such as interval_days, or measured: "
+        "size, place, core, peak, response.",
+    ),
+    click.option(
+        "--condition-dropout",
+        type=float,
+        help="How often a condition is shown as unknown.  [default: 0.1 where there are conditions]",
+    ),
     click.option("--pretrained", type=click.Path(), metavar="RUN", help="Run folder whose weights are the first ones."),
     _option(
         "output",

@@ -193,3 +193,24 @@ def test_a_file_of_digits_that_an_old_run_tells_as_it_was_typed_is_found_from_th
     monkeypatch.chdir(tmp_path)
     old = train_config("method1", data="mnist", mnist_file="mnist.npz")
     assert old.resolved_from(tmp_path / "runs/first").mnist_file == str(tmp_path / "mnist.npz")
+
+
+def test_conditions_are_dropped_now_and_then_unless_it_is_said():
+    assert train_config("direct", condition="size").condition_dropout == 0.1
+    assert train_config("direct", condition="size", condition_dropout=0.0).condition_dropout == 0
+    assert train_config("direct", condition=" , ").condition_dropout == train_config("direct").condition_dropout == 0
+
+
+def test_nothing_is_dropped_where_there_is_no_condition():
+    with pytest.raises(UsageError, match=r"--condition-dropout 0\.2: there is no --condition to drop"):
+        train_config("direct", condition_dropout=0.2)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 0.95, float("nan")])
+def test_a_dropout_out_of_range_is_refused(rate):
+    with pytest.raises(UsageError, match=r"--condition-dropout .*: must be between 0"):
+        train_config("direct", condition="size", condition_dropout=rate)
+
+
+def test_a_run_of_a_version_without_dropout_dropped_nothing():
+    assert TrainConfig(method="direct", condition="interval_days").condition_dropout == 0

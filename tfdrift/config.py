@@ -31,6 +31,8 @@ DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
 PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed", "random")
 PRESETS = ("default", "paper")
+CONDITION_DROPOUT = 0.1
+"""How often a condition is dropped in training unless it is said; runs of older versions dropped none."""
 _PATHS = ("mnist_file", "folds_file", "pretrained")
 NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
 """Settings that the weights at a given step do not depend on."""
@@ -65,6 +67,7 @@ class TrainConfig:
     heads: str = "shared"
     precision: str = "float32"
     condition: str = ""
+    condition_dropout: float = 0.0
 
     output: str = "images"
     drift_form: str = "difference"
@@ -126,6 +129,10 @@ class TrainConfig:
             raise UsageError(
                 f"--sample-steps {self.sample_steps}: from --start-level {self.start_level} down to 0 there are "
                 f"{self.start_level + 1} levels; use 1 to {self.start_level + 1}"
+            )
+        if self.condition_dropout and not self.conditions:
+            raise UsageError(
+                f"--condition-dropout {self.condition_dropout:g}: there is no --condition to drop; leave it out"
             )
         if self.inner_folds == 1:
             raise UsageError("--inner-folds 1: one group leaves nobody to train on; use 0 (off) or 2 or more")
@@ -220,6 +227,8 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     }
     levels = given.get("levels", TrainConfig.levels)
     start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
+    if str(given.get("condition", "")).strip(" ,"):
+        settings["condition_dropout"] = CONDITION_DROPOUT
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
     return TrainConfig(method=method, **{**settings, **given})
 
@@ -304,6 +313,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "estimate_level": (0, math.inf, "0 or more"),
     "start_level": (0, math.inf, "0 or more"),
     "sample_steps": (1, math.inf, "1 or more"),
+    "condition_dropout": (0, 0.9, "between 0 (never) and 0.9"),
     "eta": (0, 1, "between 0 (DDIM) and 1 (DDPM)"),
     "recon_weight": (0, math.inf, "0 or more"),
     "drift_weight": (0, math.inf, "0 or more"),

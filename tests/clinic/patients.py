@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, to_mm, write, write_series
-from tfdrift.clinic.models import About
+from tfdrift.clinic.models import About, Told
 from tfdrift.imaging.geometry import Grid
 
 SIZE = 16
@@ -121,9 +121,17 @@ class PythonModel:
         self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE, **facts
     ) -> None:
         self._formula = formula
+        self.told: list[Told | None] = []
         self.about = About(name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None)
 
-    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:  # noqa: ARG002
+    def predict(
+        self,
+        image: np.ndarray,
+        seed: np.ndarray,
+        member: int = 0,  # noqa: ARG002
+        told: Told | None = None,
+    ) -> dict[str, np.ndarray]:
+        self.told.append(told)
         return self._formula(image, seed)
 
 

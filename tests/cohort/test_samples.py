@@ -105,27 +105,6 @@ def test_conditions_and_facts_leave_the_fingerprint_as_it_is():
     assert make_samples(conditions=True).fingerprint() == make_samples().fingerprint()
 
 
-def test_conditions_have_a_fingerprint_of_their_own():
-    samples, other = make_samples(conditions=True), make_samples()
-    names = ["interval_days", "dose_gy"]
-    later = {**samples.conditions, "interval_days": samples.conditions["interval_days"] + 1}
-    assert samples.conditions_fingerprint(names) == make_samples(conditions=True).conditions_fingerprint(names)
-    assert len(
-        {
-            samples.conditions_fingerprint(names),
-            samples.conditions_fingerprint(names[:1]),
-            other.conditions_fingerprint(names),
-            dataclasses.replace(samples, conditions=later).conditions_fingerprint(names),
-        }
-    ) == 4  # fmt: skip
-
-
-def test_a_condition_that_nobody_knows_is_the_same_whether_its_column_is_there_or_not():
-    unknown = {"interval_days": np.full(12, np.nan, np.float32)}
-    samples = dataclasses.replace(make_samples(), conditions=unknown)
-    assert samples.conditions_fingerprint(["interval_days"]) == make_samples().conditions_fingerprint(["interval_days"])
-
-
 def test_another_name_of_a_channel_is_another_fingerprint():
     assert make_samples(channels=("T2",)).fingerprint() != make_samples().fingerprint()
 

@@ -1,5 +1,6 @@
 """Cohorts on disk come back to the bit or not at all; batches show every slice in every rotation once an epoch."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.samples import Samples
-from tfdrift.training.batches import make_batches
+from tfdrift.model.conditions import Conditions, fit_conditions
+from tfdrift.training.batches import drop_columns, make_batches
 
 
 def numbered_samples(count: int) -> Samples:
@@ -76,3 +79,41 @@ def test_every_slice_and_rotation_comes_equally_often_at_every_place_of_the_epoc
     by_place = number.reshape(2000, 20)
     p_values = [stats.chisquare(np.bincount(by_place[:, place], minlength=20)).pvalue for place in range(20)]
     assert min(p_values) > 1e-3 / 20
+
+
+def with_ages(count: int) -> tuple[Samples, Conditions]:
+    """Return slices with two columns of numbers and one of classes, all known."""
+    ages = np.arange(count, dtype=np.float32)
+    conditions = {"age": ages, "dose": np.stack([ages, ages], axis=1)}
+    sites = np.where(ages % 2 == 0, "north", "south")
+    samples = dataclasses.replace(numbered_samples(count), conditions=conditions, facts={"site": sites})
+    return samples, fit_conditions(["age", "dose", "site"], columns_of(samples))
+
+
+def test_dropped_conditions_depend_on_seed_and_step_alone():
+    samples, conditions = with_ages(5)
+
+    def condition(step: int, seed: int = 0) -> np.ndarray:
+        batch = make_batches(samples, batch_size=8, seed=seed, conditions=conditions, dropout=0.5)
+        return batch(tf.constant(step, tf.int64))["condition"].numpy()
+
+    np.testing.assert_array_equal(condition(3), condition(3))
+    assert (condition(3) != condition(4)).any()
+    assert (condition(3) != condition(3, seed=1)).any()
+
+
+def test_a_column_is_dropped_as_a_whole_and_as_often_as_is_said():
+    _, conditions = with_ages(5)
+    values = drop_columns(conditions, tf.ones([20_000, 4]), 0.2, tf.constant([0, 1], tf.int64)).numpy()
+    gone = np.isnan(values)
+    np.testing.assert_array_equal(gone[:, 1], gone[:, 2])
+    np.testing.assert_allclose(gone.mean(axis=0), 1 - 0.8**2, atol=0.015)  # five standard errors
+    np.testing.assert_allclose(gone.all(axis=1).mean(), 0.2 + 0.8 * 0.2**3, atol=0.015)
+
+
+def test_without_dropout_every_condition_is_shown_as_it_is():
+    samples, conditions = with_ages(5)
+    batch = make_batches(samples, batch_size=20, seed=0, conditions=conditions)(tf.constant(0, tf.int64))
+    rows = batch["pre"].numpy().max(axis=(1, 2, 3)).astype(int) - 1
+    expected = conditions.encode(conditions.values(columns_of(samples), 5)).numpy()
+    np.testing.assert_array_equal(batch["condition"], expected[rows])

@@ -9,6 +9,7 @@ plausibility          reasons to distrust a prediction
 public_label          what a structure is called outside of the clinic
 predict               a patient from MRI and lesions to a folder
 patient_files         the MRI and what is drawn on it, from DICOM or NIfTI
+scenarios             what a model is told of a lesion, and "what if"
 document              prediction.json
 output                maps and masks as NIfTI and DICOM
 source_images         the slices that a new DICOM object refers to

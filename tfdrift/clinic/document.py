@@ -6,6 +6,7 @@ from typing import Any
 from tfdrift import __version__
 from tfdrift.clinic.models import About
 from tfdrift.clinic.output import Lesion
+from tfdrift.clinic.scenarios import NOTHING, Plan, describe_plan, describe_scenario
 from tfdrift.cohort.gtv_regions import REGIONS, gtv_regions
 from tfdrift.cohort.response import response_group
 from tfdrift.evaluation.calibration import Calibration
@@ -23,6 +24,7 @@ def describe(
     *,
     outcomes: int,
     seed: int,
+    plan: Plan = NOTHING,
 ) -> dict[str, Any]:
     """Return the content of `prediction.json`, which names no patient and no UID.
 
@@ -34,6 +36,7 @@ def describe(
         calibration: of its intervals; None where it has none.
         outcomes: K, number of outcomes of each lesion.
         seed: of the run.
+        plan: what the model was told and asked.
     """
     trained = about.facts.get("train", {})
     return {
@@ -65,7 +68,8 @@ def describe(
         "share_of_samples_below_80_percent": "of those whose volume at the second MRI is below 80% of the volume now",
         "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
         "skipped": skipped,
-        "lesions": [_describe_lesion(lesion, calibration) for lesion in lesions],
+        **describe_plan(plan, about.conditions),
+        "lesions": [_describe_lesion(lesion, calibration, about) for lesion in lesions],
     }
 
 
@@ -93,7 +97,7 @@ def _describe_calibration(calibration: Calibration) -> dict[str, Any]:
     return {**told, "adaptive": {**dataclasses.asdict(calibration.adaptive), "regions": list(REGIONS)}}
 
 
-def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[str, Any]:
+def _describe_lesion(lesion: Lesion, calibration: Calibration | None, about: About) -> dict[str, Any]:
     prediction = lesion.prediction
     raw = low, high = prediction.interval_mm3
     half_width = raw_half_width = prediction.drift_half_width()
@@ -125,6 +129,12 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None) -> dict[st
             "raw_interval_half_width": raw_half_width,
         },
         **({} if prediction.field is None else {"movement_in_gtv": prediction.field.statistics(prediction.gtv)}),
+        **({} if not lesion.told else {"told": lesion.told}),
+        **(
+            {}
+            if not lesion.scenarios
+            else {"scenarios": [describe_scenario(one, about.conditions) for one in lesion.scenarios]}
+        ),
         "crop_mm": prediction.crops.box.side_mm,
         "warnings": lesion.warnings,
     }

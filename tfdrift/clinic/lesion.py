@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from tfdrift.axes import image_axes
-from tfdrift.clinic.models import Model, predict_batches
+from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
@@ -217,7 +217,9 @@ def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.n
     return np.repeat(np.array(words, np.int64)[:, None], slices, axis=1)
 
 
-def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray) -> LesionPrediction:
+def predict_lesion(
+    model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarray, told: Told | None = None
+) -> LesionPrediction:
     """Return K outcomes of a lesion's second MRI and what they say; the members of a model share them in turn.
 
     Args:
@@ -225,6 +227,7 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
         gtv: bool [slices, rows, columns].
         crops: of this lesion.
         seeds: int64 [K, n, 2], from `outcome_seeds`.
+        told: what is known of its n slices beside the images.
 
     Raises:
         DataError: the model's answer cannot be used, or the server refuses the request.
@@ -235,7 +238,8 @@ def predict_lesion(model: Model, gtv: np.ndarray, crops: Crops, seeds: np.ndarra
     members, answer = model.about.members, {}
     for member in range(members):
         own = seeds[member::members]
-        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member)
+        more = None if told is None else told._replace(condition=np.tile(told.condition, (len(own), 1)))
+        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member, more)
         for name, images in part.items():
             answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
             answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])

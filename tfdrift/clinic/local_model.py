@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfdrift.clinic.models import SIGNATURE, About, image_size_of
+from tfdrift.clinic.models import About, Told, image_size_of
 from tfdrift.errors import DataError
+from tfdrift.export.members import SIGNATURE
 from tfdrift.export.model_folder import CONFIG_FILE, versions
 from tfdrift.serving.client import Signature, TensorInfo
 
@@ -59,20 +60,29 @@ class LocalModel:
             facts=facts,
             card=text,
         )
-        named = [self.about.signature(member) for member in range(self.about.members)]
-        if not set(named) <= set(self._model.signatures):
+        named = {self.about.signature(member) for member in range(self.about.members)}
+        if not named <= set(self._model.signatures):
             raise DataError(f"{where} does not answer for what its config.json names; export it again")
-        self._functions = [self._model.signatures[name] for name in named]
 
-    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+    def predict(
+        self, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None
+    ) -> dict[str, np.ndarray]:
         """As `Model.predict`.
 
         Args:
             image: float32 [N, S, S, 1], see there.
             seed: int64 [N, 2], see there.
             member: see there.
+            told: see there.
+
+        Raises:
+            DataError: the model does not answer to what it is told.
         """
-        answer = self._functions[member](image=tf.constant(image), seed=tf.constant(seed))
+        signature = self.about.signature(member, told)
+        if signature not in self._model.signatures:
+            raise DataError(f"the model {self.about.name} has no signature {signature}; export it again")
+        more = {} if told is None else {name: tf.constant(value) for name, value in told.inputs.items()}
+        answer = self._model.signatures[signature](image=tf.constant(image), seed=tf.constant(seed), **more)
         return {name: value.numpy() for name, value in answer.items()}
 
     def close(self) -> None:

@@ -6,16 +6,42 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfdrift.errors import DataError
-from tfdrift.export.members import FIELD, member_signature
+from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
+from tfdrift.model.conditions import Conditions
+from tfdrift.model.inputs import read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
 
-SIGNATURE = "serving_default"
 ABOUT = "about"
 """Signature in which a model of ours tells its `config.json` and its card."""
 
 EXPORTED = "give a model that `tfdrift export` wrote"
 BATCH = 64
 BATCH_PIXELS = 2**22  # 16 MB a request, of the 64 that the embedded server takes at most
+
+
+class Told(NamedTuple):
+    """What a request holds beside crops and seeds.
+
+    Args:
+        condition: float32 [N, numbers] of `Conditions.values`, NaN where unknown.
+        guidance: W, see `tfdrift.methods.guidance.guided`; 1 is plain.
+    """
+
+    condition: np.ndarray
+    guidance: float = 1.0
+
+    @property
+    def kind(self) -> str:
+        """Which signatures take it."""
+        return CONDITIONED if self.guidance == 1 else GUIDED
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """The inputs of these signatures beside `image` and `seed`."""
+        condition = {"condition": self.condition.astype(np.float32)}
+        if self.kind == CONDITIONED:
+            return condition
+        return {**condition, "guidance": np.full([len(self.condition), 1], self.guidance, np.float32)}
 
 
 class About(NamedTuple):
@@ -47,11 +73,24 @@ class About(NamedTuple):
         """Whether it tells how a lesion moves, see `--drift-form`."""
         return self.facts.get("train", {}).get("drift_form") == FIELD
 
-    def signature(self, member: int) -> str:
-        """Return the name of the signature in which a member answers alone, with all that it tells."""
-        if self.members > 1:
-            return member_signature(member)
-        return FIELD if self.tells_field else SIGNATURE
+    @property
+    def conditions(self) -> Conditions:
+        """What it may be told beside image and seed; nothing where it does not say so."""
+        try:
+            return read_inputs(self.facts.get("data", {}).get("inputs", {})).conditions
+        except (TypeError, AttributeError, ValueError):
+            raise DataError(f"what the model {self.name} may be told cannot be read; {EXPORTED}") from None
+
+    def signature(self, member: int, told: Told | None = None) -> str:
+        """Return the name of the signature in which a member answers alone, with all that it tells.
+
+        Args:
+            member: its number.
+            told: what the request holds beside crops and seeds.
+        """
+        name = FIELD if self.tells_field else SIGNATURE
+        name = member_signature(member) if self.members > 1 else name
+        return name if told is None else told_signature(name, told.kind)
 
 
 class Model(Protocol):
@@ -59,13 +98,16 @@ class Model(Protocol):
 
     about: About
 
-    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+    def predict(
+        self, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None
+    ) -> dict[str, np.ndarray]:
         """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
             image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
             seed: int64 [N, 2].
             member: number of the run that answers, below `About.members`.
+            told: what is known beside the images, of N.
         """
         ...
 
@@ -92,7 +134,9 @@ def image_size_of(signature: Signature, where: str) -> int:
     return side
 
 
-def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+def predict_batches(
+    model: Model, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None
+) -> dict[str, np.ndarray]:
     """Return what a model answers to any number of crops, asked for in batches.
 
     Args:
@@ -100,13 +144,19 @@ def predict_batches(model: Model, image: np.ndarray, seed: np.ndarray, member: i
         image: float32 [N, S, S, 1].
         seed: int64 [N, 2].
         member: see `Model.predict`.
+        told: see `Model.predict`.
 
     Raises:
         DataError: the model answers in another shape or with a value that is not finite.
     """
     batch = max(1, min(BATCH, BATCH_PIXELS // image[0].size))
-    starts = range(0, len(image), batch)
-    parts = [model.predict(image[start : start + batch], seed[start : start + batch], member) for start in starts]
+    rows = [slice(start, start + batch) for start in range(0, len(image), batch)]
+    if told is None:
+        parts = [model.predict(image[row], seed[row], member) for row in rows]
+    else:
+        parts = [
+            model.predict(image[row], seed[row], member, told._replace(condition=told.condition[row])) for row in rows
+        ]
     answer = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in answer.items():
         expected = image.shape if name in ("post", "drift") else (*image.shape[:-1], values.shape[-1])

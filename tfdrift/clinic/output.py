@@ -1,9 +1,9 @@
 """The files of a prediction: maps and masks that other programs open."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,6 +14,7 @@ from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.models import About
 from tfdrift.clinic.movement import MAPS, in_patient
 from tfdrift.clinic.registration_writing import write_deformation
+from tfdrift.clinic.scenarios import Scenario
 from tfdrift.clinic.source_images import find_source
 from tfdrift.clinic.structure_writing import Structure, write_structure_set
 from tfdrift.imaging.geometry import Grid
@@ -48,12 +49,16 @@ class Lesion(NamedTuple):
         label: what it is called in files that may leave the clinic, see `public_label`.
         prediction: on the series' grid.
         warnings: sentences that speak against trusting it.
+        told: what the model was told of it by column, see `tfdrift.clinic.scenarios.describe_told`.
+        scenarios: answers to "what if".
     """
 
     roi: Roi
     label: str
     prediction: LesionPrediction
     warnings: list[str]
+    told: Mapping[str, Any] | None = None
+    scenarios: tuple[Scenario, ...] = ()
 
 
 class _Block(NamedTuple):

@@ -1,6 +1,6 @@
 """Pictures of one lesion's prediction: its slices, its outcomes, its volumes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.movement import Field
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
+from tfdrift.drawing.colours import SERIES
 from tfdrift.drawing.figure import new_figure
 from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
 
@@ -162,6 +163,58 @@ def draw_outcomes(prediction: LesionPrediction) -> Figure:
         then = (prediction.outcome_masks[outcome, row], PREDICTED_COLOUR)
         draw_panel(axes, Panel(prediction.post[outcome, row], contours=(now, then)), "", scale)
         axes.set_title(f"{prediction.outcome_volumes_mm3[outcome]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
+    return figure
+
+
+def draw_scenarios(prediction: LesionPrediction, scenarios: Mapping[str, LesionPrediction]) -> Figure:
+    """Draw the largest slice now beside outcomes of it in each case, the cases one below the other, from equal draws.
+
+    Args:
+        prediction: the forecast.
+        scenarios: what is predicted in each case, by what it is called.
+    """
+    row = int(np.argmax(prediction.crops.gtv.sum(axis=(1, 2))))
+    figure = new_figure(8.6, 1.45 * len(scenarios) + 0.1)
+    grid = figure.subplots(len(scenarios), _OUTCOMES_A_ROW, squeeze=False)
+    scale = colour_scales([Panel(prediction.post[0, row])], (0.0, _white(prediction)), None)["image"]
+    now = (prediction.crops.gtv[row], NOW_COLOUR)
+    for line, (words, case) in zip(grid, scenarios.items(), strict=True):
+        draw_panel(line[0], Panel(prediction.crops.surroundings[row], contours=(now,)), "", scale)
+        line[0].set_title("now", fontsize=8, color=_INK, pad=3)
+        line[0].set_ylabel("\n".join(words.replace(" responds", "\nresponds").split(", ")), fontsize=7, color=_INK)
+        for outcome, axes in enumerate(line[1:]):
+            if outcome >= len(case.post):
+                axes.set_axis_off()
+                continue
+            then = (case.outcome_masks[outcome, row], PREDICTED_COLOUR)
+            draw_panel(axes, Panel(case.post[outcome, row], contours=(now, then)), "", scale)
+            axes.set_title(f"{case.outcome_volumes_mm3[outcome]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
+    return figure
+
+
+def draw_course(
+    prediction: LesionPrediction, course: Sequence[tuple[float, str, LesionPrediction]], axis: str
+) -> Figure:
+    """Draw the volume against a number that the model was told, with the raw 90% of the outcomes at each.
+
+    Args:
+        prediction: the forecast.
+        course: (the number, what else was told, the prediction).
+        axis: what the number is called.
+    """
+    figure = new_figure(8.6, 2.6)
+    axes = figure.add_subplot()
+    axes.axhline(prediction.volume_mm3, color="#c79a00", lw=1.2, label="now")
+    for place, words in enumerate(dict.fromkeys(words for _, words, _ in course)):
+        points = sorted(((number, case) for number, other, case in course if other == words), key=lambda one: one[0])
+        numbers, colour = [number for number, _ in points], SERIES[place % len(SERIES)]
+        low, high = zip(*(case.interval_mm3 for _, case in points), strict=True)
+        axes.fill_between(numbers, low, high, color=colour, alpha=0.2, lw=0)
+        means = [case.outcome_volumes_mm3.mean() for _, case in points]
+        axes.plot(numbers, means, marker="o", color=colour, label=words or "mean and raw 90% of the outcomes")
+    axes.set(xlabel=axis, ylabel="volume, mm³", ylim=(0, None))
+    axes.legend(fontsize=8, frameon=False)
+    axes.tick_params(labelsize=8, colors=_INK)
     return figure
 
 

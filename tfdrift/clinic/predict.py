@@ -26,6 +26,7 @@ from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_vol
 from tfdrift.clinic.patient_files import PatientFiles, read_dicom_files, read_nifti_files
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.report import build_report
+from tfdrift.clinic.scenarios import Plan, as_told, ask_scenarios, describe_told, make_plan, measure, told_of
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
@@ -46,6 +47,8 @@ def predict_patient(
     by_place: bool = False,
     outcomes: int = 16,
     seed: int = 0,
+    given: Sequence[str] = (),
+    guidance: float = 1.0,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
 
@@ -60,6 +63,8 @@ def predict_patient(
         by_place: see `tfdrift.imaging.matching.fits`.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
+        given: what is known, or asked "if", beside the MRI, see `tfdrift.clinic.scenarios.make_plan`.
+        guidance: see there.
 
     Returns:
         What stands in `prediction.json`.
@@ -69,8 +74,9 @@ def predict_patient(
         DataError: the series, the structure set or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
-    _check(model, out, outcomes, seed)
-    return _predict(model, read_dicom_files(series_dir, rtstruct, roi, by_place=by_place), out, outcomes, seed)
+    plan = _check(model, out, outcomes, seed, given, guidance)
+    files = read_dicom_files(series_dir, rtstruct, roi, by_place=by_place)
+    return _predict(model, files, out, outcomes, seed, plan)
 
 
 def predict_nifti(
@@ -83,6 +89,8 @@ def predict_nifti(
     components: bool = False,
     outcomes: int = 16,
     seed: int = 0,
+    given: Sequence[str] = (),
+    guidance: float = 1.0,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion of masks on an MRI, and write OUT as `predict_patient` does, but no DICOM.
 
@@ -95,6 +103,8 @@ def predict_nifti(
         components: see there.
         outcomes: K, 2 to 1000.
         seed: of the noise, 0 or more.
+        given: see `predict_patient`.
+        guidance: see there.
 
     Returns:
         What stands in `prediction.json`.
@@ -104,11 +114,12 @@ def predict_nifti(
         DataError: the image, a mask or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
-    _check(model, out, outcomes, seed)
-    return _predict(model, read_nifti_files(image, masks, roi, components=components), out, outcomes, seed)
+    plan = _check(model, out, outcomes, seed, given, guidance)
+    files = read_nifti_files(image, masks, roi, components=components)
+    return _predict(model, files, out, outcomes, seed, plan)
 
 
-def _check(model: Model, out: Path, outcomes: int, seed: int) -> None:
+def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[str], guidance: float) -> Plan:
     if not 2 <= outcomes <= MAX_OUTCOMES:
         raise UsageError(f"--outcomes {outcomes}: must be 2 to {MAX_OUTCOMES}; a spread needs at least two")
     if not 0 <= seed <= MAX_SEED:
@@ -118,11 +129,13 @@ def _check(model: Model, out: Path, outcomes: int, seed: int) -> None:
             f"--outcomes {outcomes}: the model holds {model.about.members} runs, and each draws its share; use "
             f"{model.about.members} or more"
         )
+    plan = make_plan(given, model.about.conditions, guidance=guidance)
     refuse_used(out)
+    return plan
 
 
-def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed: int) -> dict[str, Any]:
-    calibration = calibration_of(model.about)
+def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed: int, plan: Plan) -> dict[str, Any]:
+    calibration, conditions = calibration_of(model.about), model.about.conditions
     image, series = patient.image, patient.series
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
     seen = sitk.GetArrayFromImage(measured(image)) > 0
@@ -144,10 +157,14 @@ def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed
     lesions = []
     for one, gtv, crops, warnings in drawn:
         seeds = outcome_seeds(seed, one.roi.number, outcomes, len(crops.slices))
-        prediction = predict_lesion(model, gtv, crops, seeds)
+        measured_of = measure(crops, gtv)
+        values = told_of(conditions, measured_of, plan.told)
+        prediction = predict_lesion(model, gtv, crops, seeds, as_told(values))
         found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
-        lesions.append(Lesion(one.roi, one.label, prediction, [*warnings, *found]))
-    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed)
+        said = [*warnings, *found, *conditions.beyond_training(values)]
+        scenarios = ask_scenarios(model, gtv, crops, seeds, plan, measured_of)
+        lesions.append(Lesion(one.roi, one.label, prediction, said, describe_told(conditions, values), scenarios))
+    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed, plan=plan)
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions, patient.own_grid)
         if patient.headers:
@@ -155,6 +172,8 @@ def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed
         report = build_report(
             document,
             [lesion.prediction for lesion in lesions],
+            scenarios=[lesion.scenarios for lesion in lesions],
+            axis=plan.axis,
             direction=series.grid.direction,
             card=model.about.card,
         )

@@ -9,8 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from tfdrift.clinic.lesion import LesionPrediction
-from tfdrift.clinic.pictures import draw_movement, draw_outcomes, draw_slices, draw_volumes
+from tfdrift.clinic.pictures import (
+    draw_course,
+    draw_movement,
+    draw_outcomes,
+    draw_scenarios,
+    draw_slices,
+    draw_volumes,
+)
+from tfdrift.clinic.scenarios import NOT_A_FORECAST, Scenario
 from tfdrift.drawing.figure import png_bytes
+from tfdrift.model.columns import column_of
 
 _TEMPLATES = Environment(
     loader=PackageLoader("tfdrift.clinic"),
@@ -27,6 +36,8 @@ def build_report(
     *,
     direction: Sequence[float],
     card: str | None,
+    scenarios: Sequence[Sequence[Scenario]] = (),
+    axis: str | None = None,
 ) -> str:
     """Return the page.
 
@@ -35,16 +46,22 @@ def build_report(
         predictions: of its lesions, in its order.
         direction: of the series' grid, 3 x 3 row by row.
         card: the model card, Markdown; None where there is none.
+        scenarios: answers to "what if" about each lesion.
+        axis: see `tfdrift.clinic.scenarios.Plan`.
 
     Returns:
         HTML in which every text of the document and the card is escaped.
     """
     lesions = zip(document["lesions"], predictions, strict=True)
+    asked = scenarios or [()] * len(predictions)
+    what_ifs = [_what_if(one, answers, axis) for one, answers in zip(predictions, asked, strict=True)]
     return _TEMPLATES.get_template("report.html").render(
         title="Predicted second MRI",
         facts=_facts(document),
         calibrated=document["calibration"] is not None,
         lesions=[_lesion(lesion, one, direction, document["calibration"]) for lesion, one in lesions],
+        what_ifs=what_ifs,
+        not_a_forecast=NOT_A_FORECAST,
         skipped=[f"not predicted: {sentence}" for sentence in document["skipped"]],
         note=_note(document["calibration"], document["samples"]),
         card=card,
@@ -65,7 +82,56 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
         "SHA-256 of its weights": model["weights_sha256"] or "not told by the model",
         "MRI": f"{series['orientation']}, {columns} × {rows} × {slices} voxels of {spacing} mm",
         "Outcomes": f"{document['samples']}, seed {document['seed']}",
+        **_told(document),
     }
+
+
+def _told(document: Mapping[str, Any]) -> dict[str, str]:
+    columns, given = document.get("conditions", {}), document.get("given", {})
+    if not columns:
+        return {}
+    measured = [name for name in columns if column_of(name).measured]
+    parts = [
+        *(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()),
+        *([f"measured in each lesion: {', '.join(measured)}"] if measured else []),
+    ]
+    unknown = [name for name in columns if name not in given and name not in measured]
+    return {"Told beside the MRI": "; ".join(parts) or "nothing"} | (
+        {"Not told": ", ".join(unknown)} if unknown else {}
+    )
+
+
+def _what_if(prediction: LesionPrediction, scenarios: Sequence[Scenario], axis: str | None) -> dict[str, Any] | None:
+    if not scenarios:
+        return None
+    rows = []
+    for one in scenarios:
+        volumes, (low, high) = one.prediction.outcome_volumes_mm3, one.prediction.interval_mm3
+        change = 100 * (volumes.mean() / prediction.volume_mm3 - 1)
+        rows.append(
+            {
+                "words": one.words,
+                "guidance": f"{one.guidance:g}",
+                "mean": f"{volumes.mean():,.0f}",
+                "raw": f"{low:,.0f} – {high:,.0f}",
+                "change": f"{change:+.0f}%".replace("-", "−"),
+                "share": f"{one.prediction.good_response_share:.0%}",
+                "warnings": one.warnings,
+            }
+        )
+    named = {one.words: one.prediction for one in scenarios}
+    pictures = [_picture(draw_scenarios(prediction, named), "Outcomes of the largest slice in each case")]
+    if axis is not None:
+        course = [
+            (next(given.number for given in one.given if given.name == axis), _others(one, axis), one.prediction)
+            for one in scenarios
+        ]
+        pictures.insert(0, _picture(draw_course(prediction, course, axis), f"Volume against {axis}"))
+    return {"rows": rows, "guided": any(one.guidance != 1 for one in scenarios), "pictures": pictures}
+
+
+def _others(scenario: Scenario, axis: str) -> str:
+    return ", ".join(given.words for given in scenario.given if given.name != axis)
 
 
 def _note(calibration: Mapping[str, Any] | None, outcomes: int) -> str:

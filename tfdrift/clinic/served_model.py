@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.clinic.models import ABOUT, EXPORTED, SIGNATURE, About, image_size_of
+from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, image_size_of
 from tfdrift.errors import DataError, ResourceError
+from tfdrift.export.members import SIGNATURE
 from tfdrift.serving.client import Client
 
 
 class ServedModel:
-    """A model on `tfdrift serve` or TF Serving; only crops and seeds are sent to it.
+    """A model on `tfdrift serve` or TF Serving; only crops, seeds and conditions are sent to it.
 
     All requests go to the version that was the newest at the first one. What it was trained on, its calibration and its
     card come from the signature `about`, which models have since they are exported with it.
@@ -54,19 +55,24 @@ class ServedModel:
             raise DataError(f"what {where} says of itself cannot be read; {EXPORTED}") from None
         return facts, card
 
-    def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0) -> dict[str, np.ndarray]:
+    def predict(
+        self, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None
+    ) -> dict[str, np.ndarray]:
         """As `Model.predict`.
 
         Args:
             image: float32 [N, S, S, 1], see there.
             seed: int64 [N, 2], see there.
             member: see there.
+            told: see there.
 
         Raises:
             DataError: the server refuses the request.
             ResourceError: the server has gone.
         """
-        asked, signature = {"image": image, "seed": seed}, self.about.signature(member)
+        asked, signature = {"image": image, "seed": seed}, self.about.signature(member, told)
+        if told is not None:
+            asked |= told.inputs
         return self._client.predict(self._name, asked, signature=signature, version=self._version)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ prepared     a cohort in parts, and what `import.json` says of the whole
 store        a cohort on disk, as a TFDS dataset
 gtv_regions  core, rim and outside of a GTV
 orientation  which way the slices lie
+context      what a lesion shows of itself, and the columns that a network may be given
 response     which lesions respond poorly
 tables       `lesions.csv` and `exclusions.csv`
 overview     a cohort in a few lines of text

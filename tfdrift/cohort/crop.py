@@ -6,6 +6,7 @@ voxel indices, which are whole numbers at voxel centres.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -56,6 +57,7 @@ class LesionSlices:
         scale: float32 [n], largest signal of each pre crop in scanner units.
         pixel_mm: side of a crop pixel.
         slices: the slice indices in the volume.
+        place: float32 [n], where they lie in the lesion, see `slice_places`.
         left_out: slices that would stand for the lesion, but that no crop shows, see `visible_slices`.
         box: where the crops lie.
         outgrown: share of the post GTV that leaves the box.
@@ -68,6 +70,7 @@ class LesionSlices:
     scale: np.ndarray
     pixel_mm: float
     slices: list[int]
+    place: np.ndarray
     left_out: list[int]
     box: Box
     outgrown: float
@@ -141,6 +144,24 @@ def representative_slices(mask: np.ndarray) -> list[int]:
     filled = np.flatnonzero(areas)
     quartiles = filled[0] + np.round((filled[-1] - filled[0]) * np.array([0.25, 0.75])).astype(int)
     return sorted({int(np.argmax(areas)), *(int(index) for index in quartiles if areas[index] > 0)})
+
+
+def slice_places(mask: np.ndarray, slices: Sequence[int]) -> np.ndarray:
+    """Return where slices lie in a lesion, float32 [n]: from -1 in its first slice to 1 in its last, 0 in an only one.
+
+    Args:
+        mask: bool [slices, rows, columns], not empty.
+        slices: indices of n of them.
+
+    Example:
+        >>> mask = np.zeros((9, 4, 4), bool)
+        >>> mask[2:7] = True
+        >>> slice_places(mask, [2, 3, 6]).tolist()
+        [-1.0, -0.5, 1.0]
+    """
+    filled = np.flatnonzero(mask.any(axis=(1, 2)))
+    first, last = int(filled[0]), int(filled[-1])
+    return ((2 * np.array(slices) - first - last) / max(last - first, 1)).astype(np.float32)
 
 
 def visible_slices(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int) -> np.ndarray:
@@ -308,6 +329,7 @@ def crop_lesion(
         ),
         pixel_mm=where.side_mm / image_size,
         slices=chosen,
+        place=slice_places(pre_mask, chosen),
         left_out=[index for index in choose_slices(pre_mask, slices) if not visible[index]],
         box=where,
         outgrown=outgrown(post_mask, where, spacing_mm),

@@ -48,7 +48,7 @@ class Samples:
         follow_up_mm3: float32 [n], at the follow-up, NaN where there is none.
         channels: name of each of the C channels.
         conditions: float32 [n] or [n, K] by name, NaN where unknown; such as `interval_days`, from the first MRI to the
-            second.
+            second, and `place`, of the slice in its lesion.
         facts: str [n] by name, empty where unknown; such as `orientation`, of the first MRI's slices.
 
     Raises:
@@ -149,18 +149,10 @@ class Samples:
     def fingerprint(self) -> str:
         """Return a SHA-256 over every array but conditions and facts, so that an artefact can say which data made it.
 
-        Conditions have a digest of their own, so that a run that uses none is the same whatever else is known.
+        Conditions have a digest of their own, see `tfdrift.cohort.context`, so that a run that uses none is the same
+        whatever else is known.
         """
         return fingerprint_of([self])
-
-    def conditions_fingerprint(self, names: Sequence[str]) -> str:
-        """Return a SHA-256 over the conditions that a run uses; those that the cohort does not know count as NaN."""
-        digest = hashlib.sha256()
-        for name in names:
-            values = self.condition(name)
-            values = np.where(np.isnan(values), np.float32(np.nan), values)  # one NaN of the many
-            digest.update(f"{name} {values.shape} ".encode() + values.astype("<f4").tobytes())
-        return digest.hexdigest()
 
 
 def join_samples(parts: Sequence[Samples]) -> Samples:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfdrift.axes import image_axes
+from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.folds import check_no_leak, split
 from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
@@ -165,7 +166,8 @@ def refuse_misfit(folder: Path, inputs: Inputs, channels: tuple[str, ...], drawn
         wants.append(f"the channels {', '.join(channels)}")
     if inputs.slices is not None:
         wants.append(f"stacks of {inputs.slices} slices")
-    wants += [f"the condition {name}" for name in inputs.conditions.names if name not in drawn.conditions]
+    known = columns_of(drawn) if inputs.conditions.names else {}
+    wants += [f"the condition {name}" for name in inputs.conditions.names if name not in known]
     if wants:
         raise DataError(
             f"{folder} takes {' and '.join(wants)}, which patients of --data phantom do not have; "

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfdrift.cohort.context import foreseen_columns
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
@@ -12,7 +13,15 @@ from tfdrift.methods.method import Predictor
 BATCH = 64
 
 
-def draw_outcomes(trained: Predictor, samples: Samples, *, count: int, seed: int) -> dict[str, np.ndarray]:
+def draw_outcomes(
+    trained: Predictor,
+    samples: Samples,
+    *,
+    count: int,
+    seed: int,
+    told: np.ndarray | None = None,
+    guidance: float = 1.0,
+) -> dict[str, np.ndarray]:
     """Return `count` outcomes of each image, as many as one seed each, in batches over images and seeds.
 
     Args:
@@ -20,12 +29,18 @@ def draw_outcomes(trained: Predictor, samples: Samples, *, count: int, seed: int
         samples: n images, with the conditions that the network asks for.
         count: N.
         seed: of the noise; outcome k of image i is noised by (seed, k n + i), so the first ones are those of N = 1.
+        told: float32 [n, numbers], what the network is told; by default what is known before the second MRI.
+        guidance: W, see `tfdrift.methods.guidance.guided`.
 
     Returns:
         `post` and `drift`, float32 [N, n, ..., S, S, 1].
     """
-    pre, known = samples.pre, _conditions(trained, samples)
-    ask = _compile(trained.__call__, trained, pre.shape[1:])
+    pre, known = samples.pre, _conditions(trained, samples) if told is None else told
+
+    def led(image: tf.Tensor, seeds: tf.Tensor, condition: tf.Tensor) -> dict[str, tf.Tensor]:
+        return trained(image, seeds, condition, tf.fill([tf.shape(image)[0], 1], guidance))
+
+    ask = _compile(trained.__call__ if guidance == 1 else led, trained, pre.shape[1:])
     seeds = example_seeds(count * len(pre), seed)
     parts = []
     for start in range(0, len(seeds), BATCH):
@@ -56,11 +71,11 @@ def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str,
 
 
 def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:
-    """Return what is known beside each image, float32 [n, numbers]."""
+    """Return what is known beside each image before the second MRI, float32 [n, numbers]."""
     conditions = trained.inputs.conditions
     if not conditions.names:
         return np.empty((len(samples), 0), np.float32)
-    return conditions.values(samples.conditions, len(samples))
+    return conditions.values(foreseen_columns(samples), len(samples))
 
 
 def _compile(

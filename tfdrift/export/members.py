@@ -14,8 +14,12 @@ from tfdrift.evaluation.answers import refuse_same_run
 from tfdrift.methods.method import Predictor
 from tfdrift.training.run_folder import load_predictor
 
+SIGNATURE = "serving_default"
+"""Signature in which a model answers."""
 FIELD = "field"
 """Signature in which a method tells its `maps` beside `post` and `drift`."""
+CONDITIONED, GUIDED = "conditioned", "guided"
+"""How signatures are called that take a `condition` as well, and those that take a `guidance` beside it."""
 
 
 class Member(NamedTuple):
@@ -89,6 +93,20 @@ def member_signature(member: int) -> str:
         'member_2'
     """
     return f"member_{member}"
+
+
+def told_signature(signature: str, told: str) -> str:
+    """Return the name of the signature that answers as another one does and is told more.
+
+    Args:
+        signature: the other one.
+        told: `CONDITIONED` or `GUIDED`.
+
+    Example:
+        >>> told_signature("serving_default", CONDITIONED), told_signature("member_2", GUIDED)
+        ('serving_conditioned', 'member_2_guided')
+    """
+    return f"{'serving' if signature == SIGNATURE else signature}_{told}"
 
 
 def weights_of(predictor: Predictor) -> list[tf.Variable]:

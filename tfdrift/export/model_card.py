@@ -8,6 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tfdrift.cohort.gtv_regions import REGIONS
 from tfdrift.methods import METHODS
+from tfdrift.model.columns import column_of
+from tfdrift.model.conditions import Conditions
+from tfdrift.model.inputs import read_inputs
 from tfdrift.statistics.intervals import interval_words
 
 NOT_SCORED = "This version has not been scored on held-out patients: nothing is known of how well it does."
@@ -37,10 +40,25 @@ def model_card(document: dict[str, Any]) -> str:
         of_patients=train["data"] == "cohort",
         regions=REGIONS,
         members=document.get("members", []),
+        conditions=_conditions(read_inputs(document["data"].get("inputs", {})).conditions),
+        guided=read_inputs(document["data"].get("inputs", {})).conditions.has_classes,
         not_scored=NOT_SCORED,
         not_calibrated=NOT_CALIBRATED,
         **{name: document[name] for name in ("data", "step", "metrics", "calibration", "tfdrift", "trained_with")},
     )
+
+
+def _conditions(conditions: Conditions) -> list[dict[str, str]]:
+    """Return a row for each number that the model may be told."""
+    rows = []
+    for name, places in conditions.places().items():
+        seen = conditions.classes_of(name)
+        for place in places:
+            low, high = conditions.low[place], conditions.high[place]
+            classes = ", ".join(f"{number} {one}" for number, one in enumerate(seen))
+            meaning = column_of(name).meaning
+            rows.append({"name": name, "meaning": meaning, "seen": classes or f"{low:.4g} to {high:.4g}"})
+    return rows
 
 
 def literal(text: str) -> str:

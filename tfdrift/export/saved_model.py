@@ -25,6 +25,7 @@ from tfdrift.export.model_folder import CONFIG_FILE, default_target, versions
 from tfdrift.export.signatures import DEFAULT_OUTCOMES, ServingModule, check_ops
 from tfdrift.export.warmup import WARMUP_FILE, synthetic_requests, write_warmup
 from tfdrift.files import staged, writing
+from tfdrift.model.columns import column_of
 
 CARD_FILE = "assets.extra/model_card.md"
 EMBEDDED_DATA = ("phantom", "mnist")
@@ -112,6 +113,7 @@ def write_model(
     several = describe_members(members)
     data = config.data if config.data in EMBEDDED_DATA else "cohort"
     schedule = predictor.method.schedule
+    meanings = {name: column_of(name).meaning for name in predictor.inputs.conditions.names}
     text = as_json(
         dataclasses.replace(config, mnist_file=None, data=data),
         trained_with=facts["tfdrift"],
@@ -119,6 +121,7 @@ def write_model(
         step=facts["step"],
         **{name: facts[name] for name in ("chosen",) if name in facts},
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
+        **({"conditions": meanings} if meanings else {}),
         scaling="each image is divided by its own largest signal, and the answer multiplied by it",
         samples=module.outcomes,
         **({"members": several} if several else {}),

@@ -12,7 +12,16 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
-from tfdrift.export.members import FIELD, member_signature, weights_of, weights_sha256
+from tfdrift.export.members import (
+    CONDITIONED,
+    FIELD,
+    GUIDED,
+    SIGNATURE,
+    member_signature,
+    told_signature,
+    weights_of,
+    weights_sha256,
+)
 from tfdrift.methods.method import Images, Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
@@ -92,7 +101,7 @@ class ServingModule(tf.Module):
         t = tf.TensorSpec([None, 1], tf.float32, name="t")
         examples = tf.TensorSpec([None], tf.string, name="examples")
         functions = {
-            "serving_default": (self.predict, [image, seed]),
+            SIGNATURE: (self.predict, [image, seed]),
             "ensemble": (self.ensemble, [image, seed]),
             "denoise": (self.denoise, [image, t]),
             "serve_tf_examples": (self.predict_examples, [examples]),
@@ -103,20 +112,28 @@ class ServingModule(tf.Module):
         if len(self._predictors) > 1:
             for member, predictor in enumerate(self._predictors):
                 functions[member_signature(member)] = (partial(_predict, predictor, self._maps), [image, seed])
-        numbers = self._inputs.conditions.numbers
-        if numbers:
-            condition = tf.TensorSpec([None, numbers], tf.float32, name="condition")
-            functions |= {
-                "serving_conditioned": (self.predict, [image, seed, condition]),
-                "ensemble_conditioned": (self.ensemble, [image, seed, condition]),
-                **({f"{FIELD}_conditioned": (self.predict_field, [image, seed, condition])} if self._maps else {}),
-            }
+        conditions = self._inputs.conditions
+        more = {CONDITIONED: [tf.TensorSpec([None, conditions.numbers], tf.float32, name="condition")]}
+        more[GUIDED] = [*more[CONDITIONED], tf.TensorSpec([None, 1], tf.float32, name="guidance")]
+        takes = [CONDITIONED] * bool(conditions.names) + [GUIDED] * conditions.has_classes
+        functions |= {
+            told_signature(name, told): (function, [*inputs, *more[told]])
+            for name, (function, inputs) in functions.items()
+            for told in takes
+            if inputs == [image, seed]
+        }
         return {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
             for name, (function, inputs) in functions.items()
         }
 
-    def predict(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    def predict(
+        self,
+        image: tf.Tensor,
+        seed: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Return `post` and `drift`, float32 [N, ..., 1], in the units of `image`.
 
         An image without any signal, largest value 0 or less, gives zeros. A value that is not finite spoils its own
@@ -126,11 +143,16 @@ class ServingModule(tf.Module):
             image: float32 [N, S, S, C] or [N, D, S, S, C], pre crop in scanner units.
             seed: int64 [N, 2], the noise of each image.
             condition: float32 [N, numbers], what is known beside the image, NaN where unknown; None for nothing.
+            guidance: float32 [N, 1], see `tfdrift.methods.guidance.guided`; None for 1.
         """
-        return _mean([_predict(predictor, {}, image, seed, condition) for predictor in self._predictors])
+        return _mean([_predict(predictor, {}, image, seed, condition, guidance) for predictor in self._predictors])
 
     def predict_field(
-        self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None
+        self,
+        image: tf.Tensor,
+        seed: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Return what `predict` does and the method's `maps`: how the lesion moves, grows, brightens, and what is new.
 
@@ -138,14 +160,23 @@ class ServingModule(tf.Module):
             image: see `predict`.
             seed: see `predict`.
             condition: see `predict`.
+            guidance: see `predict`.
 
         Returns:
             `post`, `drift` and, with `--drift-form field`, `displacement` float32 [N, ..., D] in pixels, rows before
             columns, `log_jacobian` and `log_gain` [N, ..., 1], and `residual` [N, ..., 1] in the units of `image`.
         """
-        return _mean([_predict(predictor, self._maps, image, seed, condition) for predictor in self._predictors])
+        return _mean(
+            [_predict(predictor, self._maps, image, seed, condition, guidance) for predictor in self._predictors]
+        )
 
-    def ensemble(self, image: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    def ensemble(
+        self,
+        image: tf.Tensor,
+        seed: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Return mean and standard deviation of `post` and `drift` over K outcomes, and two quantiles of `drift`.
 
         Outcome k of an image is what member k mod M of M answers to the seed `outcome_seeds(seed, k)`. The outcomes are
@@ -156,13 +187,15 @@ class ServingModule(tf.Module):
             image: see `predict`.
             seed: see `predict`.
             condition: see `predict`.
+            guidance: see `predict`.
 
         Returns:
             `post_mean`, `post_std`, `drift_mean`, `drift_std`, `drift_q05`, `drift_q95`, float32 [N, ..., 1], in the
             units of `image`.
         """
         normalised, scale = _normalise(image)
-        drawn = [self._drawn(member, normalised, seed, condition) for member in range(len(self._predictors))]
+        told = (condition, guidance)
+        drawn = [self._drawn(member, normalised, seed, *told) for member in range(len(self._predictors))]
         outcomes = {name: tf.concat([one[name] for one in drawn], axis=0) for name in ("post", "drift")}
         statistics = {
             **{f"{name}_mean": tf.reduce_mean(outcomes[name], axis=0) for name in ("post", "drift")},
@@ -188,21 +221,31 @@ class ServingModule(tf.Module):
 
         Args:
             examples: string [N]; each holds `image`, a float list of its values, the channels of a pixel together, row
-                by row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent.
+                by row, and may hold `seed`, an int64 list of two, [0, 0] if it is absent, and of a model with
+                conditions `condition`, a float list of its numbers, unknown if it is absent.
         """
-        parsed = tf.io.parse_example(
-            examples,
-            {
-                "image": tf.io.FixedLenFeature(self._image_shape, tf.float32),
-                "seed": tf.io.FixedLenFeature([2], tf.int64, default_value=[0, 0]),
-            },
-        )
+        features = {
+            "image": tf.io.FixedLenFeature(self._image_shape, tf.float32),
+            "seed": tf.io.FixedLenFeature([2], tf.int64, default_value=[0, 0]),
+        }
+        numbers = self._inputs.conditions.numbers
+        if numbers:
+            features["condition"] = tf.io.FixedLenFeature([numbers], tf.float32, default_value=[math.nan] * numbers)
+        parsed = tf.io.parse_example(examples, features)
         return self.predict(**parsed)  # pyright: ignore[reportArgumentType] - neither is ragged or sparse
 
-    def _drawn(self, member: int, normalised: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None) -> Images:
+    def _drawn(
+        self,
+        member: int,
+        normalised: tf.Tensor,
+        seed: tf.Tensor,
+        condition: tf.Tensor | None,
+        guidance: tf.Tensor | None,
+    ) -> Images:
         """Return the outcomes of a member, float32 [K / M, N, ..., 1]."""
+        ask = self._predictors[member]
         return tf.map_fn(
-            lambda k: _post_and_drift(self._predictors[member](normalised, outcome_seeds(seed, k), condition)),
+            lambda k: _post_and_drift(ask(normalised, outcome_seeds(seed, k), condition, guidance)),
             tf.range(member, self.outcomes, len(self._predictors), dtype=tf.int64),
             parallel_iterations=1,
             fn_output_signature={"post": tf.float32, "drift": tf.float32},
@@ -254,10 +297,11 @@ def _predict(
     image: tf.Tensor,
     seed: tf.Tensor,
     condition: tf.Tensor | None = None,
+    guidance: tf.Tensor | None = None,
 ) -> Images:
     """Return `post`, `drift` and maps; without signal in the image all of them are zeros."""
     normalised, scale = _normalise(image)
-    predicted = predictor(normalised, seed, condition)
+    predicted = predictor(normalised, seed, condition, guidance)
     of_image = {"post": True, "drift": True, **maps}
     return {name: (scale if units else tf.sign(scale)) * predicted[name] for name, units in of_image.items()}
 

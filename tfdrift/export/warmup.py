@@ -9,6 +9,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
+from tfdrift.export.members import CONDITIONED, GUIDED
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -42,18 +43,15 @@ def synthetic_requests(
     image, seed = BRIGHTEST * spot, np.array([[0, 0], [0, 1]], np.int64)
     t = np.array([[0.25], [0.75]], np.float32)
     examples = [_example(*pair) for pair in zip(image, seed, strict=True)]
-    numbers = inputs.conditions.numbers
-    condition = {"condition": np.zeros([2, numbers], np.float32)}
+    numbers, asked = inputs.conditions.numbers, {"image": image, "seed": seed}
+    conditioned = {**asked, "condition": np.zeros([2, numbers], np.float32)}
+    told = {CONDITIONED: conditioned, GUIDED: {**conditioned, "guidance": np.full([2, 1], 2, np.float32)}}
     unlike = {
         "denoise": {"image": spot, "t": t},
         "serve_tf_examples": {"examples": np.array(examples, object)},  # NumPy's own strings end at a zero byte
         "about": {"asked": np.zeros(2, np.int64)},
     }
-    asked = {"image": image, "seed": seed}
-    return {
-        name: unlike.get(name, {**asked, **condition} if name.endswith("_conditioned") else asked)
-        for name in signatures
-    }
+    return {name: unlike.get(name, told.get(name.rsplit("_", 1)[-1], asked)) for name in signatures}
 
 
 def write_warmup(file: Path, requests: dict[str, dict[str, np.ndarray]]) -> None:

@@ -217,6 +217,9 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
         pre_mm3=per_slice([row.pre_mm3 for row, _ in cut_out]),
         post_mm3=per_slice([row.post_mm3 for row, _ in cut_out]),
         follow_up_mm3=per_slice([np.nan if row.follow_up_mm3 is None else row.follow_up_mm3 for row, _ in cut_out]),
-        conditions={"interval_days": per_slice([row.interval_days for row, _ in cut_out])},
+        conditions={
+            "interval_days": per_slice([row.interval_days for row, _ in cut_out]),
+            "place": crops("place"),
+        },
         facts={"orientation": per_slice([row.orientation for row, _ in cut_out], np.str_)},
     )

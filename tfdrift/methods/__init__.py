@@ -6,6 +6,7 @@ method2   from the noised first MRI to a clean one by DDIM, and the drift beside
 direct    the baseline without noise
 distribution  second MRIs drawn from latent noise, trained with a proper score
 palette   second MRIs by diffusion from noise, given the clean first one
+guidance  answers that lean further towards a class
 balances  how the losses of the two outputs are weighed
 outputs   what the reconstruction and the drift are, and how they agree
 field     drift as movement, gain and residual

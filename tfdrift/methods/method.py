@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.errors import UsageError
+from tfdrift.methods.guidance import NO_CLASS, guided
 from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import symmetric, undo_each
 from tfdrift.model.inputs import ONE_IMAGE, Inputs
@@ -232,15 +233,22 @@ class Predictor:
     agree: str = "apart"
     shrinkage: float = 1.0
 
-    def __call__(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
+    def __call__(
+        self,
+        pre: tf.Tensor,
+        seed: tf.Tensor,
+        condition: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+    ) -> Images:
         """As `Method.answer`.
 
         Args:
             pre: see there.
             seed: see there.
             condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
+            guidance: float32 [B, 1], see `tfdrift.methods.guidance.guided`; None for 1, which is plain.
         """
-        return self._settled(self.method.answer(self.ask(pre, condition), pre, seed), pre)
+        return self._settled(self.method.answer(self.ask(pre, condition, guidance), pre, seed), pre)
 
     def levels(self) -> list[int | None]:
         """As `Method.levels`."""
@@ -256,20 +264,34 @@ class Predictor:
         """
         return self._settled(self.method.at_levels(self.ask(pre, condition), pre, seed), pre)
 
-    def ask(self, pre: tf.Tensor, condition: tf.Tensor | None) -> Ask:
+    def ask(self, pre: tf.Tensor, condition: tf.Tensor | None, guidance: tf.Tensor | None = None) -> Ask:
         """Return the network as a function of image and time.
 
         Args:
             pre: float32 [B, ...], gives B.
             condition: see `__call__`.
+            guidance: see `__call__`.
+
+        Raises:
+            UsageError: it is to be guided, and has no class.
         """
         import tensorflow as tf
 
-        conditions, encoded = self.inputs.conditions, None
-        if conditions.names:
+        conditions = self.inputs.conditions
+        if guidance is not None and not conditions.has_classes:
+            raise UsageError(f"--guidance: {NO_CLASS}")
+        if not conditions.names:
+            ask = asking(self.network, latents=self.method.latents)
+        else:
             unknown = tf.fill([tf.shape(pre)[0], conditions.numbers], math.nan)
-            encoded = conditions.encode(unknown if condition is None else condition)
-        ask = asking(self.network, encoded, latents=self.method.latents)
+            values = unknown if condition is None else condition
+
+            def given(values: tf.Tensor) -> Ask:
+                return asking(self.network, conditions.encode(values), latents=self.method.latents)
+
+            ask = given(values)
+            if guidance is not None:
+                ask = guided(ask, given(conditions.without_classes(values)), guidance)
         return ask if self.symmetries == 1 else symmetric(ask, self.method.turn_back)
 
     def _settled(self, answer: Images, pre: tf.Tensor) -> Images:
@@ -286,18 +308,24 @@ def asking(network: keras.Model, condition: tf.Tensor | None = None, *, latents:
 
     Args:
         network: see `Predictor`.
-        condition: float32 [B, K], the same at every call; None for a network without conditions.
+        condition: float32 [B, K], the same at every call, whose images are B or copies of B; None for a network without
+            conditions.
         latents: `Method.latents`.
         **call: further arguments of the network's call.
     """
     import tensorflow as tf
 
-    given = {} if condition is None else {"condition": condition}
+    def given(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        if condition is None:
+            return {}
+        # A method may show an image several times, one copy of the batch after the other.
+        copies = tf.shape(image)[0] // tf.maximum(tf.shape(condition)[0], 1)
+        return {"condition": tf.tile(condition, [copies, 1])}
 
     def ask(image: tf.Tensor, t: tf.Tensor, latent: tf.Tensor | None = None, /) -> Images:
         if latents and latent is None:
             latent = tf.concat([tf.zeros_like(first_channel(image))] * latents, axis=-1)
         noise = {"latent": latent} if latents else {}
-        return network({"image": image, "t": t, **given, **noise}, **call)
+        return network({"image": image, "t": t, **given(image), **noise}, **call)
 
     return ask

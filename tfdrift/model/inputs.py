@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tfdrift.model.conditions import Conditions
+from tfdrift.model.conditions import NO_CONDITIONS, Conditions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class Inputs:
     Args:
         channels: C of an image.
         slices: D of an image; None for images of one slice.
-        conditions: numbers of context.
+        conditions: numbers and classes of context.
     """
 
     channels: int = 1
@@ -36,8 +36,9 @@ class Inputs:
 
     def as_document(self) -> dict[str, Any]:
         """Return what `config.json` holds of it, JSON values: what differs from one plain image."""
-        plain = dataclasses.asdict(Inputs())
-        return {name: value for name, value in dataclasses.asdict(self).items() if value != plain[name]}
+        given = dataclasses.asdict(self)
+        given["conditions"] = _unlike(given["conditions"], dataclasses.asdict(NO_CONDITIONS))
+        return _unlike(given, {**dataclasses.asdict(Inputs()), "conditions": {}})
 
 
 ONE_IMAGE = Inputs()
@@ -50,9 +51,15 @@ def read_inputs(document: Mapping[str, Any]) -> Inputs:
         document: JSON values; empty for runs of versions that knew of nothing but one plain image.
 
     Example:
-        >>> read_inputs(Inputs(channels=2).as_document())
-        Inputs(channels=2, slices=None, conditions=Conditions(names=(), widths=(), mean=(), std=(), low=(), high=()))
+        >>> read_inputs(Inputs(channels=2).as_document()) == Inputs(channels=2)
+        True
     """
     given = dict(document)
     conditions = {name: tuple(values) for name, values in given.pop("conditions", {}).items()}
+    if "classes" in conditions:
+        conditions["classes"] = tuple(tuple(seen) for seen in conditions["classes"])
     return Inputs(**given, conditions=Conditions(**conditions))
+
+
+def _unlike(given: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value != plain[name]}

@@ -21,6 +21,7 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.report import score
+from tfdrift.reproduction.class_scores import score_classes
 from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.reproduction.predictions import Predictions, join_folds
 from tfdrift.training.data import load_samples
@@ -201,6 +202,26 @@ class CachedRuns:
         new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
         samples = self.samples_of(configs[0], experiment)
         return score(folders, samples=samples, new_patients=new)[0].metrics
+
+    def classes_on_new_patients(self, run: Run, experiment: Experiment) -> dict[str, Any]:
+        """Train a run as far as it is not trained yet, and draw each class of response of new patients.
+
+        Args:
+            run: the definition, of one seed, whose conditions hold the response.
+            experiment: that it belongs to; it has new patients.
+
+        Returns:
+            See `tfdrift.reproduction.class_scores.score_classes`.
+
+        Raises:
+            TfdriftError: as `tfdrift.training.train.train` and `load_predictor` do.
+        """
+        assert experiment.new_patients is not None
+        tf.config.experimental.enable_op_determinism()
+        (config,), (folder,) = self._trained(run, experiment)
+        training, _ = split(self.samples_of(config, experiment), config.fold)
+        new = dataclasses.replace(experiment.new_patients, law=config.law).draw(config.image_size)
+        return score_classes(run, config, load_predictor(folder)[2], training, new)
 
     def _trained(self, run: Run, experiment: Experiment) -> tuple[list[TrainConfig], list[Path]]:
         configs = self.configs(run, experiment)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError
 from tfdrift.evaluation.response import lesions_of
+from tfdrift.reproduction.class_scores import as_class_table, draw_classes
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
 from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade
@@ -254,3 +255,11 @@ NEW_PATIENTS: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {
     "learning curve": _draw_learning_curve,
 }
 """How each kind of experiment on new patients is drawn, from the rows of `new_patients_scores.score_row`."""
+
+
+def _draw_classes(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+    return Drawn({"": draw_classes(rows, experiment.title)}, {"classes": rows}, as_class_table(rows))
+
+
+CLASSES: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {"classes": _draw_classes}
+"""How each kind of experiment on classes of new patients is drawn, from the rows of `class_scores.score_classes`."""

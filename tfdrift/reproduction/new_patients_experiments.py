@@ -16,6 +16,7 @@ _RECIPE: dict[str, Any] = {
     "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
     "decay": "cosine",
 }  # fmt: skip
+_IN_ONE_LOOK: dict[str, Any] = {**_RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
 
 
@@ -71,6 +72,18 @@ EXPERIMENTS = (
         runs=tuple(
             _run(f"direct, recipe, phantom of {patients}", "direct", patients=patients, **_RECIPE)
             for patients in PHANTOMS
+        ),
+        new_patients=NEW,
+    ),
+    Experiment(
+        name="conditions",
+        kind="classes",
+        title="What is drawn for a good and for a poor response, on 150 new patients",
+        purpose="Whether volumes drawn for each class of response differ as those of the true classes do.",
+        expect="Poor is larger than good in nearly every lesion; guidance pulls the two apart, past the truth.",
+        runs=(
+            _run("Method 1", "method1", condition="response"),
+            _run("Method 1, recipe, context", "method1", condition="response,size,core,place", **_IN_ONE_LOOK),
         ),
         new_patients=NEW,
     ),

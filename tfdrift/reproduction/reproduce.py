@@ -14,7 +14,7 @@ from tfdrift.drawing.figure import write_png
 from tfdrift.evaluation.document import as_document
 from tfdrift.files import write_whole, writing
 from tfdrift.reproduction.cached_runs import CachedRuns
-from tfdrift.reproduction.drawings import DRAWINGS, NEW_PATIENTS, check_response
+from tfdrift.reproduction.drawings import CLASSES, DRAWINGS, NEW_PATIENTS, check_response
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.experiments import chosen_experiments
 from tfdrift.reproduction.new_patients_scores import score_row
@@ -76,6 +76,10 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
         all_predicted = [runs.predictions(run, experiment) for run in experiment.runs]
         drawn = DRAWINGS[experiment.kind](experiment, samples, all_predicted)
         data = {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()}
+    elif experiment.kind in CLASSES:
+        rows = [runs.classes_on_new_patients(run, experiment) for run in experiment.runs]
+        drawn = CLASSES[experiment.kind](experiment, rows)
+        data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     else:
         rows = [
             score_row(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment))
@@ -119,6 +123,13 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
         f"{row['label']}, law {row['law']}: skill {interval_words(row['scores']['skill'])}, "
         f"attainable {row['attainable']['skill']:.3f}"
         for row in numbers.get("rows", [])
+    ]
+    lines += [
+        f"{row['label']}, guidance {weight}: AUC of good against poor {interval_words(scores['auc'])}, poor - good "
+        f"{interval_words(scores['difference'], signed=True)}, "
+        f"true {interval_words(row['true']['difference'], signed=True)}"
+        for row in numbers.get("classes", [])
+        for weight, scores in row["weights"].items()
     ]
     lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines

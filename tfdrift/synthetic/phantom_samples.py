@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices
+from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices, slice_places
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
@@ -60,7 +60,7 @@ def phantom_samples(
             count = len(crops["pre"])
             volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
             days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
-            conditions = {"interval_days": days}
+            conditions = {"interval_days": days, "place": patch.place}
             if lesion.law.coefficients:
                 conditions["law"] = np.tile(np.asarray(lesion.law.coefficients, np.float32), [count, 1])
             parts.append(
@@ -121,6 +121,7 @@ class Patch:
         self.box: Box = make_box(whole, SPACING_MM)
         # Two of its 69 lesions have two representative slices, as when the demo models were trained.
         chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
+        self.place = slice_places(pre_mask, chosen)
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
         self._head = head_signal(patient, self._points)
 

@@ -1,12 +1,16 @@
 """From samples in memory to training batches on the device."""
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.samples import Samples
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.model.conditions import NO_CONDITIONS, Conditions
+
+_DROPOUT_STREAM = 0x636F6E64
 
 
 def make_batches(
@@ -15,6 +19,7 @@ def make_batches(
     batch_size: int,
     seed: int,
     conditions: Conditions = NO_CONDITIONS,
+    dropout: float = 0.0,
     augment: str = "rotations",
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
@@ -26,16 +31,20 @@ def make_batches(
         batch_size: B; it need not divide the epoch.
         seed: of the order.
         conditions: what the network is given beside the images.
+        dropout: how often each column of these is shown as unknown, and how often all of them together are: so one
+            network learns to answer with and without.
         augment: a name in `tfdrift.methods.augmentation.AUGMENTATIONS`.
 
     Returns:
         A function of an int64 scalar step, giving `pre` float32 [B, ..., C], `post` float32 [B, ..., 1] and, where
         there are conditions, `condition` float32 [B, K].
 
-    Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees).
+    Source: paper, "Data augmentation" (rotations by 0, 90, 180 and 270 degrees); Ho and Salimans (2022), algorithm 1,
+    for the dropout.
     """
     pre, post = tf.constant(samples.pre), tf.constant(samples.post)
-    context = conditions.encode(conditions.values(samples.conditions, len(samples))) if conditions.names else None
+    known = tf.constant(conditions.values(columns_of(samples) if conditions.names else {}, len(samples)))
+    context = conditions.encode(known) if conditions.names else None
     augmentation = AUGMENTATIONS[augment]
     epoch_size = augmentation.copies * len(samples)
     epochs_touched = (batch_size - 1) // epoch_size + 2
@@ -61,6 +70,27 @@ def make_batches(
             name: augmentation.look(tf.gather(side, row), number, looks)
             for name, side in (("pre", pre), ("post", post))
         }
-        return images if context is None else {**images, "condition": tf.gather(context, row)}
+        if context is None:
+            return images
+        if not dropout:
+            return {**images, "condition": tf.gather(context, row)}
+        shown = drop_columns(conditions, tf.gather(known, row), dropout, tf.stack([tf.constant(seed, tf.int64), step]))
+        return {**images, "condition": conditions.encode(shown)}
 
     return batch
+
+
+def drop_columns(conditions: Conditions, values: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return values of which some are made unknown: each column by chance, and by another chance all of a row.
+
+    Args:
+        conditions: whose they are.
+        values: float32 [B, numbers].
+        rate: probability of each of the chances; a column is unknown with 1 - (1 - rate)^2.
+        seed: int64 [2], of what is drawn.
+    """
+    # Folded, as the noise of a step is drawn from the seed itself.
+    own = tf.random.experimental.stateless_fold_in(seed, _DROPOUT_STREAM, alg="philox")
+    chances = tf.random.stateless_uniform([tf.shape(values)[0], len(conditions.names) + 1], own, alg="philox")
+    dropped = tf.repeat(chances[:, 1:] < rate, conditions.widths, axis=1) | (chances[:, :1] < rate)
+    return tf.where(dropped, tf.fill(tf.shape(values), math.nan), values)

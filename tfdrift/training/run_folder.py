@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 import keras
 
+from tfdrift.cohort.context import columns_fingerprint, columns_of
 from tfdrift.cohort.folds import split
 from tfdrift.cohort.groups import read_folds, with_folds
 from tfdrift.cohort.samples import Samples
@@ -92,7 +93,8 @@ def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
     """
     depth = training.pre.shape[1] if training.pre.ndim > 4 else None
     if config.pretrained is None:
-        conditions = fit_conditions(config.conditions, training.conditions)
+        columns = columns_of(training) if config.conditions else {}
+        conditions = fit_conditions(config.conditions, columns)
         return Inputs(channels=len(training.channels), slices=depth, conditions=conditions)
     theirs, facts = read_config(Path(config.pretrained) / "config.json")
     inputs = read_inputs(facts["data"].get("inputs", {}))
@@ -243,7 +245,9 @@ def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict
     optional = {
         "orientations": training.orientations(),
         "inputs": inputs_of(config, training).as_document(),
-        "conditions": samples.conditions_fingerprint(config.conditions) if config.conditions else None,
+        "conditions": columns_fingerprint(columns_of(samples), config.conditions, len(samples))
+        if config.conditions
+        else None,
         "pretrained": newest_sha256(Path(config.pretrained) / "checkpoints") if config.pretrained else None,
     }
     told = {**facts, **{name: value for name, value in optional.items() if value}}

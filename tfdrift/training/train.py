@@ -123,6 +123,7 @@ def _train(
             batch_size=config.batch_size,
             seed=config.seed,
             conditions=inputs.conditions,
+            dropout=config.condition_dropout,
             augment=config.augment,
         ),
         seed=config.seed,

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdrift.axes import first_channel, image_axes
+from tfdrift.cohort.context import foreseen_columns
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
@@ -34,7 +35,8 @@ def make_validation(
     pre, post, seeds = tf.constant(chosen.pre), tf.constant(chosen.post), example_seeds(len(chosen), seed)
     first = first_channel(pre)
     conditions = predictor.inputs.conditions
-    condition = tf.constant(conditions.values(chosen.conditions, len(chosen))) if conditions.names else None
+    columns = foreseen_columns(chosen) if conditions.names else {}
+    condition = tf.constant(conditions.values(columns, len(chosen))) if conditions.names else None
     batch = {"pre": pre, "post": post}
     if condition is not None:
         batch["condition"] = conditions.encode(condition)

@@ -1,0 +1,61 @@
+"""What is known of the columns that a network may be given beside the images."""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a column means and how it is taken.
+
+    Args:
+        meaning: what it is, with its unit; a part of a sentence.
+        logarithm: whether its logarithm is what is standardised: values above 0 that spread over factors.
+        measured: whether it is measured in the first MRI and its contours, so that nobody has to tell it.
+        afterwards: whether it is known only after the second MRI, so that no forecast may be given it.
+        words: how a class reads after a lesion's name.
+    """
+
+    meaning: str
+    logarithm: bool = False
+    measured: bool = False
+    afterwards: bool = False
+    words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+COLUMNS = {
+    "interval_days": Column("days from the first MRI to the second"),
+    "size": Column("radius in mm of a sphere of the lesion's volume at the first MRI", logarithm=True, measured=True),
+    "place": Column(
+        "place of the slice in the lesion at the first MRI, from -1 in its first slice to 1 in its last", measured=True
+    ),
+    "core": Column(
+        "share of the GTV that has less than 40% of the largest signal, on the largest slice of the lesion at the "
+        "first MRI: its dark, often necrotic core",
+        measured=True,
+    ),
+    "peak": Column(
+        "largest signal of the slice over that of the largest slice of the lesion at the first MRI",
+        logarithm=True,
+        measured=True,
+    ),
+    "response": Column(
+        "response at the follow-up: poor where at least 80% of the volume at the first MRI is left, else good",
+        afterwards=True,
+        words={"good": "if it responds well", "poor": "if it responds poorly"},
+    ),
+}
+"""The columns that tfdrift knows itself; a cohort may have others."""
+
+
+def column_of(name: str) -> Column:
+    """Return what is known of a column; one that only its cohort knows is taken as it is.
+
+    Args:
+        name: of the column.
+
+    Example:
+        >>> column_of("size").logarithm, column_of("site").meaning
+        (True, 'the column site of the cohort')
+    """
+    return COLUMNS.get(name, Column(f"the column {name} of the cohort"))
