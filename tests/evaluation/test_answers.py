@@ -155,10 +155,21 @@ INTERVAL = dataclasses.replace(DOSE, names=("interval_days",))
     ids=["channels", "stacks", "condition"],
 )
 def test_a_network_that_asks_for_more_is_refused_in_one_line(inputs, channels, words, drawn, tmp_path):
+    training = dataclasses.replace(
+        drawn,
+        channels=channels or drawn.channels,
+        pre=np.repeat(drawn.pre, len(channels or drawn.channels), axis=-1),
+        conditions={**drawn.conditions, "dose_gy": np.full(len(drawn), 20, np.float32)},
+    )
     with pytest.raises(DataError, match=f"{words}, which patients of --data phantom do not have") as refused:
-        refuse_misfit(tmp_path, inputs, channels or drawn.channels, drawn)
+        refuse_misfit(tmp_path, inputs, training, drawn)
     assert "\n" not in str(refused.value)
 
 
 def test_a_run_on_other_data_with_the_same_inputs_fits(drawn, tmp_path):
-    refuse_misfit(tmp_path, Inputs(conditions=INTERVAL), make_samples(count=4, size=8).channels, drawn)
+    refuse_misfit(tmp_path, Inputs(conditions=INTERVAL), make_samples(count=4, size=8), drawn)
+
+
+def test_a_condition_that_was_unknown_in_training_need_not_be_known(drawn, tmp_path):
+    """A run that started from one which was told more."""
+    refuse_misfit(tmp_path, Inputs(conditions=DOSE), make_samples(count=4, size=8), drawn)

@@ -149,25 +149,26 @@ def refuse_training_seed(new: NewPatients, config: TrainConfig) -> None:
         )
 
 
-def refuse_misfit(folder: Path, inputs: Inputs, channels: tuple[str, ...], drawn: Samples) -> None:
+def refuse_misfit(folder: Path, inputs: Inputs, training: Samples, drawn: Samples) -> None:
     """Refuse a run whose network asks for what the new patients do not have.
 
     Args:
         folder: of the run, for the message.
         inputs: of its network.
-        channels: of the images it was trained on.
+        training: what it was trained on; a condition that was unknown there, too, need not be known.
         drawn: of `NewPatients.draw`.
 
     Raises:
         DataError: other channels, stacks of slices, or a condition that the phantom does not know.
     """
     wants: list[str] = []
-    if channels != drawn.channels:
-        wants.append(f"the channels {', '.join(channels)}")
+    if training.channels != drawn.channels:
+        wants.append(f"the channels {', '.join(training.channels)}")
     if inputs.slices is not None:
         wants.append(f"stacks of {inputs.slices} slices")
-    known = columns_of(drawn) if inputs.conditions.names else {}
-    wants += [f"the condition {name}" for name in inputs.conditions.names if name not in known]
+    if inputs.conditions.names:
+        missed = set(columns_of(training)) - set(columns_of(drawn))
+        wants += [f"the condition {name}" for name in inputs.conditions.names if name in missed]
     if wants:
         raise DataError(
             f"{folder} takes {' and '.join(wants)}, which patients of --data phantom do not have; "
@@ -209,7 +210,7 @@ def ask(folder: Path, samples: Samples, *, count: int, drawn: Samples | None = N
     load_run_samples(config, facts, samples)
     training, held_out = split(samples, config.fold)
     if drawn is not None:
-        refuse_misfit(folder, trained.inputs, training.channels, drawn)
+        refuse_misfit(folder, trained.inputs, training, drawn)
         check_no_leak(training, drawn)
         held_out = drawn
     outcomes = draw_outcomes(trained, held_out, count=count if trained.method.draws else 1, seed=config.seed)
