@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -16,7 +18,7 @@ from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import DataError
 from tfdrift.importing.dicom_source import find_patients as find_dicom
 from tfdrift.importing.lesions import taken_differently
-from tfdrift.importing.nifti_source import Scan, find_bids, find_table
+from tfdrift.importing.nifti_source import NOT_ORIENTED, Scan, find_bids, find_table
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import SOURCES, choose_source
@@ -258,6 +260,19 @@ def test_what_is_no_number_counts_as_nothing_measured(tmp_path):
     visits, _ = visits_of(find_table, table_of(tmp_path, "i.nii.gz", "m.nii.gz"))
     session, _ = visits[0].read(visits[0].structures)
     assert sitk.GetArrayFromImage(session.image)[0, 0, :3].tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(("code", "told"), [(1, False), (0, True)])
+def test_an_image_that_does_not_say_which_side_is_left_is_warned_of(tmp_path, code, told):
+    write(tmp_path / "i.nii.gz", np.ones(SHAPE, np.float32))
+    write(tmp_path / "m.nii.gz", labels((1, 2)))
+    header: Any = nibabel.load(tmp_path / "i.nii.gz")
+    header.set_qform(header.affine, code=code)
+    header.set_sform(header.affine, code=code)
+    nibabel.save(header, tmp_path / "i.nii.gz")
+    visits, _ = visits_of(find_table, table_of(tmp_path, "i.nii.gz", "m.nii.gz"))
+    session, _ = visits[0].read(visits[0].structures)
+    assert (NOT_ORIENTED in session.warnings[1]) == told
 
 
 def test_a_series_over_time_is_refused(tmp_path):

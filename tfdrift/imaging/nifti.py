@@ -59,6 +59,21 @@ def read_nifti(path: Path, what: str) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkFloat32)
 
 
+def tells_orientation(path: Path) -> bool:
+    """Return whether a NIfTI file says how its voxels lie in the patient; else left and right are the reader's guess.
+
+    Args:
+        path: a file that `read_nifti` reads.
+
+    Source: the NIfTI-1 standard, `qform_code` and `sform_code`, of which 0 is unknown.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return any(int(reader.GetMetaData(name)) > 0 for name in ("qform_code", "sform_code"))
+
+
 def as_dicom_axes(image: sitk.Image) -> sitk.Image:
     """Return an image with its slices as DICOM has them: each voxel stays where it is in the patient.
 

@@ -26,7 +26,7 @@ import SimpleITK as sitk
 
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.errors import DataError
-from tfdrift.imaging.nifti import as_dicom_axes, read_nifti
+from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, tells_orientation
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
 from tfdrift.importing.sessions import VISITS, Session, VisitName
@@ -36,6 +36,7 @@ from tfdrift.importing.target_names import IsWanted, Structure
 
 TABLE_COLUMNS = ("patient", "days", "image", "mask")
 
+NOT_ORIENTED = "the image does not say which side is left (qform_code and sform_code are 0); compare it with its source"
 _MASKS = ("_mask", "_dseg")
 # BIDS' names of what is no lesion (its common image-derived labels), and what brain extraction and FreeSurfer write.
 _OF_TISSUE = re.compile(
@@ -138,13 +139,14 @@ class NiftiVisit:
                 raise DataError(f"the mask of lesion {number} is not on the image's grid; resample it to the image")
             mask.CopyInformation(image)
         sidecar = read_sidecar(self.scan.image, self.scan.root)
+        warnings = sidecar.warnings if tells_orientation(self.scan.image) else (*sidecar.warnings, NOT_ORIENTED)
         session = Session(
             name=self.name,
             day=self.day,
             image=image,
             masks=masks,
             volumes_mm3={number: mask_figures(mask).volume_mm3 for number, mask in masks.items()},
-            warnings=dict.fromkeys(masks, sidecar.warnings),
+            warnings=dict.fromkeys(masks, warnings),
             frame=self.name,  # a NIfTI file does not say whose frame it is in
             acquisition=sidecar.acquisition,
             with_contrast=sidecar.with_contrast,
