@@ -1,6 +1,7 @@
 """What a model is told of a lesion, and its answers to "what if", on a model that shrinks or grows as it is told."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ class ObedientModel(PythonModel):
     """Takes away half of the lesion's columns where it is told of a good response; guidance takes the other half."""
 
     def __init__(self) -> None:
-        super().__init__(same, **FACTS)
+        facts: Any = FACTS
+        super().__init__(same, **facts)
 
     def predict(self, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None) -> dict:
         answer = super().predict(image, seed, member, told)
@@ -74,8 +76,9 @@ def test_a_new_lesion_is_measured_as_in_a_cohort(lesion):
     gtv, crops = lesion
     cut = crop_lesion(SIGNAL, SIGNAL, gtv, gtv, spacing_mm=SPACING, image_size=SIZE, slices="all")
     count, volume = len(cut.slices), float(gtv.sum() * np.prod(SPACING))
+    images: Any = {name: getattr(cut, name) for name in ("pre", "post", "pre_mask", "post_mask", "scale")}
     samples = Samples(
-        **{name: getattr(cut, name) for name in ("pre", "post", "pre_mask", "post_mask", "scale")},
+        **images,
         patient=np.full(count, "p"),
         lesion=np.full(count, "l"),
         fold=np.zeros(count, np.int32),

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -39,8 +41,8 @@ def test_batches_do_not_show_in_the_predictions(tiny_run, phantom):
         assert len(many) > BATCH
         post, levels = draw_outcomes(trained, many, count=1, seed=3)["post"], draw_levels(trained, many, seed=3)
         few, few_levels = (
-            draw(trained, many.take(np.arange(4)), seed=3, **count)
-            for draw, count in ((draw_outcomes, {"count": 1}), (draw_levels, {}))
+            draw(trained, many.take(np.arange(4)), seed=3)
+            for draw in (functools.partial(draw_outcomes, count=1), draw_levels)
         )
         np.testing.assert_allclose(post[0, :4], few["post"][0], atol=1e-6)
         np.testing.assert_allclose(levels["drift"][:, :4], few_levels["drift"], atol=1e-6)

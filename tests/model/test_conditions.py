@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdrift.errors import DataError
 from tfdrift.model.conditions import NO_CONDITIONS, fit_conditions
@@ -96,7 +97,7 @@ def test_a_class_that_was_never_seen_is_unknown_and_so_is_no_class_at_all():
 
 def test_without_classes_the_numbers_are_as_they_were():
     conditions = fit_conditions(["size", "response"], {"size": SIZE, "response": RESPONSE})
-    values = conditions.without_classes(np.array([[5.0, 1.0]], np.float32)).numpy()
+    values = conditions.without_classes(tf.constant([[5.0, 1.0]])).numpy()
     np.testing.assert_array_equal(values, [[5.0, np.nan]])
 
 

@@ -320,7 +320,7 @@ def asking(network: keras.Model, condition: tf.Tensor | None = None, *, latents:
             return {}
         # A method may show an image several times, one copy of the batch after the other.
         copies = tf.shape(image)[0] // tf.maximum(tf.shape(condition)[0], 1)
-        return {"condition": tf.tile(condition, [copies, 1])}
+        return {"condition": tf.tile(condition, tf.stack([copies, 1]))}
 
     def ask(image: tf.Tensor, t: tf.Tensor, latent: tf.Tensor | None = None, /) -> Images:
         if latents and latent is None:

@@ -91,6 +91,7 @@ def drop_columns(conditions: Conditions, values: tf.Tensor, rate: float, seed: t
     """
     # Folded, as the noise of a step is drawn from the seed itself.
     own = tf.random.experimental.stateless_fold_in(seed, _DROPOUT_STREAM, alg="philox")
-    chances = tf.random.stateless_uniform([tf.shape(values)[0], len(conditions.names) + 1], own, alg="philox")
+    shape = tf.stack([tf.shape(values)[0], len(conditions.names) + 1])
+    chances = tf.random.stateless_uniform(shape, own, alg="philox")
     dropped = tf.repeat(chances[:, 1:] < rate, conditions.widths, axis=1) | (chances[:, :1] < rate)
     return tf.where(dropped, tf.fill(tf.shape(values), math.nan), values)
