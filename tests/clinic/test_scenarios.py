@@ -83,7 +83,9 @@ def test_a_new_lesion_is_measured_as_in_a_cohort(lesion):
         lesion=np.full(count, "l"),
         fold=np.zeros(count, np.int32),
         pixel_mm=np.full(count, cut.pixel_mm, np.float32),
-        **{f"{name}_mm3": np.full(count, volume, np.float32) for name in ("pre", "post", "follow_up")},
+        pre_mm3=np.full(count, volume, np.float32),
+        post_mm3=np.full(count, volume, np.float32),
+        follow_up_mm3=np.full(count, volume, np.float32),
         conditions={"place": cut.place},
     )
     expected, found = columns_of(samples), measure(crops, gtv)
