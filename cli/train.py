@@ -13,6 +13,7 @@ from tfdrift.diffusion.schedule import SCHEDULES
 from tfdrift.methods import METHODS
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
+from tfdrift.methods.dressing import DRESSINGS
 from tfdrift.methods.method2 import DRIFT_FROM
 from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import SYMMETRIES
@@ -71,6 +72,11 @@ _SETTINGS = [
     _option("symmetries", "How many of the square's an answer is averaged over.", type=click.Choice(SYMMETRIES)),
     _option("augment", "How each slice is shown in training.", type=click.Choice(list(AUGMENTATIONS))),
     _option("inner_folds", "Groups of training patients that choose steps and shrinkage; 0 is off."),
+    _option(
+        "dressing",
+        "Outcomes without errors, or with such as answers to the inner groups had.",
+        type=click.Choice(list(DRESSINGS)),
+    ),
     _option("noise_level", "Noise where no signal is left, in units of the largest signal."),
     _option("schedule", "Noise schedule.", type=click.Choice(list(SCHEDULES))),
     _option("levels", "Number of noise levels."),

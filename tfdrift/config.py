@@ -20,6 +20,7 @@ from tfdrift.files import write_whole
 from tfdrift.methods import METHODS
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.methods.balances import BALANCES
+from tfdrift.methods.dressing import DRESSINGS
 from tfdrift.methods.method2 import DRIFT_FROM
 from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import SYMMETRIES
@@ -75,6 +76,7 @@ class TrainConfig:
     symmetries: int = 1
     augment: str = "rotations"
     inner_folds: int = 0
+    dressing: str = "none"
 
     schedule: str = "linear"
     levels: int = 21
@@ -140,6 +142,10 @@ class TrainConfig:
             raise UsageError(
                 f"--validate-every {self.validate_every} with --inner-folds: there is no step to choose; use at most "
                 f"--steps, {self.steps}"
+            )
+        if self.dressing != "none" and not self.inner_folds:
+            raise UsageError(
+                f"--dressing {self.dressing}: errors are learned on groups of training patients; add --inner-folds 3"
             )
         METHODS[self.method].check(dataclasses.asdict(self))
 
@@ -299,7 +305,7 @@ _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
     "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "decay": DECAYS, "drift_from": DRIFT_FROM, "balance": BALANCES,
     "output": OUTPUTS, "drift_form": DRIFT_FORMS, "agree": AGREEMENTS, "augment": AUGMENTATIONS,
-    "symmetries": SYMMETRIES,
+    "symmetries": SYMMETRIES, "dressing": DRESSINGS,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float, str]] = {
     "inner_folds": (0, math.inf, "0 (off) or 2 or more"),

@@ -15,7 +15,7 @@ from tfdrift.evaluation.response import (
     ratio_outcomes,
     response_scores,
 )
-from tfdrift.evaluation.volumes import predicted_mask
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
 

@@ -15,7 +15,7 @@ from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_sl
 from tfdrift.cohort.response import response_group
 from tfdrift.errors import DataError
 from tfdrift.evaluation.uncertainty import spread
-from tfdrift.evaluation.volumes import predicted_mask
+from tfdrift.cohort.volumes import predicted_mask
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the outcomes' volumes between which 90% of them lie."""

@@ -1,10 +1,12 @@
 """Noise as a function of seeds: each image's own, whatever batch it is in."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfdrift.axes import spatial_axes
 from tfdrift.diffusion.process import add_noise, draw_levels, t_unit
 from tfdrift.diffusion.schedule import Schedule
 
@@ -82,6 +84,36 @@ def unit_normal(seed: tf.Tensor, like: tf.Tensor, stream: int | tf.Tensor = 0) -
         return tf.random.stateless_normal(shape, stream_seed, dtype=like.dtype, alg="philox")
 
     return tf.reshape(tf.map_fn(draw, seed, fn_output_signature=like.dtype), tf.shape(like))
+
+
+def whole_and_smooth(
+    seed: tf.Tensor, like: tf.Tensor, *, whole: int, smooth: int, stream: int | tf.Tensor = 0
+) -> tf.Tensor:
+    """Return unit normal maps of noise: some of one value over an image, some that change over a quarter of it.
+
+    Args:
+        seed: int64 [B, 2], one for each image.
+        like: float32 [B, ..., C], gives the size.
+        whole: maps of one value.
+        smooth: maps that change; their values at one place and at another a quarter of a side away are independent.
+        stream: of the maps of one value, see `unit_normal`; the smooth ones are of the next.
+
+    Returns:
+        float32 [B, ..., whole + smooth], those of one value first.
+
+    Example:
+        >>> maps = whole_and_smooth(tf.constant([[0, 1]], tf.int64), tf.zeros([1, 8, 8, 1]), whole=1, smooth=2)
+        >>> maps.shape.as_list()
+        [1, 8, 8, 3]
+    """
+    batch, sides = tf.shape(like)[0], [int(like.shape[axis]) for axis in spatial_axes(like)]  # pyright: ignore[reportArgumentType]
+    windows = [max(2, side // 4) for side in sides]
+    values = unit_normal(seed, tf.zeros([batch, *[1] * len(sides), whole]), stream)
+    padded = [side + window - 1 for side, window in zip(sides, windows, strict=True)]
+    white = unit_normal(seed, tf.zeros([batch, *padded, smooth]), stream + 1)
+    # The mean of n numbers varies by 1 / n.
+    smoothed = tf.nn.avg_pool(white, windows, 1, "VALID") * math.sqrt(math.prod(windows))
+    return tf.concat([tf.zeros([batch, *sides, whole]) + values, smoothed], axis=-1)
 
 
 def example_seeds(count: int, seed: int) -> tf.Tensor:

@@ -213,7 +213,7 @@ def ask(folder: Path, samples: Samples, *, count: int, drawn: Samples | None = N
         refuse_misfit(folder, trained.inputs, training, drawn)
         check_no_leak(training, drawn)
         held_out = drawn
-    outcomes = draw_outcomes(trained, held_out, count=count if trained.method.draws else 1, seed=config.seed)
+    outcomes = draw_outcomes(trained, held_out, count=count if trained.draws else 1, seed=config.seed)
     at_levels = draw_levels(trained, held_out, seed=config.seed)
     shown_row = int(np.argmax(np.mean(held_out.drift**2, axis=image_axes(held_out.drift))))
     answers = Answers(

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from tfdrift.axes import image_axes, per_image, spatial_axes
-from tfdrift.evaluation.volumes import predicted_mask
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.statistics.intervals import Estimate, ratio_interval
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim_window
 
@@ -54,7 +54,7 @@ def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     Returns:
         float64 [n], 2 |A and B| / (|A| + |B|); NaN where neither shows anything.
 
-    Source: Dice (1945); `tfdrift.evaluation.volumes.predicted_mask` for A.
+    Source: Dice (1945); `tfdrift.cohort.volumes.predicted_mask` for A.
 
     Example:
         >>> true = np.zeros((1, 4, 4, 1))

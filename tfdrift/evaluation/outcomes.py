@@ -22,13 +22,16 @@ def draw_outcomes(
     told: np.ndarray | None = None,
     guidance: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """Return `count` outcomes of each image, as many as one seed each, in batches over images and seeds.
+    """Return `count` outcomes of each image, in batches over images and seeds.
+
+    The slices of a lesion share their noise, as when a patient is predicted: what is drawn is one lesion.
 
     Args:
         trained: a method with its network.
         samples: n images, with the conditions that the network asks for.
         count: N.
-        seed: of the noise; outcome k of image i is noised by (seed, k n + i), so the first ones are those of N = 1.
+        seed: of the noise; outcome k of lesion j of m, in the order of their names, has the noise of (seed, k m + j),
+            so the first ones are those of N = 1.
         told: float32 [n, numbers], what the network is told; by default what is known before the second MRI.
         guidance: W, see `tfdrift.methods.guidance.guided`.
 
@@ -41,14 +44,26 @@ def draw_outcomes(
         return trained(image, seeds, condition, tf.fill([tf.shape(image)[0], 1], guidance))
 
     ask = _compile(trained.__call__ if guidance == 1 else led, trained, pre.shape[1:])
-    seeds = example_seeds(count * len(pre), seed)
+    seeds = lesion_seeds(samples, count, seed)
     parts = []
     for start in range(0, len(seeds), BATCH):
-        row = np.arange(start, min(start + BATCH, len(seeds)))
-        here = row % len(pre)
-        parts.append(ask(tf.constant(pre[here]), seeds[row[0] : row[-1] + 1], tf.constant(known[here])))
+        here = np.arange(start, min(start + BATCH, len(seeds))) % len(pre)
+        parts.append(ask(tf.constant(pre[here]), seeds[start : start + BATCH], tf.constant(known[here])))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
     return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
+
+
+def lesion_seeds(samples: Samples, count: int, seed: int) -> tf.Tensor:
+    """Return the noise seed of each outcome and image, one after the other: int64 [count n, 2].
+
+    Args:
+        samples: n images.
+        count: outcomes.
+        seed: see `draw_outcomes`.
+    """
+    names, lesion = np.unique(samples.lesion, return_inverse=True)
+    rows = np.arange(count)[:, None] * len(names) + lesion
+    return tf.gather(example_seeds(count * len(names), seed), rows.ravel())
 
 
 def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str, np.ndarray]:
@@ -64,7 +79,7 @@ def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str,
     """
     pre, known = samples.pre, _conditions(trained, samples)
     ask = _compile(trained.at_levels, trained, pre.shape[1:])
-    seeds = example_seeds(len(pre), seed)
+    seeds = lesion_seeds(samples, 1, seed)
     rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
     parts = [ask(tf.constant(pre[row]), seeds[row], tf.constant(known[row])) for row in rows]
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}

@@ -16,7 +16,7 @@ import numpy as np
 from tfdrift.axes import image_axes, spatial_axes
 from tfdrift.cohort.response import poor_responses
 from tfdrift.cohort.samples import Samples
-from tfdrift.evaluation.volumes import predicted_mask
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.statistics.intervals import Estimate, bootstrap_interval, mean_interval
 
 

@@ -76,7 +76,7 @@ class ServingModule(tf.Module):
         self._inputs = first.inputs
         self._maps = dict(first.method.maps)
         self._image_shape = first.inputs.image_shape(image_size)
-        self.outcomes = members * (math.ceil(outcomes / members) if first.method.draws else 1)
+        self.outcomes = members * (math.ceil(outcomes / members) if first.draws else 1)
         # Held as plain TensorFlow variables: a Keras model under the module would be saved with a second copy of them.
         self.weights = [weight for predictor in predictors for weight in weights_of(predictor)]
 

@@ -10,6 +10,7 @@ guidance  answers that lean further towards a class
 balances  how the losses of the two outputs are weighed
 outputs   what the reconstruction and the drift are, and how they agree
 field     drift as movement, gain and residual
+dressing  outcomes from errors that were learned
 augmentation  how each slice is shown in training
 symmetries  turned and mirrored images, in training and when a network is asked
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfdrift.axes import spatial_axes
 from tfdrift.errors import UsageError
 from tfdrift.methods.direct import Direct, time_zero
 from tfdrift.methods.method import Ask, Images, Trial
@@ -73,40 +71,18 @@ class Distribution(Direct):
         shown = self.show(pre, post, seed)
         images = tf.concat([shown.image] * DRAWS, axis=0)
         seeds = tf.random.split(seed, tf.shape(images)[0], alg="philox")  # pyright: ignore[reportArgumentType]
-        outputs = self.read(ask(images, time_zero(images), latent_noise(seeds, images)), images)
+        outputs = self.read(ask(images, time_zero(images), _latents(seeds, images)), images)
         return Trial(
             {name: tf.concat(tf.split(outcome, DRAWS), axis=-1) for name, outcome in outputs.items()}, shown.targets
         )
 
     def answer(self, ask: Ask, pre: tf.Tensor, seed: tf.Tensor) -> Images:
         """As `Method.answer`: one outcome."""
-        return as_answer(self.read(ask(pre, time_zero(pre), latent_noise(seed, pre)), pre))
+        return as_answer(self.read(ask(pre, time_zero(pre), _latents(seed, pre)), pre))
 
 
-def latent_noise(seed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Return unit normal maps of noise, `WHOLE` of one value an image and `SMOOTH` that change over a quarter of it.
 
-    Args:
-        seed: int64 [B, 2], one for each image.
-        like: float32 [B, ..., C], gives the size.
+def _latents(seed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    from tfdrift.diffusion.noise import whole_and_smooth
 
-    Returns:
-        float32 [B, ..., `Distribution.latents`].
-
-    Example:
-        >>> import tensorflow as tf
-        >>> latent_noise(tf.constant([[0, 1]], tf.int64), tf.zeros([1, 8, 8, 1])).shape.as_list()
-        [1, 8, 8, 8]
-    """
-    import tensorflow as tf
-
-    from tfdrift.diffusion.noise import unit_normal
-
-    batch, sides = tf.shape(like)[0], [int(like.shape[axis]) for axis in spatial_axes(like)]  # pyright: ignore[reportArgumentType]
-    windows = [max(2, side // 4) for side in sides]
-    whole = unit_normal(seed, tf.zeros([batch, *[1] * len(sides), WHOLE]), 0)
-    padded = [side + window - 1 for side, window in zip(sides, windows, strict=True)]
-    white = unit_normal(seed, tf.zeros([batch, *padded, SMOOTH]), 1)
-    # The mean of n numbers varies by 1 / n.
-    smooth = tf.nn.avg_pool(white, windows, 1, "VALID") * math.sqrt(math.prod(windows))
-    return tf.concat([tf.zeros([batch, *sides, WHOLE]) + whole, smooth], axis=-1)
+    return whole_and_smooth(seed, like, whole=WHOLE, smooth=SMOOTH)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from tfdrift.axes import first_channel
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.errors import UsageError
+from tfdrift.methods.dressing import Dressing, dressed
 from tfdrift.methods.guidance import NO_CLASS, guided
 from tfdrift.methods.outputs import AGREEMENTS, DRIFT_FORMS, OUTPUTS
 from tfdrift.methods.symmetries import symmetric, undo_each
@@ -224,6 +225,7 @@ class Predictor:
         symmetries: a number in `tfdrift.methods.symmetries.SYMMETRIES`, over which the network is averaged.
         agree: a name in `tfdrift.methods.outputs.AGREEMENTS`.
         shrinkage: what the predicted change is multiplied by, in [0, 1]; at 0 every answer is "no change".
+        dressing: how far its answers err, drawn on each; None leaves them bare.
     """
 
     network: keras.Model
@@ -232,6 +234,12 @@ class Predictor:
     symmetries: int = 1
     agree: str = "apart"
     shrinkage: float = 1.0
+    dressing: Dressing | None = None
+
+    @property
+    def draws(self) -> bool:
+        """Whether an answer depends on the seed, so that there are outcomes to draw."""
+        return self.method.draws or self.dressing is not None
 
     def __call__(
         self,
@@ -248,14 +256,15 @@ class Predictor:
             condition: float32 [B, numbers] of `Conditions.values`, NaN where unknown; None where nothing is known.
             guidance: float32 [B, 1], see `tfdrift.methods.guidance.guided`; None for 1, which is plain.
         """
-        return self._settled(self.method.answer(self.ask(pre, condition, guidance), pre, seed), pre)
+        answer = self._settled(self.method.answer(self.ask(pre, condition, guidance), pre, seed), pre)
+        return answer if self.dressing is None else dressed(answer, seed, self.dressing)
 
     def levels(self) -> list[int | None]:
         """As `Method.levels`."""
         return self.method.levels()
 
     def at_levels(self, pre: tf.Tensor, seed: tf.Tensor, condition: tf.Tensor | None = None) -> Images:
-        """As `Method.at_levels`.
+        """As `Method.at_levels`, without dressing.
 
         Args:
             pre: see there.

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.samples import Samples
+from tfdrift.methods.dressing import Dressing
 
 FOLDER = "inner"
 """The folder of a run that holds those of its groups."""
@@ -30,12 +31,14 @@ class Chosen:
         shrinkage: factor of its predicted change, in [0, 1].
         skill: of the shrunk answers over copy, over all groups together. It is optimistic, as the best of several.
         groups: how many there were.
+        dressing: how far the shrunk answers of that step err, with `--dressing learned`.
     """
 
     steps: int
     shrinkage: float
     skill: float
     groups: int
+    dressing: Dressing | None = None
 
 
 def deal(training: Samples, *, groups: int, seed: int) -> Samples:
@@ -112,7 +115,11 @@ def read_chosen(facts: dict[str, Any]) -> Chosen | None:
     Args:
         facts: what stands beside the settings.
     """
-    return Chosen(**facts["chosen"]) if "chosen" in facts else None
+    if "chosen" not in facts:
+        return None
+    told = facts["chosen"]
+    learned = told.get("dressing")
+    return Chosen(**{**told, "dressing": None if learned is None else Dressing(**learned)})
 
 
 def _looks(history: Path) -> dict[int, dict[str, float]]:

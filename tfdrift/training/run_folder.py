@@ -1,7 +1,7 @@
 """A training run on disk: what it holds, whose it is, and back from it to a predictor.
 
 runs/<name>/config.json            settings, version, data fingerprint, what inner groups chose
-runs/<name>/inner/                 the runs of those groups, with --inner-folds
+runs/<name>/inner/                 the runs of those groups, with --inner-folds; what they answered, with --dressing
 runs/<name>/checkpoints/           the newest two
 runs/<name>/tensorboard/           train and validation event files
 runs/<name>/history.jsonl          the same numbers, a line each
@@ -31,7 +31,7 @@ from tfdrift.model.inputs import ONE_IMAGE, Inputs, read_inputs
 from tfdrift.model.unet import build_unet
 from tfdrift.training.checkpoint import Checkpoints, newest_sha256, newest_step, writing
 from tfdrift.training.data import load_samples
-from tfdrift.training.inner import read_chosen
+from tfdrift.training.inner import Chosen, read_chosen
 from tfdrift.training.step import Loss, make_loss
 
 _SHAPES = ("method", "base_filters", "depth", "heads", "condition", "output", "drift_form")
@@ -73,10 +73,7 @@ def load_predictor(folder: Path) -> tuple[TrainConfig, dict, Predictor]:
     step = Checkpoints(folder / "checkpoints", network=network, averaged=averaged).restore()
     if step == 0:
         raise DataError(f"{folder} holds no checkpoint yet; train it first")
-    chosen = read_chosen(facts)
-    predictor = make_predictor(
-        config, averaged or network, inputs, shrinkage=1.0 if chosen is None else chosen.shrinkage
-    )
+    predictor = make_predictor(config, averaged or network, inputs, read_chosen(facts))
     return config.resolved_from(folder), {**facts, "step": step}, predictor
 
 
@@ -152,7 +149,7 @@ def build_network(config: TrainConfig, inputs: Inputs = ONE_IMAGE) -> keras.Mode
 
 
 def make_predictor(
-    config: TrainConfig, network: keras.Model, inputs: Inputs = ONE_IMAGE, *, shrinkage: float = 1.0
+    config: TrainConfig, network: keras.Model, inputs: Inputs = ONE_IMAGE, chosen: Chosen | None = None
 ) -> Predictor:
     """Return the predictor of a configuration.
 
@@ -160,7 +157,7 @@ def make_predictor(
         config: the settings.
         network: of `build_network`, trained or not.
         inputs: what it is given.
-        shrinkage: see `Predictor`.
+        chosen: what inner groups chose, None without any.
     """
     return Predictor(
         network=network,
@@ -168,7 +165,8 @@ def make_predictor(
         inputs=inputs,
         symmetries=config.symmetries,
         agree=config.agree,
-        shrinkage=shrinkage,
+        shrinkage=1.0 if chosen is None else chosen.shrinkage,
+        dressing=None if chosen is None else chosen.dressing,
     )
 
 

@@ -13,14 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tfdrift.axes import first_channel
 from tfdrift.cohort.folds import split
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DivergedError, StoppedError
+from tfdrift.files import whole_file
 from tfdrift.training.batches import make_batches
 from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.dressing import Answered, learn_dressing
 from tfdrift.training.inner import FOLDER, Chosen, choose, deal
 from tfdrift.training.loop import compile_steps, run_steps
 from tfdrift.training.progress import Progress
@@ -39,10 +43,17 @@ from tfdrift.training.run_folder import (
 from tfdrift.training.signals import stop_on_signals
 from tfdrift.training.step import make_optimizer, make_train_step, metric_names
 from tfdrift.training.summaries import Summaries
-from tfdrift.training.validation import make_validation
+from tfdrift.training.validation import looked_at, make_validation
 
 
-def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], samples: Samples | None = None) -> None:
+def train(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    echo: Callable[[str], None],
+    samples: Samples | None = None,
+    keep_answers: bool = False,
+) -> None:
     """Train until `config.steps` steps are done, or go on with what the folder holds.
 
     With `config.inner_folds` their number is chosen first, at most `config.steps`; see `tfdrift.training.inner`.
@@ -54,6 +65,7 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
         folder: the run folder; made when it is missing.
         echo: takes lines of progress where there is no terminal.
         samples: the data, if they are at hand; otherwise `config.data` is loaded.
+        keep_answers: whether what is answered at each look at the held-out patients stays in the folder.
 
     Raises:
         UsageError: the folder holds a run with other settings or data (the message names them).
@@ -71,7 +83,7 @@ def train(config: TrainConfig, folder: Path, *, echo: Callable[[str], None], sam
     with locked(folder):
         refuse_other_run(folder, config, data)
         chosen = _choose(config, folder, data, training, echo) if config.inner_folds else None
-        _train(config, folder, data, chosen, training, held_out, echo)
+        _train(config, folder, data, chosen, training, held_out, echo, keep_answers=keep_answers)
 
 
 def _choose(config: TrainConfig, folder: Path, data: dict, training: Samples, echo: Callable[[str], None]) -> Chosen:
@@ -82,13 +94,36 @@ def _choose(config: TrainConfig, folder: Path, data: dict, training: Samples, ec
     folders = [folder / FOLDER / f"group{number}" for number in range(config.inner_folds)]
     for number, inside in enumerate(folders):
         echo(f"training patients, group {number + 1} of {config.inner_folds} held out")
-        of_group = dataclasses.replace(config, fold=number, inner_folds=0)
+        of_group = dataclasses.replace(config, fold=number, inner_folds=0, dressing="none")
         if not is_trained(of_group, inside, dealt):
-            train(of_group, inside, echo=echo, samples=dealt)
+            train(of_group, inside, echo=echo, samples=dealt, keep_answers=config.dressing != "none")
         keras.backend.clear_session()  # or each run's graphs stay in memory until the last one
     chosen = choose(folders, every=config.validate_every, steps=config.steps)
     echo(f"chosen: {chosen.steps} steps, predicted change times {chosen.shrinkage:.2f}, inner skill {chosen.skill:.3f}")
-    return chosen
+    if config.dressing == "none":
+        return chosen
+    answered = []
+    for number, inside in enumerate(folders):
+        asked = looked_at(split(dealt, number)[1])
+        first = first_channel(asked.pre)
+        answered.append(Answered(first + chosen.shrinkage * (np.load(_kept(inside, chosen.steps)) - first), asked))
+    learned = learn_dressing(answered, seed=config.seed)
+    echo(
+        f"learned errors: diameter {learned.growth:.1%}, place {learned.movement:.2f} pixels, brightness "
+        f"{learned.gain:.1%}, its parts {learned.texture:.1%}"
+    )
+    return dataclasses.replace(chosen, dressing=learned)
+
+
+def _kept(folder: Path, step: int) -> Path:
+    return folder / "answers" / f"step-{step}.npy"
+
+
+def _keep(post: np.ndarray, file: Path) -> None:
+    with writing(file.parent.parent):
+        file.parent.mkdir(exist_ok=True)
+        with whole_file(file) as part:
+            np.save(part, post)
 
 
 def _train(
@@ -99,6 +134,8 @@ def _train(
     training: Samples,
     held_out: Samples,
     echo: Callable[[str], None],
+    *,
+    keep_answers: bool,
 ) -> None:
     steps_to_do = config.steps if chosen is None else chosen.steps
     inputs = inputs_of(config, training)
@@ -110,9 +147,8 @@ def _train(
     optimizer = make_optimizer(
         learning_rate=config.learning_rate, weight_decay=config.weight_decay, decay=config.decay, steps=config.steps
     )
-    predictor = make_predictor(
-        config, averaged or network, inputs, shrinkage=1.0 if chosen is None else chosen.shrinkage
-    )
+    # What it is looked at with is bare: a drawn error would only blur the curve.
+    predictor = dataclasses.replace(make_predictor(config, averaged or network, inputs, chosen), dressing=None)
 
     train_step = make_train_step(
         network,
@@ -167,10 +203,12 @@ def _train(
             rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": images_per_second}
             summaries.scalars("train", step, {**chunk.mean, **rates})
             if step % config.validate_every == 0 or step == steps_to_do:
-                scores, picture = validate()
-                summaries.scalars("validation", step, scores)
-                summaries.picture(step, picture)
-                progress.validated(scores["skill"])
+                look = validate()
+                summaries.scalars("validation", step, look.scores)
+                summaries.picture(step, look.picture)
+                progress.validated(look.scores["skill"])
+                if keep_answers:
+                    _keep(look.post, _kept(folder, step))
             progress.show(step, loss=chunk.mean["loss"], images_per_second=images_per_second)
             stopping = bool(stopped_by)  # asked once: a signal from here on waits until the next steps are saved
             if step % config.checkpoint_every == 0 or step == steps_to_do or stopping:

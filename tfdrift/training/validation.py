@@ -1,6 +1,7 @@
 """The look at the held-out patients while a run trains: a few scores and a picture."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +18,32 @@ from tfdrift.training.summaries import draw_strips
 VALIDATION_SLICES = 256  # enough for a curve; the final scores are made on every held-out slice
 
 
+class Look(NamedTuple):
+    """What a look at the held-out patients shows.
+
+    Args:
+        scores: by name; `change_*` are sums over pixels, for `tfdrift.training.inner`.
+        picture: PNG.
+        post: float32 [n, ..., S, S, 1], what was answered about the slices of `looked_at`.
+    """
+
+    scores: dict[str, float]
+    picture: bytes
+    post: np.ndarray
+
+
+def looked_at(held_out: Samples) -> Samples:
+    """Return the held-out slices that are looked at, at most `VALIDATION_SLICES`.
+
+    Args:
+        held_out: slices.
+    """
+    return held_out.take(np.unique(np.linspace(0, len(held_out) - 1, VALIDATION_SLICES).astype(int)))
+
+
 def make_validation(
     loss: Loss, predictor: Predictor, held_out: Samples, seed: int
-) -> Callable[[], tuple[dict[str, float], bytes]]:
+) -> Callable[[], Look]:
     """Return a function that scores the held-out slices and draws one of them, always with the same noise.
 
     Args:
@@ -27,11 +51,8 @@ def make_validation(
         predictor: around the network that is trained, or the average of its weights.
         held_out: slices.
         seed: of the noise.
-
-    Returns:
-        Scores by name, and a PNG picture. `change_*` are sums over pixels, for `tfdrift.training.inner`.
     """
-    chosen = held_out.take(np.unique(np.linspace(0, len(held_out) - 1, VALIDATION_SLICES).astype(int)))
+    chosen = looked_at(held_out)
     pre, post, seeds = tf.constant(chosen.pre), tf.constant(chosen.post), example_seeds(len(chosen), seed)
     first = first_channel(pre)
     conditions = predictor.inputs.conditions
@@ -44,10 +65,10 @@ def make_validation(
     one = slice(shown, shown + 1)
 
     @tf.function
-    def scores() -> Metrics:
+    def scores() -> tuple[Metrics, tf.Tensor]:
         predicted = predictor(pre, seeds, condition)
         change, true_change = predicted["post"] - first, post - first
-        return {
+        found = {
             "loss": loss(batch, tf.constant([seed, -1], tf.int64))["loss"],
             "skill": 1 - mse(predicted["post"], post) / mse(first, post),
             "ssim": tf.reduce_mean(ssim(predicted["post"], post, IMAGE_RANGE)),
@@ -57,13 +78,14 @@ def make_validation(
             "change_product": tf.reduce_sum(change * true_change),
             "change_true": tf.reduce_sum(true_change**2),
         }
+        return found, predicted["post"]
 
     snapshots = tf.function(
         lambda: predictor.at_levels(pre[one], seeds[one], None if condition is None else condition[one])
     )
 
-    def validate() -> tuple[dict[str, float], bytes]:
-        numbers = {name: float(value) for name, value in scores().items()}
+    def validate() -> Look:
+        numbers, answered = scores()
         seen = {name: images.numpy()[:, 0] for name, images in snapshots().items()}
         levels = predictor.levels()
         rows = np.unique(np.linspace(0, len(levels) - 1, 5).astype(int))
@@ -74,6 +96,6 @@ def make_validation(
             seen["drift"][rows],
             [levels[row] for row in rows],
         )
-        return numbers, picture
+        return Look({name: float(value) for name, value in numbers.items()}, picture, answered.numpy())
 
     return validate

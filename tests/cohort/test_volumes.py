@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tfdrift.evaluation.volumes import BACKGROUND_FRACTION, predicted_mask
+from tfdrift.cohort.volumes import BACKGROUND_FRACTION, predicted_mask
 from tfdrift.training.data import load_samples
 
 
