@@ -1,6 +1,7 @@
 """Speed of the embedded server against the same SavedModel called in this process, in one run.
 
     python benchmarks/serving_speed.py saved_models/NAME [--clients 1 8] [--requests 200] [--rounds 5] [--batch 1]
+        [--batching FILE]
 
 The server runs in a process of its own (`tfdrift serve --engine embedded`), the clients are threads of this one and
 keep their connections. The three ways take turns, round by round, because other work on the machine slows all alike.
@@ -30,6 +31,7 @@ parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
 parser.add_argument("--requests", type=int, default=200, help="of one round, shared among the clients")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--batch", type=int, default=1, help="images of one request")
+parser.add_argument("--batching", type=Path, help="batching parameters; the server joins requests")
 arguments = parser.parse_args()
 
 versions = version_folders(arguments.model)
@@ -83,6 +85,8 @@ def times(ask, count):
 
 
 command = [sys.executable, "-m", "tfdrift_cli", "serve", "--engine", "embedded", "--grpc-port", "0", "--rest-port", "0"]
+if arguments.batching is not None:
+    command += ["--enable_batching", f"--batching_parameters_file={arguments.batching}"]
 server = subprocess.Popen(
     [*command, "--model_base_path", str(arguments.model)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
 )

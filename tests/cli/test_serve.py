@@ -113,7 +113,7 @@ def test_every_flag_that_tf_serving_publishes_is_an_option():
 
 def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_path, capsys):
     (tmp_path / "m" / "1").mkdir(parents=True)
-    flags = ["--rest_api_timeout_in_ms=30000", "--enable_batching", "--grpc_channel_arguments", "a=1,b=2"]
+    flags = ["--rest_api_timeout_in_ms=30000", "--num_load_threads=2", "--grpc_channel_arguments", "a=1,b=2"]
     with socket.create_server(("127.0.0.1", 0)) as taken:  # so that the server does not stay
         port = str(taken.getsockname()[1])
         assert (
@@ -123,7 +123,7 @@ def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_p
             == 4
         )
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "warning: the embedded server has no use for --enable_batching, --rest_api_timeout_in_ms"
+    assert said[0] == "warning: the embedded server has no use for --num_load_threads, --rest_api_timeout_in_ms"
     assert len(said) == 2
 
 
@@ -134,6 +134,10 @@ def test_flags_of_tf_serving_are_taken_and_those_of_no_use_here_named_once(tmp_p
         ("--use_alts_credentials", "--use_alts_credentials: the embedded server has no encryption"),
         ("--no_such_flag", "--no_such_flag"),
         ("--enable_batching=models", "--enable_batching models: must be true or false"),
+        (
+            "--batching_parameters_file=x",
+            "batching_parameters_file is set without setting server_options.enable_batching",
+        ),
         ("--grpc_channel_arguments=a", "--grpc_channel_arguments a: must be name=value"),
     ],
 )

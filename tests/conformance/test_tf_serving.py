@@ -105,8 +105,7 @@ def server(tmp_path_factory):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert errors == (
-        "warning: the embedded server has no use for --batching_parameters_file, --enable_batching, "
-        "--monitoring_config_file, --rest_api_timeout_in_ms\n"
+        "warning: the embedded server has no use for --monitoring_config_file, --rest_api_timeout_in_ms\n"
     )
 
 

@@ -4,6 +4,7 @@ loading        one version in memory, run as TF Serving runs it
 versions       the versions of a model on disk
 served_models  the models of a server while it runs
 configuration  which models a server is to serve
+batching       requests that come together are answered together
 inference      what a server says of its models
 examples       classify, regress and several at once, of tf.Examples
 grpc_api       the gRPC services

@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfdrift.errors import DataError, ResourceError, UsageError
+from tfdrift.serving.batching import batching_of_flags
 from tfdrift.serving.configuration import METRICS_PATH, PROGRAM, embedded_models
 from tfdrift.serving.extra import require_extra
 from tfdrift.serving.refusal import Refusal
@@ -25,7 +26,7 @@ ENGINES = ("auto", PROGRAM, "embedded")
 EMBEDDED_FLAGS = {
     "grpc_socket_path", "model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds",
     "allow_version_labels_for_unavailable_models", "force_allow_any_version_labels_for_unavailable_models",
-    "enable_signature_method_name_check", "grpc_channel_arguments",
+    "enable_signature_method_name_check", "grpc_channel_arguments", "enable_batching", "batching_parameters_file",
 }  # fmt: skip
 """Flags of TF Serving's program that the embedded server honours."""
 ENCRYPTION_FLAGS = ("ssl_config_file", "use_alts_credentials")
@@ -61,7 +62,8 @@ def serve(
         source_seconds: how often it is read; 0 is never.
 
     Raises:
-        DataError: the configuration cannot be served, or names a folder that does not exist.
+        DataError: the configuration cannot be served, or names a folder that does not exist; or the batching parameters
+            cannot be read.
         UsageError: a flag's value is none, or there is no way to reach gRPC.
         ResourceError: a port is taken, the extra `serve` or TF Serving's program is missing, or it fails.
     """
@@ -100,6 +102,7 @@ def serve(
     require_extra()
     from tfdrift.serving.server import Listening, Polling, running_server
 
+    batching = batching_of_flags(flags)
     models = ServedModels(echo, labels=_label_rule(flags), source=source)
     options = channel_arguments(flags.get("grpc_channel_arguments", ""))
     where = Listening(host=host, grpc_port=grpc_port, rest_port=rest_port, grpc_socket=socket, grpc_options=options)
@@ -115,6 +118,7 @@ def serve(
             where=where,
             polling=polling,
             checks_method_names=flags.get("enable_signature_method_name_check") == "true",
+            batching=batching,
         ) as server,
     ):
         address = f"[{host}]" if ":" in host else host

@@ -14,6 +14,7 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import (
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tfdrift.serving.batching import Batching, BatchingParameters
 from tfdrift.serving.monitoring import Monitoring
 from tfdrift.serving.refusal import Refusal, invalid
 from tfdrift.serving.versions import Serving, VersionedModel, not_found
@@ -29,13 +30,20 @@ class Inference:
         monitoring: counts and times the requests.
         checks_method_names: whether only a signature that says so classifies or regresses. Those of TensorFlow 2 all
             say that they predict.
+        batching: how requests are joined; None answers each by itself.
     """
 
     def __init__(
-        self, models: Mapping[str, VersionedModel], monitoring: Monitoring, *, checks_method_names: bool = False
+        self,
+        models: Mapping[str, VersionedModel],
+        monitoring: Monitoring,
+        *,
+        checks_method_names: bool = False,
+        batching: BatchingParameters | None = None,
     ) -> None:
         self._models = models
         self._monitoring = monitoring
+        self._batching = None if batching is None else Batching(batching)
         self.checks_method_names = checks_method_names
 
     def counted(self, name: str, entrypoint: str, api: str = "Predict") -> AbstractContextManager:
@@ -74,10 +82,21 @@ class Inference:
             *wanted: names of outputs.
 
         Raises:
-            Refusal: names, dtypes or shapes are not the signature's, or an op of the graph fails.
+            Refusal: names, dtypes or shapes are not the signature's, an op of the graph fails, or, with batching, too
+                much waits already.
         """
-        with self._monitoring.runtime(name):
-            return serving.model.run(signature, inputs, wanted)
+
+        def compute(together: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            with self._monitoring.runtime(name):
+                return serving.model.run(signature, together, wanted)
+
+        if self._batching is None:
+            return compute(inputs)
+        tensors = [
+            sorted((key, info.name) for key, info in side.items()) for side in (signature.inputs, signature.outputs)
+        ]
+        of = serving.model, *map(tuple, tensors), frozenset(wanted)
+        return self._batching.run(of, serving.model.checked(signature, inputs, wanted), compute)
 
     def metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
         """Return the signatures of a model.

@@ -41,22 +41,18 @@ class LoadedModel:
         self.signatures: dict[str, SignatureDef] = dict(meta_graph.signature_def)
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., list]] = {}
 
-    def run(
+    def checked(
         self, signature: SignatureDef, inputs: Mapping[str, np.ndarray], output_filter: Collection[str] = ()
     ) -> dict[str, np.ndarray]:
-        """Return the outputs of a signature.
+        """Return all inputs of a signature, those left out with their defaults.
 
         Args:
             signature: one of `signatures`.
             inputs: each input by name; strings are object arrays of bytes. Those with a default may be left out.
             output_filter: names of the outputs wanted; all if empty.
 
-        Returns:
-            Each output by name.
-
         Raises:
-            Refusal: the signature is none that answers, names or dtypes are not its own, or an op fails. A shape is
-                refused only by the op that cannot compute with it, as in TF Serving.
+            Refusal: the signature is none that answers, or names or dtypes are not its own.
         """
         if signature.method_name not in CALLABLE:
             expected = ", ".join(CALLABLE)
@@ -68,6 +64,26 @@ class LoadedModel:
         _check_names(signature, inputs, output_filter)
         for name, value in inputs.items():
             _check_dtype(name, value, signature.inputs[name])
+        return inputs
+
+    def run(
+        self, signature: SignatureDef, inputs: Mapping[str, np.ndarray], output_filter: Collection[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs of a signature.
+
+        Args:
+            signature: see `checked`.
+            inputs: see `checked`.
+            output_filter: see `checked`.
+
+        Returns:
+            Each output by name.
+
+        Raises:
+            Refusal: see `checked`; or an op fails. A shape is refused only by the op that cannot compute with it, as in
+                TF Serving.
+        """
+        inputs = self.checked(signature, inputs, output_filter)
         fetches = {name: signature.outputs[name].name for name in sorted(output_filter or signature.outputs)}
         feeds = {signature.inputs[name].name: value for name, value in inputs.items()}
         try:

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfdrift.errors import ResourceError
+from tfdrift.serving.batching import BatchingParameters
 from tfdrift.serving.configuration import config_of
 from tfdrift.serving.grpc_api import SERVER_OPTIONS, SERVICES, add_services
 from tfdrift.serving.inference import Inference
@@ -24,6 +25,8 @@ from tfdrift.serving.served_models import ServedModels
 
 DRAIN_SECONDS = 30
 THREADS = 16
+THREADS_THAT_WAIT = 128
+"""With batching, where a request waits for others in a thread of its own."""
 
 
 class RunningServer(NamedTuple):
@@ -108,6 +111,7 @@ def running_server(
     polling: Polling,
     drain_seconds: int = DRAIN_SECONDS,
     checks_method_names: bool = False,
+    batching: BatchingParameters | None = None,
 ) -> Iterator[RunningServer]:
     """Serve models until the block ends; requests under way are then answered first.
 
@@ -118,6 +122,7 @@ def running_server(
         polling: how often to look for other versions and models.
         drain_seconds: how long requests under way may take at the end.
         checks_method_names: see `Inference`.
+        batching: see `Inference`.
 
     Yields:
         The server, once every model is loaded or known to have failed.
@@ -131,7 +136,7 @@ def running_server(
 
     def run() -> None:
         try:
-            asyncio.run(_serve(models, config, where, polling, drain_seconds, ready, checks_method_names))
+            asyncio.run(_serve(models, config, where, polling, drain_seconds, ready, checks_method_names, batching))
         except Exception as error:
             if ready.done():
                 raise
@@ -155,12 +160,16 @@ async def _serve(
     drain_seconds: int,
     ready: Future,
     checks_method_names: bool,
+    batching: BatchingParameters | None,
 ) -> None:
     """Listen, load, answer, and drain when the function given to `ready` is called from another thread."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     monitoring = Monitoring()
-    inference = Inference(models, monitoring, checks_method_names=checks_method_names)
-    with ThreadPoolExecutor(THREADS, "answer") as threads, ExitStack() as open_:
+    inference = Inference(models, monitoring, checks_method_names=checks_method_names, batching=batching)
+    with (
+        ThreadPoolExecutor(THREADS if batching is None else THREADS_THAT_WAIT, "answer") as threads,
+        ExitStack() as open_,
+    ):
         listener = None if where.rest_port is None else open_.enter_context(_listener(where.host, where.rest_port))
         grpc_server = grpc.aio.server(options=[*where.grpc_options, *SERVER_OPTIONS])
         add_services(grpc_server, inference, models.reload, threads)
