@@ -14,14 +14,14 @@ from tfdrift.training.run_folder import load_predictor
 from tfdrift.training.train import train
 
 
-@pytest.fixture(scope="module", params=[("method1", "difference"), ("direct", "field")])
+@pytest.fixture(scope="module", params=[("method1", "difference", "none"), ("direct", "field", "learned")])
 def run(request, tmp_path_factory):
-    method, form = request.param
+    method, form, dressing = request.param
     folder = tmp_path_factory.mktemp(f"{method}-{form}")
     config = train_config(
         method, image_size=8, base_filters=2, depth=1, levels=3, batch_size=4, steps=8, validate_every=4,
         drift_form=form, output="correction", agree="averaged", symmetries=8, augment="symmetries", inner_folds=2,
-        learning_rate=1e-2,
+        learning_rate=1e-2, dressing=dressing,
     )  # fmt: skip
     train(config, folder / "run", echo=lambda _line: None, samples=make_samples())
     return folder
@@ -41,6 +41,12 @@ def test_the_exported_model_answers_as_the_run(run, version):
     answer = tf.saved_model.load(str(version)).signatures["serving_default"](image=tf.constant(image), seed=seed)
     for name in ("post", "drift"):
         np.testing.assert_allclose(answer[name], expected[name], rtol=0, atol=1e-5)
+
+
+def test_the_exported_model_draws_as_many_outcomes_as_it_was_asked_for(version):
+    image, seed = tf.constant(make_samples().pre[:2]), tf.constant([[0, 0], [0, 1]], tf.int64)
+    answer = tf.saved_model.load(str(version)).signatures["ensemble"](image=image, seed=seed)
+    assert (np.max(answer["post_std"], axis=(1, 2, 3)) > 0).all()
 
 
 def test_the_exported_model_says_what_was_chosen(run, version):

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,8 +8,7 @@ from tests.evaluation.conftest import TINY
 from tests.random_samples import make_samples
 from tfdrift.cohort.samples import join_samples
 from tfdrift.config import train_config
-from tfdrift.diffusion.noise import example_seeds
-from tfdrift.evaluation.outcomes import BATCH, draw_levels, draw_outcomes
+from tfdrift.evaluation.outcomes import BATCH, draw_levels, draw_outcomes, lesion_seeds
 from tfdrift.training.run_folder import build_network, inputs_of, load_predictor, make_predictor
 
 
@@ -21,12 +21,16 @@ def test_every_outcome_has_its_own_noise_and_the_first_is_a_single_requests(tiny
     assert len({outcome.tobytes() for outcome in outcomes["drift"]}) == 3
 
 
-def test_outcome_k_of_slice_i_comes_from_its_own_seed(tiny_run, phantom):
+def test_the_slices_of_a_lesion_share_the_noise_of_each_outcome(tiny_run, phantom):
     _, _, trained = load_predictor(tiny_run("method1"))
-    few = phantom.take(np.arange(2))
+    few = phantom.take(np.arange(4))
+    few = dataclasses.replace(few, lesion=np.array(["b", "a", "b", "c"]))
     outcomes = draw_outcomes(trained, few, count=2, seed=4)
-    longer = draw_outcomes(trained, join_samples([few, few]), count=1, seed=4)  # slices 2 and 3 are 0 and 1 again
-    np.testing.assert_allclose(outcomes["post"].reshape(longer["post"].shape[1:]), longer["post"][0], atol=1e-6)
+    for k in range(2):
+        seeds = tf.constant([[4, 3 * k + lesion] for lesion in (1, 0, 1, 2)], tf.int64)
+        expected = trained(tf.constant(few.pre), seeds)
+        np.testing.assert_allclose(outcomes["post"][k], expected["post"], atol=1e-6)
+    np.testing.assert_array_equal(lesion_seeds(few, 2, 4)[:4], [[4, 1], [4, 0], [4, 1], [4, 2]])
 
 
 def test_levels_come_noisiest_first(tiny_run, phantom):
@@ -55,8 +59,8 @@ def test_a_network_is_told_the_conditions_of_each_image_and_what_is_unknown():
     trained = make_predictor(config, build_network(config, inputs), inputs)
     outcomes, levels = draw_outcomes(trained, samples, count=1, seed=0), draw_levels(trained, samples, seed=0)
     known = inputs.conditions.values(samples.conditions, len(samples))
-    expected = trained(tf.constant(samples.pre), example_seeds(len(samples), 0), tf.constant(known))
+    expected = trained(tf.constant(samples.pre), lesion_seeds(samples, 1, 0), tf.constant(known))
     np.testing.assert_allclose(outcomes["post"][0], expected["post"], atol=1e-6)
     np.testing.assert_allclose(levels["post"][0], expected["post"], atol=1e-6)
-    unlike = trained(tf.constant(samples.pre), example_seeds(len(samples), 0))
+    unlike = trained(tf.constant(samples.pre), lesion_seeds(samples, 1, 0))
     assert np.abs(unlike["post"] - expected["post"]).max() > 1e-4

@@ -9,9 +9,9 @@ from skimage.io import imread
 
 from tests.random_samples import make_samples
 from tfdrift.cohort.folds import split
-from tfdrift.diffusion.noise import example_seeds
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.evaluation.document import as_document, read_metrics
+from tfdrift.evaluation.outcomes import lesion_seeds
 from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
 from tfdrift.evaluation.results import read_results
 from tfdrift.synthetic.new_patients import NewPatients
@@ -132,7 +132,7 @@ def test_a_runs_scores_are_those_of_one_outcome_of_each_held_out_slice(scored, p
     folder, metrics = scored
     held_out = split(phantom, 0)[1]
     _, _, trained = load_predictor(folder)
-    predicted = trained(tf.constant(held_out.pre), example_seeds(len(held_out), 0))
+    predicted = trained(tf.constant(held_out.pre), lesion_seeds(held_out, 1, 0))
     change = np.sum((held_out.pre - held_out.post) ** 2, dtype=np.float64)
     for name, truth, score in (("post", held_out.post, metrics.skill), ("drift", held_out.drift, metrics.drift_skill)):
         error = np.sum((predicted[name] - truth) ** 2, dtype=np.float64)

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from tests.random_samples import make_samples
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.evaluation.response import (
     area_ratios,
     auc,
@@ -15,7 +16,6 @@ from tfdrift.evaluation.response import (
     ratio_outcomes,
     response_scores,
 )
-from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
 

@@ -3,15 +3,14 @@ import pytest
 import tensorflow as tf
 
 from tests.methods.known_networks import PRE, SEED, make_predictor
-from tfdrift.axes import first_channel, spatial_axes
+from tfdrift.axes import first_channel
 from tfdrift.config import train_config
+from tfdrift.diffusion.noise import whole_and_smooth
 from tfdrift.errors import UsageError
-from tfdrift.methods.distribution import DRAWS, WHOLE, latent_noise
+from tfdrift.methods.distribution import DRAWS, SMOOTH, WHOLE
 from tfdrift.methods.method import asking
 from tfdrift.model.unet import build_unet
 from tfdrift.training.losses import LOSSES
-
-drawn = tf.function(latent_noise)
 
 
 def noise(inputs):
@@ -19,31 +18,9 @@ def noise(inputs):
     return {"recon": inputs["latent"][..., :1], "drift": inputs["latent"][..., -1:]}
 
 
-def test_the_noise_is_unit_normal_at_every_place_the_border_too():
-    seeds = tf.constant(np.stack([np.zeros(4000), np.arange(4000)], axis=1), tf.int64)
-    maps = drawn(seeds, tf.zeros([4000, 8, 8, 1])).numpy()
-    np.testing.assert_allclose(maps.mean(axis=0), 0, atol=5 / np.sqrt(4000))
-    np.testing.assert_allclose(maps.var(axis=0), 1, atol=5 * np.sqrt(2 / 4000))
-
-
-def test_the_first_maps_have_one_value_an_image_and_the_others_change_over_a_quarter_of_it():
-    seeds = tf.constant(np.stack([np.zeros(4000), np.arange(4000)], axis=1), tf.int64)
-    maps = drawn(seeds, tf.zeros([4000, 16, 16, 1])).numpy()
-    assert np.ptp(maps[..., :WHOLE], axis=spatial_axes(maps)).max() == 0
-    smooth = maps[..., WHOLE:]
-    for shift in range(6):  # means of 4 numbers a side share 4 - shift of them
-        together = (smooth[:, 8, 4] * smooth[:, 8, 4 + shift]).mean()
-        assert together == pytest.approx(max(0, 1 - shift / 4), abs=5 / np.sqrt(4000))
-
-
-def test_an_images_noise_does_not_depend_on_its_batch():
-    alone = latent_noise(SEED[1:2], PRE[1:2])
-    np.testing.assert_array_equal(latent_noise(SEED, PRE)[1:2], alone)
-
-
 def test_the_network_sees_the_clean_image_and_the_noise_of_the_seed():
     predictor = make_predictor(noise, "distribution")
-    answer, expected = predictor(PRE, SEED), latent_noise(SEED, PRE).numpy()
+    answer, expected = predictor(PRE, SEED), whole_and_smooth(SEED, PRE, whole=WHOLE, smooth=SMOOTH).numpy()
     np.testing.assert_array_equal(answer["post"], expected[..., :1])
     np.testing.assert_array_equal(answer["drift"], expected[..., -1:])
 

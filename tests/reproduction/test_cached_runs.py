@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.random_samples import make_samples
 from tests.reproduction.random_predictions import TINY
 from tfdrift.config import TrainConfig
-from tfdrift.diffusion.noise import example_seeds
+from tfdrift.evaluation.outcomes import lesion_seeds
 from tfdrift.reproduction import cached_runs
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiment import Experiment, Run
@@ -46,7 +46,8 @@ def test_with_every_fold_each_slice_is_predicted_once_by_a_run_that_has_not_seen
     for path in predicted.folders:
         config, _, predictor = load_predictor(path)
         rows = np.flatnonzero(predicted.samples.fold == config.fold)
-        expected = predictor(tf.constant(predicted.samples.pre[rows]), example_seeds(len(rows), config.seed))["post"]
+        seeds = lesion_seeds(predicted.samples.take(rows), 1, config.seed)
+        expected = predictor(tf.constant(predicted.samples.pre[rows]), seeds)["post"]
         np.testing.assert_allclose(predicted.final["post"][rows], expected, atol=1e-5)
         held_out += len(rows)
     assert held_out == len(SAMPLES)

@@ -10,6 +10,7 @@ from tests.training.conftest import no_echo
 from tfdrift.config import read_config, train_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.synthetic.phantom_samples import phantom_samples
+from tfdrift.training.dressing import Answered, learn_dressing
 from tfdrift.training.inner import Chosen, choose, deal, read_chosen, shrinkage
 from tfdrift.training.run_folder import is_trained, load_predictor
 from tfdrift.training.train import train
@@ -87,7 +88,7 @@ def test_steps_beyond_the_last_or_between_two_looks_are_not_chosen(tmp_path):
 @pytest.fixture(scope="module")
 def inner_run(make_samples, tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inner") / "run"
-    config = tiny_config("direct", inner_folds=2, validate_every=4)
+    config = tiny_config("direct", inner_folds=2, validate_every=4, dressing="learned")
     train(config, folder, echo=no_echo, samples=make_samples())
     return config, folder
 
@@ -99,7 +100,25 @@ def test_a_run_tells_what_was_chosen_and_its_answers_are_shrunk_so(inner_run):
     assert chosen is not None
     assert facts["step"] == chosen.steps
     assert predictor.shrinkage == chosen.shrinkage
+    assert predictor.draws
+    assert predictor.dressing == chosen.dressing
     assert chosen.groups == config.inner_folds
+
+
+def test_errors_are_learned_from_what_the_groups_answered_at_the_chosen_step(inner_run, make_samples):
+    config, folder = inner_run
+    samples = make_samples()
+    dealt = deal(samples.take(samples.fold != 0), groups=2, seed=0)
+    chosen = read_chosen(read_config(folder / "config.json")[1])
+    assert chosen is not None
+    answered = []
+    for group in range(2):
+        held_out = dealt.take(dealt.fold == group)
+        assert len(list((folder / f"inner/group{group}/answers").iterdir())) == config.steps // config.validate_every
+        post = np.load(folder / f"inner/group{group}/answers/step-{chosen.steps}.npy")
+        answered.append(Answered(held_out.pre + chosen.shrinkage * (post - held_out.pre), held_out))
+    assert learn_dressing(answered, seed=config.seed) == chosen.dressing
+    assert not (folder / "answers").exists()
 
 
 def test_the_held_out_patients_take_no_part(inner_run, make_samples):
@@ -140,7 +159,11 @@ def test_looks_at_other_steps_are_another_run(inner_run, make_samples):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"inner_folds": 1}, "one group"), ({"inner_folds": 2, "steps": 100}, "no step to choose")],
+    [
+        ({"inner_folds": 1}, "one group"),
+        ({"dressing": "learned"}, "--dressing learned: .* add --inner-folds 3"),
+        ({"inner_folds": 2, "steps": 100}, "no step to choose"),
+    ],
 )
 def test_what_leaves_nothing_to_choose_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):

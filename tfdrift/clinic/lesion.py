@@ -13,9 +13,9 @@ from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
 from tfdrift.cohort.response import response_group
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.errors import DataError
 from tfdrift.evaluation.uncertainty import spread
-from tfdrift.cohort.volumes import predicted_mask
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the outcomes' volumes between which 90% of them lie."""

@@ -4,7 +4,6 @@ outcomes      what a trained method answers to many seeds, and at each level
 answers       what runs answer about patients they were not trained on; ensembles and folds joined
 baselines     no change, and the mean change
 metrics       scores of a slice; the table of them all
-volumes       where a predicted image shows the lesion
 response      volumes of lesions and their response
 uncertainty   the spread of outcomes, what intervals cover
 decisions     which side of the 80% rule a lesion will be on

@@ -81,7 +81,6 @@ class Distribution(Direct):
         return as_answer(self.read(ask(pre, time_zero(pre), _latents(seed, pre)), pre))
 
 
-
 def _latents(seed: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     from tfdrift.diffusion.noise import whole_and_smooth
 

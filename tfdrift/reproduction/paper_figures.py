@@ -14,6 +14,7 @@ from tfdrift.diffusion.process import add_noise
 from tfdrift.diffusion.schedule import Schedule
 from tfdrift.drawing.colours import BEFORE
 from tfdrift.drawing.panels import Panel, draw_panels, robust_limit
+from tfdrift.evaluation.outcomes import lesion_seeds
 from tfdrift.evaluation.pictures import outlines
 from tfdrift.methods.symmetries import rotate
 from tfdrift.reproduction.predictions import Predictions
@@ -208,9 +209,9 @@ def noise_seed(predicted: Predictions, row: int) -> tf.Tensor:
         predicted: of the run.
         row: a slice of `predicted.samples`.
     """
-    fold = predicted.samples.fold
-    place = row - int(np.flatnonzero(fold == fold[row])[0])  # slices are counted within their fold
-    return example_seeds(place + 1, predicted.config.seed)[place:]
+    rows = np.flatnonzero(predicted.samples.fold == predicted.samples.fold[row])  # lesions count within their fold
+    place = int(np.flatnonzero(rows == row)[0])
+    return lesion_seeds(predicted.samples.take(rows), 1, predicted.config.seed)[place : place + 1]
 
 
 def _snapshots(predicted: Predictions) -> list[int]:

@@ -6,6 +6,7 @@ losses        what an output is compared by
 step          one optimiser step
 loop          many of them in one compiled call
 inner         how long to train and how far to trust it, chosen inside the training patients
+dressing      how far answers to the inner groups erred
 validation    the look at the held-out patients on the way
 progress      lines or a bar for people
 summaries     TensorBoard and history.jsonl

@@ -1,10 +1,10 @@
 """How far answers err: standard deviations of errors, learned on patients that were held out.
 
-Every error has a score that is smallest, in the mean, where its standard deviation is the true one: the fair continuous
-ranked probability score of the pixels, of squares of them, and of the lesions' areas.
+By how much a lesion's size and brightness err is measured on each lesion. How far its parts are displaced or brighter
+is not seen one by one; those deviations are taken whose draws have the smallest continuous ranked probability score,
+which in the mean are the true ones.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,15 +17,16 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.diffusion.noise import example_seeds, whole_and_smooth
 from tfdrift.methods.dressing import Dressing, with_errors
-from tfdrift.training.losses import SQUARES, fair_crps
+from tfdrift.training.losses import fair_crps
 
 DRAWS = 8
-"""Outcomes of each answer while standard deviations are sought; the score is fair for any number from 2 on."""
-START = Dressing(growth=0.1, movement=1.0, gain=0.1, texture=0.1)
-"""Where the search begins."""
-TRIALS = 160
+"""Outcomes of each answer while deviations are sought; the score is fair for any number from 2 on."""
+MOVEMENT, TEXTURE = 1.0, 0.1
+"""Where the search begins, in pixels and in logarithms of the brightness."""
+STEP = 0.5
+"""First step of the search, in logarithms."""
+TRIALS = 60
 """Scores that the search may ask for."""
-_NAMES = tuple(field.name for field in dataclasses.fields(Dressing))
 
 
 class Answered(NamedTuple):
@@ -41,7 +42,7 @@ class Answered(NamedTuple):
 
 
 def learn_dressing(groups: Sequence[Answered], *, seed: int) -> Dressing:
-    """Return the standard deviations whose draws score best over all groups together.
+    """Return how far the answers of all groups together err.
 
     Args:
         groups: answers, each by a run that was not trained on the patients it was asked about.
@@ -51,55 +52,62 @@ def learn_dressing(groups: Sequence[Answered], *, seed: int) -> Dressing:
     """
     predicted = np.concatenate([group.predicted for group in groups])
     truth = np.concatenate([group.held_out.post for group in groups])
-    lesion = np.concatenate([group.held_out.lesion for group in groups])
-    masks = [np.concatenate([getattr(group.held_out, name) for group in groups]) for name in ("pre_mask", "post_mask")]
-    _, owner = np.unique(lesion, return_inverse=True)
-    before, after = (_areas(mask, owner) for mask in masks)
+    _, lesion = np.unique(np.concatenate([group.held_out.lesion for group in groups]), return_inverse=True)
+    growth, gain = size_and_gain_errors(predicted, truth, lesion)
+
     rank = len(spatial_axes(predicted))
+    answer = tf.constant(predicted)
+    unit = tf.function(lambda seeds: whole_and_smooth(seeds, answer, whole=2, smooth=rank + 1))
     # The slices of a lesion err together.
-    seeds = tf.reshape(example_seeds((owner.max() + 1) * DRAWS, seed), [DRAWS, -1, 2])
-    errors = [
-        whole_and_smooth(tf.gather(seeds[draw], owner), tf.constant(predicted), whole=2, smooth=rank + 1)
-        for draw in range(DRAWS)
-    ]
-    base = tf.constant(predicted)
+    seeds = tf.reshape(example_seeds((lesion.max() + 1) * DRAWS, seed), [DRAWS, -1, 2])
+    errors = [unit(tf.gather(seeds[draw], lesion)) for draw in range(DRAWS)]
 
     @tf.function
-    def drawn(deviations: tf.Tensor) -> tf.Tensor:
-        dressing = Dressing(**dict(zip(_NAMES, tf.unstack(deviations, len(_NAMES)), strict=True)))
-        return tf.concat([with_errors(base, error, dressing) for error in errors], axis=-1)
+    def score(movement: tf.Tensor, texture: tf.Tensor) -> tf.Tensor:
+        dressing = Dressing(growth=growth, movement=movement, gain=gain, texture=texture)  # pyright: ignore[reportArgumentType]
+        outcomes = tf.concat([with_errors(answer, error, dressing) for error in errors], axis=-1)
+        return fair_crps(outcomes, tf.constant(truth))
 
-    @tf.function
-    def image_scores(outcomes: tf.Tensor) -> tf.Tensor:
-        return tf.stack([fair_crps(_pooled(outcomes, side), _pooled(tf.constant(truth), side)) for side in (1, *SQUARES)])
-
-    def scores(deviations: np.ndarray) -> np.ndarray:
-        outcomes = drawn(tf.constant(deviations, tf.float32))
-        areas = np.stack([_areas(_shown(outcome), owner) for outcome in np.moveaxis(outcomes.numpy(), -1, 0)], axis=-1)
-        of_areas = fair_crps(tf.constant(areas / before[:, None]), tf.constant(after / before)[:, None])
-        return np.append(image_scores(outcomes).numpy(), float(of_areas))
-
-    bare = scores(np.zeros(len(_NAMES)))
+    start = np.log([MOVEMENT, TEXTURE])
     found = optimize.minimize(
-        lambda logarithms: float(np.sum(scores(np.exp(logarithms)) / bare)),
-        np.log([getattr(START, name) for name in _NAMES]),
+        lambda logarithms: float(score(*tf.unstack(tf.constant(np.exp(logarithms), tf.float32)))),
+        start,
         method="Nelder-Mead",
-        options={"maxfev": TRIALS, "xatol": 0.02, "fatol": 1e-4},
+        # Its own first steps are a share of the start, and so none where that is 0.
+        options={"initial_simplex": start + STEP * np.eye(3, 2, -1), "maxfev": TRIALS, "xatol": 0.02, "fatol": 0.0},
     )
-    return Dressing(**dict(zip(_NAMES, np.exp(found.x).tolist(), strict=True)))
+    movement, texture = np.exp(found.x).tolist()
+    return Dressing(growth=growth, movement=movement, gain=gain, texture=texture)
 
 
-def _pooled(images: tf.Tensor, side: int) -> tf.Tensor:
-    window = [min(side, int(images.shape[axis])) for axis in spatial_axes(images)]  # pyright: ignore[reportArgumentType]
-    return tf.nn.avg_pool(images, window, window, "VALID")
+def size_and_gain_errors(predicted: np.ndarray, truth: np.ndarray, lesion: np.ndarray) -> tuple[float, float]:
+    """Return by how much the logarithms of a lesion's diameter and mean brightness err, root mean squares.
 
+    Lesions that either image does not show do not count; without any other both are 0.
 
-def _shown(post: np.ndarray) -> np.ndarray:
-    """Return where images [n, ..., S, S] show their lesion."""
-    slices = post.reshape(-1, *post.shape[-2:])
-    return predicted_mask(slices, np.ones(len(slices))).reshape(*post.shape, 1)
+    Args:
+        predicted: float32 [n, ..., S, S, 1], second MRIs in units of the first one's largest signal.
+        truth: the same shape.
+        lesion: int [n], from 0 on, the lesion of each slice.
 
-
-def _areas(masks: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Return the pixels of each lesion, float32 [m], of masks [n, ..., S, S, 1]."""
-    return np.bincount(owner, masks.sum(axis=image_axes(masks))).astype(np.float32)
+    Example:
+        >>> true = np.zeros((1, 8, 8, 1))
+        >>> true[0, 2:6, 2:6] = 1.0
+        >>> twice_as_bright = size_and_gain_errors(2 * true, true, np.array([0]))
+        >>> [round(error, 3) for error in twice_as_bright]
+        [0.0, 0.693]
+    """
+    measured = []
+    for images in (predicted, truth):
+        slices = images.reshape(-1, *images.shape[-3:-1])
+        shown = predicted_mask(slices, np.ones(len(slices))).reshape(images.shape)
+        area, signal = (np.bincount(lesion, part.sum(axis=image_axes(part))) for part in (shown, shown * images))
+        measured.append((area, signal))
+    there = np.all([area > 0 for area, _ in measured], axis=0)
+    if not there.any():
+        return 0.0, 0.0
+    rank = len(spatial_axes(truth))
+    (area, signal), (true_area, true_signal) = [[part[there] for part in parts] for parts in measured]
+    growth = np.log(area / true_area) / rank
+    gain = np.log((signal / area) / (true_signal / true_area))
+    return float(np.sqrt(np.mean(growth**2))), float(np.sqrt(np.mean(gain**2)))

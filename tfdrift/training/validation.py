@@ -41,9 +41,7 @@ def looked_at(held_out: Samples) -> Samples:
     return held_out.take(np.unique(np.linspace(0, len(held_out) - 1, VALIDATION_SLICES).astype(int)))
 
 
-def make_validation(
-    loss: Loss, predictor: Predictor, held_out: Samples, seed: int
-) -> Callable[[], Look]:
+def make_validation(loss: Loss, predictor: Predictor, held_out: Samples, seed: int) -> Callable[[], Look]:
     """Return a function that scores the held-out slices and draws one of them, always with the same noise.
 
     Args:
