@@ -12,7 +12,17 @@ from tfdrift.cohort.folds import split
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.evaluation.document import as_document, read_metrics
 from tfdrift.evaluation.outcomes import lesion_seeds
-from tfdrift.evaluation.report import as_html, evaluate, evaluate_run, in_short, run_in_short, write_report
+from tfdrift.evaluation.report import (
+    DRESSED_OUTCOMES,
+    as_html,
+    evaluate,
+    evaluate_run,
+    in_short,
+    run_in_short,
+    scored_outcomes,
+    write_report,
+    write_scores,
+)
 from tfdrift.evaluation.results import read_results
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.oracle import ask_oracle
@@ -231,3 +241,18 @@ def test_a_title_is_text_and_no_markup():
     page = Tags(as_html("# x", "<script>alert(1)</script> & co", {}))
     assert "script" not in [tag for tag, _ in page.tags]
     assert "<script>alert(1)</script> & co" in page.text
+
+
+def test_answers_with_drawn_errors_are_scored_by_their_mean(make_answers, tiny_run, tmp_path):
+    answers = make_answers()
+    dressed = dataclasses.replace(
+        answers, config=dataclasses.replace(answers.config, inner_folds=2, validate_every=1, dressing="learned")
+    )
+    written = write_scores(tmp_path, dressed)
+    change = np.sum(answers.held_out.drift**2, dtype=np.float64)
+    error = np.sum((answers.post.mean(axis=0) - answers.held_out.post) ** 2, dtype=np.float64)
+    assert written.skill.value == pytest.approx(1 - error / change, abs=1e-6)
+    assert written.skill.value > write_scores(tmp_path, answers).skill.value
+    settings = {"inner_folds": 2, "validate_every": 1}
+    assert scored_outcomes(tiny_run("direct", **settings)) == 1
+    assert scored_outcomes(tiny_run("direct", dressing="learned", **settings)) == DRESSED_OUTCOMES

@@ -104,6 +104,11 @@ class Answers:
         """Volume ratio of each lesion in each outcome, float64 [N, m], lesions as in `lesions_of(held_out)`."""
         return ratio_outcomes(self.post, self.held_out, self.exponent)
 
+    @property
+    def has_drawn_errors(self) -> bool:
+        """Whether an outcome is an answer with an error drawn onto it: then their mean is what is to be scored."""
+        return self.config.dressing != "none"
+
     def first_outcome(self) -> "Answers":
         """Return the answers to a single request for each slice."""
         return dataclasses.replace(self, post=self.post[:1], drift=self.drift[:1])

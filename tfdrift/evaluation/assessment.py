@@ -45,8 +45,8 @@ def assess(
         for name, (post, drift) in scores.predictions(answers).items()
     }
     methods = _method_scores(every, columns)
-    single = columns[ours.label + ONE if len(ours.post) > 1 else ours.label]
-    of_single = methods[ours.label + ONE if len(ours.post) > 1 else ours.label].scores
+    scored = ours.label + ONE if len(ours.post) > 1 and not ours.has_drawn_errors else ours.label
+    single, of_single = columns[scored], methods[scored].scores
     of_mean_drift = methods[MEAN_DRIFT].scores
     assert of_single is not None
     assert of_mean_drift is not None

@@ -31,9 +31,13 @@ from tfdrift.files import write_whole, writing
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.oracle import Oracle, ask_oracle
 
+DRESSED_OUTCOMES = 16
+
 
 def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
-    """Score one outcome of each slice of a run's held-out fold: `metrics.json` and `preview.png` in its folder.
+    """Score a run on its held-out fold: `metrics.json` and `preview.png` in its folder.
+
+    Scored is one outcome of each slice, or the mean of `DRESSED_OUTCOMES` where they are answers with drawn errors.
 
     Args:
         folder: the run folder.
@@ -46,11 +50,25 @@ def evaluate_run(folder: Path, *, samples: Samples | None = None) -> Metrics:
         DataError: no run, no checkpoint, or other data than it was trained on.
         ResourceError: the folder cannot be written.
     """
-    return write_scores(folder, ask(folder, load_shared_samples([folder], samples), count=1))
+    return write_scores(folder, ask(folder, load_shared_samples([folder], samples), count=scored_outcomes(folder)))
+
+
+def scored_outcomes(folder: Path) -> int:
+    """Return how many outcomes of each slice are scored when a run is.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        DataError: it is none.
+    """
+    return 1 if read_config(folder / "config.json")[0].dressing == "none" else DRESSED_OUTCOMES
 
 
 def write_scores(folder: Path, answers: Answers) -> Metrics:
     """Write the scores of a run into its folder, those of the first outcome: what a single request gets.
+
+    Where outcomes are answers with drawn errors it is their mean, see `Answers.has_drawn_errors`.
 
     Args:
         folder: the run folder.
@@ -59,9 +77,9 @@ def write_scores(folder: Path, answers: Answers) -> Metrics:
     Raises:
         ResourceError: the folder cannot be written.
     """
-    single = answers.first_outcome()
+    single = answers if answers.has_drawn_errors else answers.first_outcome()
     metrics = assess(single).metrics
-    predicted = {"post": single.post[0], "drift": single.drift[0]}
+    predicted = {"post": single.post.mean(axis=0), "drift": single.drift.mean(axis=0)}
     errors = squared_errors(predicted["post"], single.held_out.post)
     preview = png_bytes(draw_lesions(single.held_out, predicted, errors))
     _write(folder, {"preview.png": preview, FILE: as_json(metrics).encode()})

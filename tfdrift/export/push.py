@@ -13,7 +13,7 @@ from tfdrift.evaluation.answers import answer, load_shared_samples
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.calibration import read_calibration
 from tfdrift.evaluation.document import as_document
-from tfdrift.evaluation.report import evaluate_run
+from tfdrift.evaluation.report import evaluate_run, scored_outcomes
 from tfdrift.export.blessing import TOLERANCE, Check, bless, write_blessing
 from tfdrift.export.canary import try_out
 from tfdrift.export.members import load_members
@@ -102,8 +102,9 @@ def _scores(run_folder: Path, step: int) -> dict[str, Any]:
 
 
 def _ensemble_scores(run_folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the scores of what a request is answered, the mean of one outcome of each member."""
-    answers = answer(run_folders, load_shared_samples(run_folders), count=len(run_folders))
+    """Return the scores of the members' mean, of as many outcomes of each as its own scores are of."""
+    count = len(run_folders) * scored_outcomes(run_folders[0])
+    answers = answer(run_folders, load_shared_samples(run_folders), count=count)
     mean = {name: getattr(answers, name).mean(axis=0, keepdims=True) for name in ("post", "drift")}
     metrics = assess(dataclasses.replace(answers, **mean)).metrics
     return {name: as_document(getattr(metrics, name)) for name in SCORES}
