@@ -50,12 +50,18 @@ RECIPES: list[tuple[str, str, dict[str, Any]]] = [
     ("default, seed 1", "method1", {"steps": 100, "seed": 1}),
     ("default, seed 2", "method1", {"steps": 100, "seed": 2}),
     ("symmetries", "method1", {"steps": 100, **EIGHT}),
+    ("dressed", "method1", {"steps": 100, **INNER, "inner_folds": 3, "dressing": "learned"}),
+    (
+        "dressed field",
+        "direct",
+        {"steps": 100, **ZERO, "drift_form": "field", **INNER, "inner_folds": 3, "dressing": "learned"},
+    ),
     ("default", "distribution", {"steps": 100}),
     ("default", "palette", {"steps": 100}),
 ]
 BASELINES = ("copy", "mean drift", "nearest lesion", "mean ratio", "ridge, shape and signal", "true second MRI")
 COLUMNS = ["recipe", "method", "steps", "chosen steps; shrinkage", "skill", "better than copy", "drift skill", "Dice",
-           "volume error", "CRPS", "spread and error"]  # fmt: skip
+           "volume error", "CRPS", "covers drift", "covers volume", "spread and error"]  # fmt: skip
 
 
 def main() -> None:
@@ -102,10 +108,13 @@ def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> tuple
     better = [errors[patient == one].sum() < answers.copy_mse[patient == one].sum() for one in np.unique(patient)]
     told = "; ".join(f"{one['steps']}, {one['shrinkage']:.2f}" for one in chosen if one)
     drift: Any = metrics.ours.uncertainty and metrics.ours.uncertainty.drift
-    spread = drift.spread_error.words() if METHODS[config.method].draws else ""
+    draws = METHODS[config.method].draws or answers.has_drawn_errors
+    volume: Any = metrics.ours.uncertainty and metrics.ours.uncertainty.volume
+    covers = [one.coverage["raw"].words() if draws else "" for one in (drift, volume)]
+    spread = drift.spread_error_between.words() if draws else ""
     scores = _scores(metrics.ours)
     scores[1] = f"{sum(better)} of {len(better)}"
-    return metrics, _line(name, config.method, config.steps, told, *scores, f"{drift.crps.value:.3f}", spread)
+    return metrics, _line(name, config.method, config.steps, told, *scores, f"{drift.crps.value:.3f}", *covers, spread)
 
 
 def _scores(found: MethodScores) -> list[str]:
