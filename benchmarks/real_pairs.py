@@ -111,7 +111,7 @@ def score(name: str, config: TrainConfig, samples: Samples, runs: Path) -> tuple
     draws = METHODS[config.method].draws or answers.has_drawn_errors
     volume: Any = metrics.ours.uncertainty and metrics.ours.uncertainty.volume
     covers = [one.coverage["raw"].words() if draws else "" for one in (drift, volume)]
-    spread = drift.spread_error_between.words() if draws else ""
+    spread = drift.spread_error.words() if draws else ""
     scores = _scores(metrics.ours)
     scores[1] = f"{sum(better)} of {len(better)}"
     return metrics, _line(name, config.method, config.steps, told, *scores, f"{drift.crps.value:.3f}", *covers, spread)
