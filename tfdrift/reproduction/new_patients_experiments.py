@@ -18,6 +18,7 @@ _RECIPE: dict[str, Any] = {
 }  # fmt: skip
 _IN_ONE_LOOK: dict[str, Any] = {**_RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
+_DRESSED: dict[str, Any] = {**_RECIPE, "inner_folds": 3, "validate_every": 250, "dressing": "learned"}
 
 
 def _run(label: str, method: str, *, seeds: int = 1, patients: int = PHANTOMS[0], **settings: Any) -> Run:
@@ -29,6 +30,7 @@ def _under(law: str) -> tuple[Run, ...]:
     return (
         _run("Method 1", "method1", law=law),
         _run("direct, recipe", "direct", law=law, **_RECIPE),
+        _run("direct, recipe, errors drawn", "direct", law=law, **_DRESSED),
         _run("distribution, recipe", "distribution", law=law, **_RECIPE),
     )
 
@@ -46,6 +48,7 @@ EXPERIMENTS = (
             _run("direct", "direct"),
             _run("direct, recipe", "direct", **_RECIPE),
             _run("direct, recipe, 3 runs", "direct", seeds=3, **_RECIPE),
+            _run("direct, recipe, errors drawn", "direct", **_DRESSED),
             _run("distribution, recipe", "distribution", **_RECIPE),
             _run("palette", "palette"),
         ),
