@@ -16,6 +16,11 @@ Measured on the recorder's with another instruction set: 6e-9, 6e-8, 3e-6, 8e-8 
 size of any gradient, however small, so that weights themselves cannot be compared there.
 """
 
+RECORDED_LATER = {f"{run}/scores" for run in ("method1", "method2", "v", "balance")} | {
+    "method1/row mse", "method2/row mse",
+}  # fmt: skip
+"""On another processor, see the recorder."""
+
 
 @pytest.fixture(scope="module")
 def recorded():
@@ -46,7 +51,7 @@ def test_weights_and_scores_are_those_recorded(recorded, now):
         run, _, what = name.partition("/")
         if before.dtype.kind == "U":
             assert name == "processor" or (now[name] == before).all(), name
-        elif same_processor:
+        elif same_processor and name not in RECORDED_LATER:
             np.testing.assert_array_equal(now[name], before, err_msg=name)
         elif run in ELSEWHERE and not what.startswith("weights/"):
             np.testing.assert_allclose(now[name], before, rtol=0, atol=ELSEWHERE[run], err_msg=name)

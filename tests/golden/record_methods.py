@@ -4,7 +4,9 @@
 
 Everything goes through the command line, so that the same script runs on versions with another layout: 60 steps on the
 phantom for each of `RUNS`, then `tfdrift evaluate`, then the demo models under `saved_models`. It was run at 461bd55,
-before the packages were laid out anew, on 2 cores of an AMD EPYC with TensorFlow 2.21.0 and Keras 3.15.1.
+before the packages were laid out anew, on 2 cores of an AMD EPYC with TensorFlow 2.21.0 and Keras 3.15.1. The scores of
+methods that draw were recorded again on 2026-11-27, on another AMD EPYC, when the slices of a lesion came to share their
+noise; all weights, the scores of `direct` and the demo models' answers were then those of 461bd55 to the bit.
 
 Sums in another order give other bits, so threads and the instruction set are fixed before TensorFlow is imported.
 """
