@@ -2,7 +2,10 @@
 
 import importlib
 import os
+import platform
+import shutil
 import sys
+from importlib import metadata
 
 import click
 
@@ -42,9 +45,48 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+REPORTED = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pydicom",
+    "SimpleITK",
+    "highdicom",
+    "tensorflow-serving-api",
+    "grpcio",
+    "protobuf",
+)
+"""Packages that a report of a fault must name."""
+
+
+def print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    """Print the version and end; with `--verbose` also what a report of a fault needs, without importing TensorFlow.
+
+    Args:
+        ctx: of the command line.
+        asked: whether `--version` was given.
+    """
+    if not asked:
+        return
+    click.echo(f"tfdrift, version {tfdrift.__version__}")
+    if ctx.params.get("verbose"):
+        click.echo(
+            f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+        )
+        for name in REPORTED:
+            try:
+                click.echo(f"{name} {metadata.version(name)}")
+            except metadata.PackageNotFoundError:
+                click.echo(f"{name} is not installed")
+        server = shutil.which("tensorflow_model_server")
+        click.echo(f"tensorflow_model_server {'is' if server else 'is not'} on the PATH")
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(tfdrift.__version__, prog_name="tfdrift")
-def cli() -> None:
+@click.option("--verbose", is_flag=True, is_eager=True, help="With --version: what a report of a fault needs.")
+@click.option("--version", is_flag=True, expose_value=False, callback=print_version, help="Show the version and exit.")
+def cli(verbose: bool) -> None:
     """Predict how a brain metastasis changes between two MRIs around radiosurgery.
 
     \b

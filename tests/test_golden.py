@@ -16,9 +16,7 @@ Measured on the recorder's with another instruction set: 6e-9, 6e-8, 3e-6, 8e-8 
 size of any gradient, however small, so that weights themselves cannot be compared there.
 """
 
-RECORDED_LATER = {f"{run}/scores" for run in ("method1", "method2", "v", "balance")} | {
-    "method1/row mse", "method2/row mse",
-}  # fmt: skip
+RECORDED_LATER = {"method1/row mse", *(f"{run}/scores" for run in ("method1", "method2", "v", "balance"))}
 """On another processor, see the recorder."""
 
 

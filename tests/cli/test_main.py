@@ -1,5 +1,7 @@
+import platform
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -20,6 +22,15 @@ def run(arguments, capsys):
 
 def test_version(capsys):
     assert run(["--version"], capsys) == (0, f"tfdrift, version {__version__}\n", "")
+
+
+def test_a_report_of_a_fault_names_what_it_needs(capsys):
+    code, output, _ = run(["--version", "--verbose"], capsys)
+    first, second, *packages = output.splitlines()
+    assert (code, first) == (0, f"tfdrift, version {__version__}")
+    assert second.startswith(f"Python {platform.python_version()}, ")
+    assert f"tensorflow {metadata.version('tensorflow')}" in packages
+    assert len(packages) == len(module.REPORTED) + 1
 
 
 def test_help_lists_every_command_of_the_table(capsys):

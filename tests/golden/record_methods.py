@@ -5,7 +5,7 @@
 Everything goes through the command line, so that the same script runs on versions with another layout: 60 steps on the
 phantom for each of `RUNS`, then `tfdrift evaluate`, then the demo models under `saved_models`. It was run at 461bd55,
 before the packages were laid out anew, on 2 cores of an AMD EPYC with TensorFlow 2.21.0 and Keras 3.15.1. The scores of
-methods that draw were recorded again on 2026-11-27, on another AMD EPYC, when the slices of a lesion came to share their
+methods that draw were recorded again on 2026-11-27, on another AMD EPYC, when a lesion's slices came to share their
 noise; all weights, the scores of `direct` and the demo models' answers were then those of 461bd55 to the bit.
 
 Sums in another order give other bits, so threads and the instruction set are fixed before TensorFlow is imported.
@@ -38,7 +38,7 @@ RUNS = {
     "v": f"method2 {SMALL} --prediction v --schedule cosine --heads independent --ema 0.9 --drift-from last --seed 3",
     "balance": f"method1 {SMALL} --balance uncertainty --clip-norm 1 --heads decoupled --schedule linear-rate --fold 1",
 }
-EVALUATED = ("method1", "method2", "direct")
+EVALUATED = ("method1",)
 LATER_BASELINES = ("nearest lesion",)
 """Rows of `metrics.csv` that the recorded version did not write yet; they are tested on their own."""
 DEMO_MODELS = ("method1", "method2")
