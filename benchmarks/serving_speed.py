@@ -68,9 +68,17 @@ def by_rest(target):
     """Return a function that asks a server by REST, on a connection of its own."""
     connection = http.client.HTTPConnection(target)
 
-    def ask():
+    def response():
         connection.request("POST", "/v1/models/default:predict", body)
-        answer = json.load(connection.getresponse())["outputs"]
+        return connection.getresponse()
+
+    def ask():
+        try:
+            found = response()
+        except ConnectionError:  # the server closes what was idle for 5 s, while the other ways had their turns
+            connection.close()
+            found = response()
+        answer = json.load(found)["outputs"]
         return {name: np.array(value, np.float32) for name, value in answer.items()}
 
     return ask
