@@ -4,7 +4,8 @@
         [--batching FILE]
 
 The server runs in a process of its own (`tfdrift serve --engine embedded`), the clients are threads of this one and
-keep their connections. The three ways take turns, round by round, because other work on the machine slows all alike.
+keep their connections. The ways take turns, round by round, because other work on the machine slows all alike. With
+`--batching` a second server joins requests as that file says, and is two ways more.
 Prints for each way and number of clients: requests per second (median of the rounds), and p50 and p99 of the time of
 one request in milliseconds over all rounds.
 """
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
 parser.add_argument("--requests", type=int, default=200, help="of one round, shared among the clients")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--batch", type=int, default=1, help="images of one request")
-parser.add_argument("--batching", type=Path, help="batching parameters; the server joins requests")
+parser.add_argument("--batching", type=Path, help="batching parameters; a second server joins requests")
 arguments = parser.parse_args()
 
 versions = version_folders(arguments.model)
@@ -56,19 +58,27 @@ def in_process():
     return ask
 
 
-def by_grpc():
-    """Return a function that asks the server by gRPC, on a connection of its own."""
-    client = Client(grpc_target)
+def by_grpc(target):
+    """Return a function that asks a server by gRPC, on a connection of its own."""
+    client = Client(target)
     return lambda: client.predict("default", request)
 
 
-def by_rest():
-    """Return a function that asks the server by REST, on a connection of its own."""
-    connection = http.client.HTTPConnection(rest_target)
+def by_rest(target):
+    """Return a function that asks a server by REST, on a connection of its own."""
+    connection = http.client.HTTPConnection(target)
+
+    def response():
+        connection.request("POST", "/v1/models/default:predict", body)
+        return connection.getresponse()
 
     def ask():
-        connection.request("POST", "/v1/models/default:predict", body)
-        answer = json.load(connection.getresponse())["outputs"]
+        try:
+            found = response()
+        except ConnectionError:  # the server closes what was idle for 5 s, while the other ways had their turns
+            connection.close()
+            found = response()
+        answer = json.load(found)["outputs"]
         return {name: np.array(value, np.float32) for name, value in answer.items()}
 
     return ask
@@ -84,28 +94,36 @@ def times(ask, count):
     return found
 
 
-command = [sys.executable, "-m", "tfdrift_cli", "serve", "--engine", "embedded", "--grpc-port", "0", "--rest-port", "0"]
+def started(*flags):
+    """Return a server's process, and where it answers over gRPC and REST."""
+    command = [sys.executable, "-m", "tfdrift_cli", "serve", "--engine", "embedded"]
+    command += ["--grpc-port", "0", "--rest-port", "0", "--model_base_path", str(arguments.model)]
+    server = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout is not None
+    grpc_target = ""
+    for line in server.stdout:
+        if line.startswith("gRPC"):
+            grpc_target = line.split()[1]
+        if line.startswith("REST"):
+            return server, grpc_target, line.split()[1].split("/")[2]
+    raise SystemExit("the server did not start")
+
+
+makers, servers = {"in_process": in_process}, []
+kinds = {"": ()}
 if arguments.batching is not None:
-    command += ["--enable_batching", f"--batching_parameters_file={arguments.batching}"]
-server = subprocess.Popen(
-    [*command, "--model_base_path", str(arguments.model)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-)
-assert server.stdout is not None
-grpc_target = rest_target = ""
-for line in server.stdout:
-    if line.startswith("gRPC"):
-        grpc_target = line.split()[1]
-    if line.startswith("REST"):
-        rest_target = line.split()[1].split("/")[2]
-        break
+    kinds["_batched"] = ("--enable_batching", f"--batching_parameters_file={arguments.batching}")
+for kind, flags in kinds.items():
+    server, grpc_target, rest_target = started(*flags)
+    servers.append(server)
+    makers[f"by_grpc{kind}"] = partial(by_grpc, grpc_target)
+    makers[f"by_rest{kind}"] = partial(by_rest, rest_target)
 
 print(f"TensorFlow {tf.__version__}, image {side} x {side}, batch {arguments.batch}, {arguments.rounds} rounds")
-print(f"{'way':12}{'clients':>8}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
+print(f"{'way':16}{'clients':>8}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}")
 try:
     for clients in arguments.clients:
-        ways = {}
-        for make in (in_process, by_grpc, by_rest):
-            ways[make.__name__] = [make() for _ in range(clients)]
+        ways = {name: [make() for _ in range(clients)] for name, make in makers.items()}
         expected = ways["in_process"][0]()
         for name, asks in ways.items():
             for ask in asks:  # the first answer of each is not timed, and must be the right one
@@ -122,7 +140,8 @@ try:
                     seconds[name] += done
         for name in ways:
             p50, p99 = np.percentile(seconds[name], [50, 99]) * 1000
-            print(f"{name:12}{clients:8}{statistics.median(rates[name]):12.1f}{p50:10.2f}{p99:10.2f}", flush=True)
+            print(f"{name:16}{clients:8}{statistics.median(rates[name]):12.1f}{p50:10.2f}{p99:10.2f}", flush=True)
 finally:
-    server.terminate()
-    server.wait()
+    for server in servers:
+        server.terminate()
+        server.wait()

@@ -3,10 +3,13 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.serving.test_server import client_of
 from tests.serving.tiny_models import floats, save_half_plus, save_many
@@ -47,6 +50,38 @@ def ask_together(batching, model, *requests, of="m"):
         return list(pool.map(ask, requests))
 
 
+@contextmanager
+def no_free_thread(batching):
+    """Keep the only batch thread busy until the block ends."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def busy(inputs):
+        running.set()
+        assert go_on.wait(20)
+        return inputs
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(batching.run, "busy", {"x": floats(0)}, busy)
+        assert running.wait(20)
+        try:
+            yield
+        finally:
+            go_on.set()
+        asked.result()
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def waiting_rows(batching):
+    with batching._lock:
+        return sum(batch.rows for waiting in batching._waiting.values() for batch in waiting)
+
+
 def test_requests_that_fill_a_batch_run_once_and_each_gets_its_own():
     batching, model = Batching(BatchingParameters(max_batch_size=6, batch_timeout_micros=LONG)), Doubling()
     requests = [floats(*range(start, start + 2)) for start in (0, 10, 20)]
@@ -64,24 +99,45 @@ def test_a_batch_that_is_not_filled_runs_when_its_time_is_over():
 
 def test_what_comes_while_a_batch_waits_for_a_thread_joins_it():
     batching, model = Batching(BatchingParameters(num_batch_threads=1)), Doubling()
-    running, go_on = threading.Event(), threading.Event()
-
-    def slow(inputs):
-        running.set()
-        assert go_on.wait(20)
-        return {"y": inputs["x"]}
-
-    with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(batching.run, "slow", {"x": floats(0)}, slow)
-        assert running.wait(20)
-        others = [pool.submit(batching.run, "m", {"x": floats(x)}, model) for x in (1, 2, 3)]
-        deadline = time.monotonic() + 20
-        while sum(batch.rows for waiting in batching._waiting.values() for batch in waiting) < 3:
-            assert time.monotonic() < deadline
-        go_on.set()
-        assert [other.result()["y"].tolist() for other in others] == [[2], [4], [6]]
-        first.result()
+    with ThreadPoolExecutor(3) as pool, no_free_thread(batching):
+        asked = [pool.submit(batching.run, "m", {"x": floats(x)}, model) for x in (1, 2, 3)]
+        wait_until(lambda: waiting_rows(batching) == 3)
+    assert [one.result()["y"].tolist() for one in asked] == [[2], [4], [6]]
     assert len(model.seen) == 1
+
+
+def test_as_many_batches_run_at_a_time_as_there_are_threads():
+    """Pieces of a request, too: each waits here for the other two."""
+    parameters = BatchingParameters(
+        max_batch_size=12, max_execution_batch_size=4, enable_large_batch_splitting=True, num_batch_threads=3
+    )
+    together = threading.Barrier(3)
+
+    def compute(inputs):
+        together.wait(20)
+        return inputs
+
+    assert Batching(parameters).run("m", {"x": np.arange(12)}, compute)["x"].tolist() == list(range(12))
+
+
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    largest=st.integers(1, 9),
+    allowed=st.sets(st.integers(1, 8), max_size=3),
+    split=st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_however_requests_are_joined_and_cut_each_gets_its_own(sizes, largest, allowed, split):
+    allowed = tuple(sorted({size for size in allowed if size < largest} | {largest})) if allowed else ()
+    parameters = BatchingParameters(
+        max_batch_size=9 if split else largest, max_execution_batch_size=largest, enable_large_batch_splitting=split,
+        allowed_batch_sizes=allowed, batch_timeout_micros=1000, max_enqueued_batches=36, num_batch_threads=2,
+    )  # fmt: skip
+    requests = [np.arange(size, dtype=np.float32) + 100 * n for n, size in enumerate(sizes) if split or size <= largest]
+    model = Doubling()
+    answers = ask_together(Batching(parameters), model, *requests) if requests else []
+    assert answers == [(2 * x).tolist() for x in requests]
+    assert all(len(seen) in (0, *(allowed or range(largest + 1))) for seen in model.seen)
 
 
 def test_a_batch_is_filled_up_to_an_allowed_size_and_the_filling_is_not_answered():
@@ -98,20 +154,24 @@ def test_a_request_that_fails_does_not_spoil_the_others():
     assert bad == (grpc.StatusCode.INVALID_ARGUMENT, "-1 is nothing to double")
 
 
-def test_after_a_surprise_nobody_waits_for_ever():
-    batching = Batching(BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG))
+def test_a_surprise_is_told_to_everybody_and_the_next_request_is_answered():
+    parameters = BatchingParameters(
+        max_batch_size=6, max_execution_batch_size=2, enable_large_batch_splitting=True, batch_timeout_micros=LONG
+    )
+    batching = Batching(parameters)
 
     def surprised(_inputs):
         raise MemoryError
 
-    def ask(x):
-        try:
-            batching.run("m", {"x": floats(x)}, surprised)
-        except (MemoryError, Refusal) as error:
-            return type(error)
+    def ask(*numbers):
+        with pytest.raises(MemoryError):
+            batching.run("m", {"x": floats(*numbers)}, surprised)
 
-    with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(ask, (1, 2))) == {MemoryError, Refusal}
+    with ThreadPoolExecutor(2) as pool:  # three batches, of which the first who comes leads two or all
+        asked = [pool.submit(ask, 1, 2, 3), pool.submit(ask, 4, 5, 6)]
+        for one in asked:
+            one.result(30)
+    assert batching.run("m", {"x": floats(1, 2)}, Doubling())["y"].tolist() == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -154,19 +214,24 @@ def test_a_large_request_is_cut_and_fills_what_is_open():
 def test_a_full_queue_refuses_and_another_signature_is_answered():
     parameters = BatchingParameters(max_batch_size=1, max_enqueued_batches=2, num_batch_threads=1)
     batching, model = Batching(parameters), Doubling()
-    with batching._threads, ThreadPoolExecutor(3) as pool:  # no thread is free
-        waiting = [pool.submit(batching.run, "m", {"x": floats(x)}, model) for x in (1, 2)]
-        deadline = time.monotonic() + 20
-        while sum(map(len, batching._waiting.values())) < 2:
-            assert time.monotonic() < deadline
-        with pytest.raises(Refusal, match="currently 2 batches enqueued and max_enqueued_batches is 2") as refused:
-            batching.run("m", {"x": floats(3)}, model)
-        other = pool.submit(batching.run, "other", {"x": floats(4)}, model)
-        batching._threads.release()
-        assert other.result()["y"].tolist() == [8]
-        assert [one.result()["y"].tolist() for one in waiting] == [[2], [4]]
-        batching._threads.acquire()
+    with ThreadPoolExecutor(3) as pool:
+        with no_free_thread(batching):
+            asked = [pool.submit(batching.run, "m", {"x": floats(x)}, model) for x in (1, 2)]
+            wait_until(lambda: waiting_rows(batching) == 2)
+            with pytest.raises(Refusal, match="currently 2 batches enqueued and max_enqueued_batches is 2") as refused:
+                batching.run("m", {"x": floats(3)}, model)
+            asked.append(pool.submit(batching.run, "other", {"x": floats(4)}, model))
+            wait_until(lambda: waiting_rows(batching) == 3)
+        assert [one.result()["y"].tolist() for one in asked] == [[2], [4], [8]]
     assert refused.value.code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_batch_tells_how_long_its_requests_waited():
+    told = []
+    batching = Batching(BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG), told.append)
+    ask_together(batching, Doubling(), floats(1), floats(2))
+    ((first, second),) = told
+    assert 0 <= second <= first < LONG / 1e6
 
 
 @pytest.mark.parametrize("other", [np.ones((1, 3), np.float32), np.ones((1, 2), np.float64)])
@@ -202,7 +267,11 @@ def test_every_field_is_read(tmp_path):
         "batch_timeout_micros { value: 0 }"
     )
     assert read_batching_parameters(file) == BatchingParameters(
-        max_batch_size=4, num_batch_threads=3, allowed_batch_sizes=(2, 4), pad_variable_length_inputs=True
+        max_batch_size=4,
+        num_batch_threads=3,
+        allowed_batch_sizes=(2, 4),
+        pad_variable_length_inputs=True,
+        thread_pool_name="batch",
     )
 
 
@@ -274,4 +343,6 @@ def test_a_server_joins_the_requests_of_grpc_and_rest_and_keeps_signatures_apart
             asked.append(pool.submit(by_grpc, 6))
             answers = [np.ravel(one.result(30)).tolist() for one in asked]
         assert many["text"].tolist() == [b"a", b"b", b"c"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics") as page:
+            assert b":tensorflow:serving:batching_session:wrapped_run_count 2.0" in page.read()
     assert answers == [[x / 2 + 2] for x in (2, 4, 6)]

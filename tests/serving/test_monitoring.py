@@ -31,7 +31,18 @@ def test_names_and_types_are_tf_servings(monitoring):
         ":tensorflow:serving:request_count": "counter",
         ":tensorflow:serving:request_latency": "histogram",
         ":tensorflow:serving:runtime_latency": "histogram",
+        ":tensorflow:serving:batching_session:wrapped_run_count": "counter",
+        ":tensorflow:serving:batching_session:queuing_latency": "histogram",
     }
+
+
+def test_batches_are_counted_and_what_their_requests_waited(monitoring):
+    monitoring.batch("batch_threads", [0.001, 0.002])
+    name = ":tensorflow:serving:batching_session:"
+    assert value(monitoring, f"{name}wrapped_run_count") == 1
+    labels = '{thread_pool_name="batch_threads"}'
+    assert value(monitoring, f"{name}queuing_latency_count{labels}") == 2
+    assert value(monitoring, f"{name}queuing_latency_sum{labels}") == pytest.approx(3000)
 
 
 def test_requests_are_counted_by_model_and_status(monitoring):

@@ -1,13 +1,14 @@
 """Requests of one signature that come together are answered together, as TF Serving's batching does.
 
-The first request of a batch leads: it waits a little for others, takes one of the batch threads, runs the joined rows
-and hands each request its own. Whoever comes while a batch waits for a thread still joins it.
+The first request of a batch leads: it waits a little for others and gives the batch to the batch threads, one of which
+runs the joined rows and hands each request its own. Whoever comes before a thread is free still joins.
 """
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ class BatchingParameters(NamedTuple):
             run apart otherwise.
         enable_large_batch_splitting: whether a request may be cut.
         max_execution_batch_size: rows of the largest batch with splitting; 0 is `max_batch_size`.
+        thread_pool_name: of the batch threads, also in the metrics.
     """
 
     max_batch_size: int = 1000
@@ -45,6 +47,7 @@ class BatchingParameters(NamedTuple):
     pad_variable_length_inputs: bool = False
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
+    thread_pool_name: str = "batch_threads"
 
     @property
     def largest(self) -> int:
@@ -67,10 +70,7 @@ def read_batching_parameters(file: Path) -> BatchingParameters:
         raise DataError(f"{file}: Error parsing text-format tensorflow.serving.BatchingParameters: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is no batching parameters of TF Serving: {error}") from None
-    values = {
-        field.name: _plain(value) for field, value in told.ListFields() if field.name in BatchingParameters._fields
-    }
-    parameters = BatchingParameters(**values)
+    parameters = BatchingParameters(**{field.name: _plain(value) for field, value in told.ListFields()})
     for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
         if getattr(parameters, name) < 1:
             raise DataError(f"{file}: {name} must be positive; was {getattr(parameters, name)}")
@@ -121,6 +121,7 @@ class _Piece(NamedTuple):
 
     inputs: Arrays
     rows: int
+    came: float
     answer: Future[Arrays]
 
 
@@ -134,15 +135,19 @@ class _Batch:
 
 
 class Batching:
-    """The batches that wait; its method may be called from many threads at once.
+    """The batches that wait; `run` may be called from many threads at once.
 
     Args:
         parameters: how requests are joined.
+        ran: is told of every batch how many seconds each of its requests waited; called from many threads.
     """
 
-    def __init__(self, parameters: BatchingParameters) -> None:
+    def __init__(
+        self, parameters: BatchingParameters, ran: Callable[[Sequence[float]], None] = lambda _waited: None
+    ) -> None:
         self._parameters = parameters
-        self._threads = threading.BoundedSemaphore(parameters.num_batch_threads)
+        self._ran = ran
+        self._threads = ThreadPoolExecutor(parameters.num_batch_threads, parameters.thread_pool_name)
         self._lock = threading.Lock()
         self._waiting: dict[Hashable, deque[_Batch]] = {}
 
@@ -165,8 +170,9 @@ class Batching:
         shapes = ((name, a.dtype.str, a.ndim if padded else a.shape[1:]) for name, a in sorted(inputs.items()))
         key = (of, *shapes)
         pieces, led = self._join(key, inputs, rows)
-        for batch in led:
-            self._lead(key, batch, compute)
+        for batch in led:  # all but the last are full and need not wait
+            batch.full.wait(self._parameters.batch_timeout_micros / 1e6)
+            self._threads.submit(self._run, key, batch, compute)
         answers = [piece.answer.result() for piece in pieces]
         return (
             answers[0]
@@ -176,7 +182,7 @@ class Batching:
 
     def _join(self, key: Hashable, inputs: Arrays, rows: int) -> tuple[list[_Piece], list[_Batch]]:
         """Put a request's rows into batches, and return its pieces and the batches that it leads."""
-        limit, pieces, led = self._parameters.largest, [], []
+        limit, came, pieces, led = self._parameters.largest, time.perf_counter(), [], []
         with self._lock:
             waiting = self._waiting.get(key, deque())
             last = waiting[-1] if waiting and not waiting[-1].full.is_set() else None
@@ -200,7 +206,8 @@ class Batching:
                     led.append(last)
                     self._waiting.setdefault(key, waiting).append(last)
                 count = min(free, rows - start)
-                piece = _Piece({name: a[start : start + count] for name, a in inputs.items()}, count, Future())
+                part = {name: a[start : start + count] for name, a in inputs.items()}
+                piece = _Piece(part, count, came, Future())
                 pieces.append(piece)
                 last.pieces.append(piece)
                 last.rows += count
@@ -209,37 +216,42 @@ class Batching:
                     last.full.set()
         return pieces, led
 
-    def _lead(self, key: Hashable, batch: _Batch, compute: Callable[[Arrays], Arrays]) -> None:
-        batch.full.wait(self._parameters.batch_timeout_micros / 1e6)
-        with self._threads:
-            with self._lock:
-                batch.full.set()  # nobody joins any more
-                waiting = self._waiting[key]
-                waiting.remove(batch)
-                if not waiting:
-                    del self._waiting[key]
+    def _run(self, key: Hashable, batch: _Batch, compute: Callable[[Arrays], Arrays]) -> None:
+        with self._lock:
+            batch.full.set()  # nobody joins any more
+            waiting = self._waiting[key]
+            waiting.remove(batch)
+            if not waiting:
+                del self._waiting[key]
+        try:
+            now = time.perf_counter()
+            self._ran([now - piece.came for piece in batch.pieces])
             self._answer(batch.pieces, compute)
+        except Exception as error:  # what no refusal foresees; nobody may wait for ever
+            for piece in batch.pieces:
+                if not piece.answer.done():
+                    piece.answer.set_exception(error)
+            raise
 
     def _answer(self, pieces: Sequence[_Piece], compute: Callable[[Arrays], Arrays]) -> None:
         try:
             outputs = self._computed(pieces, compute)
-            for piece, answer in zip(pieces, _shares(outputs, [piece.rows for piece in pieces]), strict=True):
-                piece.answer.set_result(answer)
         except Refusal as refusal:
             if len(pieces) == 1:
                 pieces[0].answer.set_exception(refusal)
                 return
             for piece in pieces:  # so that one request does not spoil the others
                 self._answer([piece], compute)
-        finally:
-            # What no refusal foresees goes up in this thread; nobody may wait for ever in another one.
-            for piece in pieces:
-                if not piece.answer.done():
-                    piece.answer.set_exception(Refusal(grpc.StatusCode.INTERNAL, "the batch could not be answered"))
+            return
+        start = 0
+        for piece in pieces:
+            end = start + piece.rows
+            piece.answer.set_result({name: output[start:end] for name, output in outputs.items()})
+            start = end
 
     def _computed(self, pieces: Sequence[_Piece], compute: Callable[[Arrays], Arrays]) -> Arrays:
         rows = sum(piece.rows for piece in pieces)
-        allowed = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
+        allowed = next((size for size in self._parameters.allowed_batch_sizes if size >= rows > 0), rows)
         joined = {name: _joined([piece.inputs[name] for piece in pieces], allowed) for name in pieces[0].inputs}
         outputs = compute(joined)
         for name, output in outputs.items():
@@ -271,7 +283,7 @@ def _joined(arrays: Sequence[np.ndarray], rows: int) -> np.ndarray:
     filled = [_filled(array, (len(array), *largest)) if array.ndim > 1 else array for array in arrays]
     joined = filled[0] if len(filled) == 1 else np.concatenate(filled)
     missing = rows - len(joined)
-    return np.concatenate([joined, np.repeat(joined[:1], missing, axis=0)]) if missing > 0 and len(joined) else joined
+    return np.concatenate([joined, np.repeat(joined[:1], missing, axis=0)]) if missing else joined
 
 
 def _filled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -282,12 +294,6 @@ def _filled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     larger = np.full(shape, array.flat[0] if array.size else nothing, array.dtype)
     larger[tuple(slice(side) for side in array.shape)] = array
     return larger
-
-
-def _shares(outputs: Arrays, rows: Sequence[int]) -> Iterator[Arrays]:
-    ends = np.cumsum(rows)
-    for start, end in zip(ends - rows, ends, strict=True):
-        yield {name: output[start:end] for name, output in outputs.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import grpc
 import numpy as np
@@ -43,7 +44,9 @@ class Inference:
     ) -> None:
         self._models = models
         self._monitoring = monitoring
-        self._batching = None if batching is None else Batching(batching)
+        self._batching = (
+            None if batching is None else Batching(batching, partial(monitoring.batch, batching.thread_pool_name))
+        )
         self.checks_method_names = checks_method_names
 
     def counted(self, name: str, entrypoint: str, api: str = "Predict") -> AbstractContextManager:
