@@ -110,9 +110,9 @@ def started(*flags):
 
 
 makers, servers = {"in_process": in_process}, []
-kinds = {"": ()}
+kinds: dict[str, list[str]] = {"": []}
 if arguments.batching is not None:
-    kinds["_batched"] = ("--enable_batching", f"--batching_parameters_file={arguments.batching}")
+    kinds["_batched"] = ["--enable_batching", f"--batching_parameters_file={arguments.batching}"]
 for kind, flags in kinds.items():
     server, grpc_target, rest_target = started(*flags)
     servers.append(server)
