@@ -35,8 +35,6 @@ PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
 """How often a condition is dropped in training unless it is said; runs of older versions dropped none."""
 _PATHS = ("mnist_file", "folds_file", "pretrained")
-NOT_DECIDING = frozenset({"steps", "log_every", "validate_every", "checkpoint_every"})
-"""Settings that the weights at a given step do not depend on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,6 +273,22 @@ def read_config(path: Path) -> tuple[TrainConfig, dict[str, Any]]:
         raise DataError(f"{path} is not a configuration this version can read ({error!r})") from None
 
 
+def not_deciding(config: TrainConfig) -> frozenset[str]:
+    """Return the settings that the weights at a given step do not depend on.
+
+    Args:
+        config: the settings.
+
+    Example:
+        >>> sorted(not_deciding(train_config("direct", inner_folds=2, decay="cosine")))
+        ['checkpoint_every', 'log_every']
+    """
+    found = {"log_every", "checkpoint_every"}
+    found |= {"validate_every"} if not config.inner_folds else set()  # of the steps that are looked at, one is chosen
+    found |= {"steps"} if config.decay == "none" else set()  # how fast it falls
+    return frozenset(found)
+
+
 def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     """Return `name: ours, not theirs` for each setting that decides the weights at a given step.
 
@@ -286,13 +300,11 @@ def differences(ours: TrainConfig, theirs: TrainConfig) -> list[str]:
     paths: whether the data are the same is told by their fingerprint.
     """
     mine, other = dataclasses.asdict(ours.without_paths()), dataclasses.asdict(theirs.without_paths())
-    # Of the steps that are looked at, one is chosen.
-    not_deciding = NOT_DECIDING - ({"validate_every"} if ours.inner_folds else set())
-    not_deciding -= {"steps"} if ours.decay != "none" else set()  # how fast it falls
+    left_out = not_deciding(ours)
     return [
         f"{name}: {mine[name]}, not {other[name]}"
         for name in mine
-        if name not in not_deciding and mine[name] != other[name]
+        if name not in left_out and mine[name] != other[name]
     ]
 
 

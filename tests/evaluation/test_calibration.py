@@ -118,6 +118,19 @@ def test_a_run_of_other_steps_is_refused(written, facts):
         read_calibration(written, run_config(), {**facts, "step": 3})
 
 
+def test_runs_that_choose_their_steps_are_calibrated_by_runs_that_looked_as_often(make_answers, facts, tmp_path):
+    answers = make_answers()
+    config = run_config(inner_folds=2, validate_every=1, decay="cosine", steps=7)
+    calibration = calibrate(dataclasses.replace(answers, config=config))
+    document = {"calibration": as_document(calibration)}
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    of_another_fold = {**facts, "step": 5}
+    assert read_calibration(tmp_path, dataclasses.replace(config, fold=1), of_another_fold) == calibration
+    for name, value in (("validate_every", 2), ("steps", 8)):
+        with pytest.raises(DataError, match=f"{name}: {getattr(config, name)}, not {value}"):
+            read_calibration(tmp_path, dataclasses.replace(config, **{name: value}), of_another_fold)
+
+
 def test_other_data_are_refused(written, facts):
     with pytest.raises(DataError, match="was calibrated on other data than the run was trained on"):
         read_calibration(written, run_config(), {**facts, "data": {"fingerprint": "other"}})

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfdrift.cohort.gtv_regions import REGIONS
-from tfdrift.config import NOT_DECIDING, TrainConfig, differences
+from tfdrift.config import TrainConfig, differences, not_deciding
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.decisions import Decided, decide_by_interval
@@ -124,6 +124,7 @@ def calibrate(answers: Answers) -> Calibration:
     """
     volumes, drift = volume_values(answers).values, drift_values(answers).values
     settings = dataclasses.asdict(answers.config.without_paths())
+    left_out = not_deciding(answers.config) | {"fold", "seed"}
     return Calibration(
         coverage=conformal.COVERAGE,
         volume_margin=_margin(volumes),
@@ -133,7 +134,7 @@ def calibrate(answers: Answers) -> Calibration:
         runs=answers.members,
         step=answers.step,
         fingerprint=answers.fingerprint,
-        settings={name: value for name, value in settings.items() if name not in NOT_DECIDING | {"fold", "seed"}},
+        settings={name: value for name, value in settings.items() if name not in left_out},
         adaptive=_adaptive(volumes, drift),
     )
 
@@ -256,7 +257,9 @@ def read_calibration(folder: Path, config: TrainConfig, facts: Mapping[str, Any]
             f"{folder} was calibrated on other data than the run was trained on; cross-validate on its data"
         )
     found = differences(theirs, dataclasses.replace(config, fold=theirs.fold, seed=theirs.seed))
-    counts = {"steps": (calibration.step, facts["step"]), "runs": (calibration.runs, runs)}
+    counts = {"runs": (calibration.runs, runs)}
+    if not config.inner_folds:  # where each fold chooses its own
+        counts["steps"] = (calibration.step, facts["step"])
     found += [f"{name}: {measured}, not {ours}" for name, (measured, ours) in counts.items() if measured != ours]
     if found:
         raise DataError(
