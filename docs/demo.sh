@@ -1,5 +1,6 @@
 #!/bin/sh
-# The whole way on synthetic patients: train, export, serve, and predict for one of them through the server.
+# The whole way on synthetic patients: train, export, serve, and predict for one of them through the server, with the model
+# just trained and with the boxed one, whose interval is calibrated.
 # Usage: docs/demo.sh RUN, with `tfdrift` on the PATH; `make demo` does that.
 set -eu
 run=$1
@@ -18,7 +19,7 @@ if [ ! -d "$clinic" ]; then
     say tfdrift cohort phantom "$clinic" --patients 2
 fi
 
-set -- --model_name "$model" --model_base_path "saved_models/$model" --engine embedded --grpc-port 0 --rest-port 0
+set -- saved_models --engine embedded --grpc-port 0 --rest-port 0
 echo "\$ tfdrift serve $* &"
 tfdrift serve "$@" >"$run-serve.log" 2>&1 &
 server=$!
@@ -29,5 +30,8 @@ until address=$(sed -n 's/^gRPC *\([^ ]*\).*/\1/p' "$run-serve.log") && [ -n "$a
 done
 
 visit=$(ls -d "$clinic"/*/*_pre | head -n 1)
-rm -rf "$prediction"
-say tfdrift predict --server "$address" --name "$model" --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm --out "$prediction"
+for name in "$model" direct; do
+    rm -rf "$prediction-$name"
+    say tfdrift predict --server "$address" --name "$name" --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm \
+        --out "$prediction-$name"
+done
