@@ -21,6 +21,7 @@ fi
 
 set -- saved_models --engine embedded --grpc-port 0 --rest-port 0
 echo "\$ tfdrift serve $* &"
+: >"$run-serve.log"  # so that it is there before the server writes to it
 tfdrift serve "$@" >"$run-serve.log" 2>&1 &
 server=$!
 trap 'kill "$server"' EXIT
