@@ -4,8 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfdrift.cohort.folds import split
+from tfdrift.diffusion.noise import example_seeds
 from tfdrift.evaluation.report import evaluate_run
 from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.run_folder import is_trained, load_predictor
@@ -24,10 +28,16 @@ def samples():
 
 
 def test_it_loads_and_scores_as_it_did(run, samples):
+    """That version drew a noise for each slice, which now is one for each lesion; so it is asked as it was then."""
     before = json.loads((run / "metrics.json").read_text())
-    scores = evaluate_run(run, samples=samples)
-    for name in ("skill", "drift_skill"):
-        assert getattr(scores, name).value == pytest.approx(before[name]["value"], abs=1e-6)
+    config, _, predictor = load_predictor(run)
+    _, held_out = split(samples, config.fold)
+    answer = predictor(tf.constant(held_out.pre), example_seeds(len(held_out), config.seed))
+    change = np.sum((held_out.post - held_out.pre) ** 2, dtype=np.float64)
+    for name, answered, truth in (("skill", "post", held_out.post), ("drift_skill", "drift", held_out.drift)):
+        error = np.sum((answer[answered] - truth) ** 2, dtype=np.float64)
+        assert 1 - error / change == pytest.approx(before[name]["value"], abs=1e-6)
+    assert evaluate_run(run, samples=samples).patients == before["patients"]
 
 
 def test_it_counts_as_trained_for_the_command_that_made_it(run, samples):
