@@ -10,12 +10,14 @@ import pytest
 from skimage.io import imread
 
 from tests.untrained_runs import leave_untrained
+from tfdrift.config import read_config
 from tfdrift.evaluation.document import read_metrics
-from tfdrift.evaluation.report import evaluate
+from tfdrift.evaluation.report import evaluate, score
 from tfdrift.reproduction import cached_runs, reproduce
 from tfdrift.reproduction.cached_runs import CachedRuns
+from tfdrift.reproduction.experiment import Run
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.new_patients_scores import as_table, draw_learning_curve, draw_trade
+from tfdrift.reproduction.new_patients_scores import as_table, draw_learning_curve, draw_trade, score_rows
 from tfdrift.synthetic.new_patients import NewPatients
 
 TINY = {"steps": 2, "image_size": 16, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3, "patients": 5}
@@ -59,6 +61,7 @@ def test_a_row_has_the_numbers_of_the_evaluation_of_its_run(done, tmp_path):
     assert row["oracle"]["skill"]["value"] == pytest.approx(oracle.scores["skill"].value)
     assert row["attainable"]["skill"] == pytest.approx(attainable.skill)
     assert (row["law"], row["trained_on"], row["seeds"]) == ("growth", 4, 1)
+    assert row["against_first"] is None
 
 
 def test_an_ensemble_has_a_run_for_each_seed():
@@ -69,28 +72,62 @@ def test_an_ensemble_has_a_run_for_each_seed():
     assert {config.fold for config in configs} == {0}
 
 
-def make_row(label: str, law: str, *, trained_on: int = 39, skill: float = 0.6) -> dict:
+def make_row(label: str, law: str, *, trained_on: int = 39, skill: float = 0.6, against: dict | None = None) -> dict:
     estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
-    names = ["drift_skill", "crps", "drift_coverage", "volume_coverage", "volume_error", "rank_volume", "decided"]
+    names = [
+        "drift_skill",
+        "crps",
+        "drift_coverage",
+        "volume_coverage",
+        "volume_error",
+        "rank_volume",
+        "decided",
+        "movement_error",
+    ]
     scores = {name: estimate for name in names} | {"volume_width": 0.2}
     oracle = {**scores, "skill": {"value": 0.8, "low": 0.7, "high": 0.9}, "wrong": estimate}
     ours = {**scores, "skill": {**estimate, "value": skill}, "wrong": {"value": None, "low": None, "high": None}}
     attainable = {"skill": 0.75, "standard_error": 0.0}
     return {
         "label": label, "law": law, "method": "direct", "trained_on": trained_on, "scores": ours, "oracle": oracle,
-        "attainable": attainable,
+        "attainable": attainable, "against_first": against,
     }  # fmt: skip
 
 
 def test_a_table_has_the_oracle_after_the_rows_of_each_law_and_the_share_of_what_is_attainable():
-    rows = [make_row("one", "growth"), make_row("two", "growth", skill=0.3), make_row("one", "chance")]
+    worse = {"difference": {"value": -0.3, "low": -0.4, "high": -0.2}}
+    rows = [
+        make_row("one", "growth"),
+        make_row("two", "growth", skill=0.3, against=worse),
+        make_row("one", "chance"),
+    ]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in as_table(rows).splitlines()[2:]]
     assert [line[:3] for line in lines] == [
         ["growth", "one", "0.80"], ["growth", "two", "0.40"], ["growth", "*oracle*", "1"], ["chance", "one", "0.80"],
         ["chance", "*oracle*", "1"],
     ]  # fmt: skip
     assert lines[0][3] == "0.600 [0.40, 0.60]"
-    assert (lines[0][-1], lines[2][-1]) == ("–", "0.500")
+    assert (lines[0][-2], lines[2][-2]) == ("–", "0.500")
+    assert [line[-1] for line in lines] == ["", "-0.300 [-0.400, -0.200]", "", "", ""]
+
+
+def test_a_run_is_compared_with_the_first_of_its_law_on_the_same_patients(done):
+    _, _, folder = done
+    config, _ = read_config(folder / "config.json")
+    found = score([folder], new_patients=dataclasses.replace(NEW, law="growth"))[0]
+    halved = [{**row, "mse": row["mse"] / 2} if row["method"] == "Method 1" else row for row in found.slices]
+    rows = score_rows(
+        [
+            (Run(label="one", method="method1"), config, found),
+            (Run(label="two", method="method1"), config, found._replace(slices=halved)),
+            (Run(label="three", method="method1"), dataclasses.replace(config, law="chance"), found),
+        ]
+    )
+    against = rows[1]["against_first"]
+    assert (against["first"], against["second"]) == ("two", "one")
+    skill = rows[0]["scores"]["skill"]["value"]
+    assert against["difference"]["value"] == pytest.approx((1 - skill) / 2)  # half the error, the same reference
+    assert rows[0]["against_first"] is rows[2]["against_first"] is None
 
 
 def test_pictures_show_each_law_and_each_number_of_patients():

@@ -4,6 +4,7 @@ import pytest
 from tfdrift.cohort.folds import check_no_leak
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.phantom import make_cohort
 from tfdrift.synthetic.phantom_samples import phantom_samples
 from tfdrift.training.data import load_samples
 
@@ -44,3 +45,38 @@ def test_the_seed_of_the_built_in_phantom_draws_the_patients_that_runs_are_train
 def test_patients_that_cannot_be_drawn_are_refused(given, message):
     with pytest.raises(UsageError, match=message):
         NewPatients(**given)
+
+
+@pytest.mark.parametrize("law", ["response", "chance"])
+def test_tissue_that_moved_as_told_has_kept_its_depth(law):
+    rng = np.random.default_rng(0)
+    for patient in make_cohort(3, seed=5, law=law):
+        for lesion in patient.lesions:
+            places = lesion.center_mm + rng.uniform(-1, 1, (50, 3)) * lesion.radius_mm
+            moved = places + lesion.movement_mm(places)
+            np.testing.assert_allclose(lesion.depth(moved, "post"), lesion.depth(places, "pre"), rtol=1e-9)
+
+
+@pytest.mark.parametrize("law", ["growth", "necrosis"])
+def test_what_stays_where_it_is_does_not_move(law):
+    true, foreseeable = NewPatients(patients=2, data_seed=5, law=law).movement(8)
+    assert not true.any()
+    assert not foreseeable.any()
+
+
+def test_movement_is_along_rows_and_columns_and_shrinks_lesions_that_shrink():
+    new = NewPatients(patients=6, data_seed=5)
+    (true, foreseeable), drawn = new.movement(16), new.draw(16)
+    assert true.shape == (*drawn.pre.shape[:3], 2)
+    outwards = np.moveaxis(np.indices((16, 16)), 0, -1) - 7.5  # from the middle of the crop
+    inside = drawn.pre_mask[..., 0]
+    away = [np.mean((moved * outwards).sum(axis=-1)[mask]) for moved, mask in zip(true, inside, strict=True)]
+    shrank = drawn.post_mask.sum(axis=(1, 2, 3)) < drawn.pre_mask.sum(axis=(1, 2, 3))
+    assert np.mean((np.array(away) < 0) == shrank) > 0.8
+    assert np.corrcoef(true[inside].ravel(), foreseeable[inside].ravel())[0, 1] > 0.8
+
+
+def test_by_a_law_of_chance_nothing_of_the_movement_can_be_foreseen():
+    true, foreseeable = NewPatients(patients=2, data_seed=5, law="chance").movement(8)
+    assert true.any()
+    assert not foreseeable.any()

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import image_axes, per_image
 from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.folds import check_no_leak, split
 from tfdrift.cohort.samples import Samples, join_samples
@@ -53,6 +53,8 @@ class Answers:
         cut: float64 [n], `fit_cut` of those patients.
         members: runs that share the outcomes of a slice; more than 1 for an ensemble.
         volume_baselines: float64 [n] by name, the volume ratio of each slice's lesion by `baselines.volume_baselines`.
+        movement: float32 [n, ..., S, S, 2], how far tissue moves in the plane, in mm along rows and columns, the mean
+            of the outcomes; None where the method does not say.
     """
 
     label: str
@@ -75,6 +77,7 @@ class Answers:
     cut: np.ndarray
     members: int = 1
     volume_baselines: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    movement: np.ndarray | None = None
 
     @property
     def gtv(self) -> np.ndarray:
@@ -241,9 +244,17 @@ def ask(folder: Path, samples: Samples, *, count: int, drawn: Samples | None = N
         exponent=np.full(len(held_out), fit_exponent(training)),
         cut=np.full(len(held_out), fit_cut(training)),
         volume_baselines=baselines.volume_baselines(training, held_out),
+        movement=_movement(outcomes.get("displacement"), held_out),
     )
     keras.backend.clear_session()  # the next run's graph would be added to this one's
     return answers
+
+
+def _movement(displacement: np.ndarray | None, held_out: Samples) -> np.ndarray | None:
+    """Return float32 [N, n, ..., S, S, D] in pixels as the mean over N of the last two components in mm."""
+    if displacement is None:
+        return None
+    return displacement[..., -2:].mean(axis=0) * per_image(held_out.pixel_mm, held_out.pre)
 
 
 def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
@@ -267,21 +278,25 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
     def mean(name: str) -> np.ndarray:
         return np.mean([getattr(part, name) for part in parts], axis=0)
 
+    moves = all(part.movement is not None for part in parts)
+
     return dataclasses.replace(
         first,
         label=f"{first.label}, {len(parts)} runs",
         members=len(parts),
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
         **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
+        movement=mean("movement") if moves else None,
     )
 
 
-def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
+def of_oracle(post: np.ndarray, ours: Answers, movement: np.ndarray | None = None) -> Answers:
     """Return the outcomes of one who knows the law as the answers of a method.
 
     Args:
         post: float32 [N, n, S, S, 1], `tfdrift.synthetic.oracle.Oracle.post`.
         ours: a method's answers about the same n slices, beside which they are scored.
+        movement: float32 [n, S, S, 2], in mm, as far as it can be foreseen.
     """
     drift = post - ours.held_out.pre[None, ..., :1]
     errors = squared_errors(post.mean(axis=0), ours.held_out.post)[None]
@@ -295,6 +310,7 @@ def of_oracle(post: np.ndarray, ours: Answers) -> Answers:
         level_drift_errors=errors,
         shown=drift[:1, ours.shown_row],
         members=1,
+        movement=movement,
     )
 
 
@@ -329,6 +345,7 @@ def join(folds: Sequence[Answers]) -> Answers:
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
         **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
         **{name: joined(name, 0) for name in ("left_out", "mean_drift", "exponent", "cut")},
+        movement=joined("movement", 0) if all(part.movement is not None for part in folds) else None,
         volume_baselines={
             name: np.concatenate([part.volume_baselines[name] for part in folds])
             for name in folds[0].volume_baselines

@@ -13,6 +13,7 @@ from tfdrift.evaluation.calibration import adaptive_margins, calibrate
 from tfdrift.evaluation.decisions import decisions
 from tfdrift.evaluation.document import Attainable, CopyScore, MeanDriftScore, MethodScores, Metrics, Uncertainty
 from tfdrift.evaluation.memorisation import audit
+from tfdrift.evaluation.movement import score_movement
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.evaluation.results import Results, Row
 from tfdrift.evaluation.scores import COPY, MEAN_DRIFT, ONE
@@ -29,6 +30,7 @@ def assess(
     *,
     attainable: Attainable | None = None,
     new_patients: NewPatients | None = None,
+    true_movement: np.ndarray | None = None,
 ) -> Results:
     """Score a method and compare it with others on the same held-out patients.
 
@@ -37,6 +39,7 @@ def assess(
         others: further methods, with other labels, about the same slices.
         attainable: of `attainable_score`, where the data's law is known.
         new_patients: who was drawn to be scored, where no fold was held out.
+        true_movement: float32 [n, S, S, 2], in mm along rows and columns, where it is known how far tissue moved.
     """
     held_out, every = ours.held_out, (ours, *others)
     columns = {
@@ -44,7 +47,7 @@ def assess(
         for answers in every
         for name, (post, drift) in scores.predictions(answers).items()
     }
-    methods = _method_scores(every, columns)
+    methods = _method_scores(every, columns, true_movement)
     scored = ours.label + ONE if len(ours.post) > 1 and not ours.has_drawn_errors else ours.label
     single, of_single = columns[scored], methods[scored].scores
     of_mean_drift = methods[MEAN_DRIFT].scores
@@ -108,7 +111,9 @@ def as_attainable(found: AttainableSkill) -> Attainable:
     return Attainable(skill=found.value, standard_error=found.standard_error)
 
 
-def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns]) -> dict[str, MethodScores]:
+def _method_scores(
+    every: Sequence[Answers], columns: dict[str, scores.Columns], true_movement: np.ndarray | None
+) -> dict[str, MethodScores]:
     ours = every[0]
     patient, copy_mse = ours.held_out.patient, ours.copy_mse
     clinic = {name: found for answers in reversed(every) for name, found in scores.clinic_scores(answers).items()}
@@ -122,6 +127,11 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
     by_lesion = {answers.label: strata(answers) for answers in every}
     adapted = {answers.label: adaptive_margins(answers) for answers in every}
     copied = {name: found for answers in reversed(every) for name, found in audit(answers).items()}
+    moved = {
+        answers.label: score_movement(answers.movement, true_movement, answers.held_out.pre_mask, patient)
+        for answers in every
+        if answers.movement is not None and true_movement is not None
+    }
     return {
         name: MethodScores(
             scores=scores.image_scores(columns[name], copy_mse, patient) if name in columns else None,
@@ -131,6 +141,7 @@ def _method_scores(every: Sequence[Answers], columns: dict[str, scores.Columns])
             strata=by_lesion.get(name),
             memorisation=copied.get(name),
             adaptive=adapted.get(name),
+            movement=moved.get(name),
         )
         for name in [*columns, *ours.volume_baselines, scores.PERFECT]
     }

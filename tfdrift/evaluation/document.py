@@ -19,6 +19,7 @@ from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import AdaptiveMargins, Calibration
 from tfdrift.evaluation.decisions import Decisions
 from tfdrift.evaluation.memorisation import Memorisation
+from tfdrift.evaluation.movement import Movement
 from tfdrift.evaluation.scores import ChosenLevel, LevelScore
 from tfdrift.evaluation.strata import Strata
 from tfdrift.evaluation.uncertainty import SpreadScores
@@ -75,6 +76,7 @@ class MethodScores:
         strata: scores by the lesions' size and change; None, and no key of the file, where there is no uncertainty.
         memorisation: how near answers are to training images; None, and no key of the file, where it was not looked at.
         adaptive: adaptive margins beside constant ones; None, and no key of the file, where the patients are too few.
+        movement: of the displacements; None, and no key of the file, where there are none or the true ones are unknown.
     """
 
     scores: dict[str, Estimate] | None = None
@@ -84,6 +86,7 @@ class MethodScores:
     strata: Strata | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     memorisation: Memorisation | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
     adaptive: AdaptiveMargins | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
+    movement: Movement | None = dataclasses.field(default=None, metadata={_LEFT_OUT_IF_NONE: True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ from tfdrift.diffusion.noise import example_seeds
 from tfdrift.methods.method import Predictor
 
 BATCH = 64
+KEPT = ("post", "drift", "displacement")
+"""Of what a method answers; the last one by methods that have it."""
 
 
 def draw_outcomes(
@@ -36,7 +38,8 @@ def draw_outcomes(
         guidance: W, see `tfdrift.methods.guidance.guided`.
 
     Returns:
-        `post` and `drift`, float32 [N, n, ..., S, S, 1].
+        `post` and `drift`, float32 [N, n, ..., S, S, 1], and `displacement`, [N, n, ..., S, S, D] in pixels, of methods
+        whose drift is a field.
     """
     pre, known = samples.pre, _conditions(trained, samples) if told is None else told
 
@@ -49,7 +52,7 @@ def draw_outcomes(
     for start in range(0, len(seeds), BATCH):
         here = np.arange(start, min(start + BATCH, len(seeds))) % len(pre)
         parts.append(ask(tf.constant(pre[here]), seeds[start : start + BATCH], tf.constant(known[here])))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("post", "drift")}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in KEPT if name in parts[0]}
     return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+from tfdrift.evaluation.answers import ORACLE
 from tfdrift.evaluation.calibration import ADAPTIVE, CONSTANT, CoverageGroup, MarginComparison
 from tfdrift.evaluation.decisions import Decided
 from tfdrift.evaluation.document import Metrics
@@ -30,6 +31,7 @@ def compose(metrics: Metrics, pictures: Collection[str]) -> str:
     if "levels" in pictures:
         sections.append(_levels(metrics))
     sections += [
+        *_movement(metrics),
         _uncertainty(metrics, "spread" in pictures),
         _adaptive(metrics),
         _decisions(metrics),
@@ -170,6 +172,23 @@ def _levels(metrics: Metrics) -> str:
             "![Drift of one slice at some levels beside the truth](snapshots.png)",
         ]
     )
+
+
+def _movement(metrics: Metrics) -> list[str]:
+    rows = [
+        [name, found.error_mm.words(), found.still_mm.words(), found.skill.words()]
+        for name, entry in metrics.methods.items()
+        if (found := entry.movement) is not None
+    ]
+    if metrics.ours.movement is None:
+        return []
+    return [
+        "## How far does tissue move?",
+        _table(["", "end-point error, mm", 'error of "nothing moves", mm', "skill"], rows),
+        "The distance between where a pixel of the first GTV is said to go, in the plane of the slice, and where the "
+        f'phantom\'s law takes it. Skill is that of the squared errors over "nothing moves". `{ORACLE}` knows the law '
+        "and not the chance.",
+    ]
 
 
 def _uncertainty(metrics: Metrics, several: bool) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import markdown
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -158,14 +159,16 @@ def score(
         taken = {ours.label, *(other.label for other in others)}
         label = f"{found.label} ({folder.name})" if found.label in taken else found.label
         others.append(dataclasses.replace(found, label=label))
-    attainable = None
+    attainable = true_movement = None
     if new_patients is not None:
         oracle = _oracle(new_patients, ours.config.image_size)
-        others.append(of_oracle(oracle.post, ours))
+        true_movement, foreseeable = _movement(new_patients, ours.config.image_size)
+        others.append(of_oracle(oracle.post, ours, foreseeable))
         attainable = as_attainable(oracle.attainable)
     elif samples is None:
         attainable = attainable_score(ours.config, set(ours.held_out.patient.tolist()))
-    return assess(ours, others, attainable=attainable, new_patients=new_patients), ours
+    results = assess(ours, others, attainable=attainable, new_patients=new_patients, true_movement=true_movement)
+    return results, ours
 
 
 # One set of new patients at a time is kept: `tfdrift reproduce` scores many runs on the same ones.
@@ -177,6 +180,11 @@ def _drawn(new: NewPatients, image_size: int) -> Samples:
 @functools.lru_cache(maxsize=1)
 def _oracle(new: NewPatients, image_size: int) -> Oracle:
     return ask_oracle(image_size=image_size, patients=new.patients, seed=new.data_seed, law=new.law)
+
+
+@functools.lru_cache(maxsize=1)
+def _movement(new: NewPatients, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    return new.movement(image_size)
 
 
 def write_report(folder: Path, results: Results, answers: Answers) -> None:

@@ -18,9 +18,9 @@ from tfdrift.cohort.folds import split
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.document import Metrics
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.report import score
+from tfdrift.evaluation.results import Results
 from tfdrift.reproduction.class_scores import score_classes
 from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.reproduction.predictions import Predictions, join_folds
@@ -184,7 +184,7 @@ class CachedRuns:
         parts = [self._predict_fold(run, config, samples) for config in self.configs(run, experiment)]
         return parts[0] if len(parts) == 1 else join_folds(parts)
 
-    def on_new_patients(self, run: Run, experiment: Experiment) -> Metrics:
+    def on_new_patients(self, run: Run, experiment: Experiment) -> Results:
         """Train a run, or an ensemble, as far as it is not trained yet, and score it on the experiment's new patients.
 
         Args:
@@ -201,7 +201,7 @@ class CachedRuns:
         configs, folders = self._trained(run, experiment)
         new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
         samples = self.samples_of(configs[0], experiment)
-        return score(folders, samples=samples, new_patients=new)[0].metrics
+        return score(folders, samples=samples, new_patients=new)[0]
 
     def classes_on_new_patients(self, run: Run, experiment: Experiment) -> dict[str, Any]:
         """Train a run as far as it is not trained yet, and draw each class of response of new patients.

@@ -254,7 +254,7 @@ NEW_PATIENTS: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {
     "recipes": _draw_recipes,
     "learning curve": _draw_learning_curve,
 }
-"""How each kind of experiment on new patients is drawn, from the rows of `new_patients_scores.score_row`."""
+"""How each kind of experiment on new patients is drawn, from the rows of `new_patients_scores.score_rows`."""
 
 
 def _draw_classes(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:

@@ -16,6 +16,7 @@ _RECIPE: dict[str, Any] = {
     "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
     "decay": "cosine",
 }  # fmt: skip
+_FIELD: dict[str, Any] = {**_RECIPE, "drift_form": "field"}
 _IN_ONE_LOOK: dict[str, Any] = {**_RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
 _DRESSED: dict[str, Any] = {**_RECIPE, "inner_folds": 3, "validate_every": 250, "dressing": "learned"}
@@ -30,6 +31,7 @@ def _under(law: str) -> tuple[Run, ...]:
     return (
         _run("Method 1", "method1", law=law),
         _run("direct, recipe", "direct", law=law, **_RECIPE),
+        _run("direct, recipe, field", "direct", law=law, **_FIELD),
         _run("direct, recipe, errors drawn", "direct", law=law, **_DRESSED),
         _run("distribution, recipe", "distribution", law=law, **_RECIPE),
     )
@@ -48,9 +50,27 @@ EXPERIMENTS = (
             _run("direct", "direct"),
             _run("direct, recipe", "direct", **_RECIPE),
             _run("direct, recipe, 3 runs", "direct", seeds=3, **_RECIPE),
+            _run("direct, recipe, field", "direct", **_FIELD),
             _run("direct, recipe, errors drawn", "direct", **_DRESSED),
             _run("distribution, recipe", "distribution", **_RECIPE),
             _run("palette", "palette"),
+        ),
+        new_patients=NEW,
+    ),
+    Experiment(
+        name="training-seeds",
+        kind="recipes",
+        title="Four seeds of three recipes, on 150 new patients of the phantom",
+        purpose="By how much two trainings of one recipe differ, beside the intervals over patients.",
+        expect="Seeds differ by less than recipes do.",
+        runs=tuple(
+            _run(f"{label}, seed {seed}", method, **settings, seed=seed)
+            for label, method, settings in (
+                ("Method 1", "method1", {}),
+                ("direct, recipe", "direct", _RECIPE),
+                ("direct, recipe, field", "direct", _FIELD),
+            )
+            for seed in range(4)
         ),
         new_patients=NEW,
     ),
@@ -58,7 +78,7 @@ EXPERIMENTS = (
         Experiment(
             name=f"law-{law}",
             kind="recipes",
-            title=f"Three methods under the law {law}, on 150 new patients",
+            title=f"Recipes under the law {law}, on 150 new patients",
             purpose="Whether what holds under one law holds under others, too.",
             expect="The order of methods is that of `recipes`; under chance all are near the mean.",
             runs=_under(law),

@@ -10,9 +10,10 @@ from tfdrift.config import TrainConfig
 from tfdrift.drawing.charts import draw_curve, draw_legend, draw_reference, draw_title, new_chart
 from tfdrift.drawing.colours import INK, SERIES
 from tfdrift.evaluation.answers import ORACLE
-from tfdrift.evaluation.document import MethodScores, Metrics, as_document
+from tfdrift.evaluation.document import MethodScores, as_document
+from tfdrift.evaluation.results import Results, compare_results
 from tfdrift.reproduction.experiment import Run
-from tfdrift.statistics.intervals import Estimate
+from tfdrift.statistics.intervals import Estimate, interval_words
 
 NOMINAL = 0.9
 MARKS = "osD^vP"
@@ -26,50 +27,62 @@ COLUMNS = {
     "volume_width": "width, volume",
     "volume_error": "volume error",
     "rank_volume": "spread and error",
+    "movement_error": "end-point error, mm",
     "decided": "decided",
     "wrong": "of these wrong",
 }
 """The scores of a row by name, and how a table calls them."""
 
 
-def score_row(run: Run, config: TrainConfig, metrics: Metrics) -> dict[str, Any]:
-    """Return what a run scores beside one who knows the law, ready for JSON.
+def score_rows(scored: Sequence[tuple[Run, TrainConfig, Results]]) -> list[dict[str, Any]]:
+    """Return what runs score beside one who knows the law and beside the first run of their law, ready for JSON.
 
     Args:
-        run: the definition.
-        config: of its first seed.
-        metrics: on the new patients.
+        scored: the definition of each run, the settings of its first seed, and its results on the new patients, which
+            are the same for all of a law.
     """
-    return {
-        "label": run.label,
-        "law": config.law,
-        "method": config.method,
-        "settings": dict(run.settings),
-        "seeds": run.seeds,
-        "steps": config.steps,
-        "trained_on": config.patients - config.patients // 5,
-        "attainable": as_document(metrics.attainable),
-        "scores": {name: as_document(value) for name, value in _scores(metrics.ours).items()},
-        "oracle": {name: as_document(value) for name, value in _scores(metrics.methods[ORACLE]).items()},
-    }
+    rows, first = [], {}
+    for run, config, results in scored:
+        metrics = results.metrics
+        labelled = results._replace(label=run.label)
+        rival = first.setdefault(config.law, labelled)
+        against = None if rival is labelled else compare_results([labelled, rival])[0]
+        rows.append(
+            {
+                "label": run.label,
+                "law": config.law,
+                "method": config.method,
+                "settings": dict(run.settings),
+                "seeds": run.seeds,
+                "steps": config.steps,
+                "trained_on": config.patients - config.patients // 5,
+                "attainable": as_document(metrics.attainable),
+                "scores": {name: as_document(value) for name, value in _scores(metrics.ours).items()},
+                "oracle": {name: as_document(value) for name, value in _scores(metrics.methods[ORACLE]).items()},
+                "against_first": as_document(against),
+            }
+        )
+    return rows
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as a Markdown table, one who knows the law after the rows of each law.
 
     Args:
-        rows: of `score_row`.
+        rows: of `score_rows`.
     """
     lines = [
-        f"| law | recipe | share of the attainable skill | {' | '.join(COLUMNS.values())} |",
-        f"|{'---|' * (len(COLUMNS) + 3)}",
+        f"| law | recipe | share of the attainable skill | {' | '.join(COLUMNS.values())} | skill over the first row |",
+        f"|{'---|' * (len(COLUMNS) + 4)}",
     ]
     for law in dict.fromkeys(row["law"] for row in rows):
         of_law = [row for row in rows if row["law"] == law]
         for row in of_law:
             share = row["scores"]["skill"]["value"] / row["attainable"]["skill"]
-            lines.append(f"| {law} | {row['label']} | {share:.2f} | {_cells(row['scores'])} |")
-        lines.append(f"| {law} | *oracle* | 1 | {_cells(of_law[-1]['oracle'])} |")
+            against = row["against_first"]
+            over = "" if against is None else interval_words(against["difference"], signed=True)
+            lines.append(f"| {law} | {row['label']} | {share:.2f} | {_cells(row['scores'])} | {over} |")
+        lines.append(f"| {law} | *oracle* | 1 | {_cells(of_law[-1]['oracle'])} | |")
     return "\n".join([*lines, ""])
 
 
@@ -77,7 +90,7 @@ def draw_trade(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Return how much raw intervals of the volume cover against how wide they are, a panel for each law.
 
     Args:
-        rows: of `score_row`.
+        rows: of `score_rows`.
         title: of the figure.
     """
     laws = list(dict.fromkeys(row["law"] for row in rows))
@@ -108,7 +121,7 @@ def draw_learning_curve(rows: Sequence[Mapping[str, Any]], title: str) -> Figure
     """Return skill and CRPS of each method against the number of training patients, with those of the oracle.
 
     Args:
-        rows: of `score_row`.
+        rows: of `score_rows`.
         title: of the figure.
     """
     figure, panels = new_chart(1, 2, size_inch=(8.4, 3.6), title=title)
@@ -152,6 +165,7 @@ def _scores(found: MethodScores) -> dict[str, Estimate | float | None]:
         "volume_width": volume.width["raw"],
         "volume_error": found.clinic["volume_error"],
         "rank_volume": volume.spread_error_between,
+        "movement_error": None if found.movement is None else found.movement.error_mm,
         "decided": decided.share,
         "wrong": decided.wrong,
     }

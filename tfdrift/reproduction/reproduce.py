@@ -17,7 +17,7 @@ from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.drawings import CLASSES, DRAWINGS, NEW_PATIENTS, check_response
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.experiments import chosen_experiments
-from tfdrift.reproduction.new_patients_scores import score_row
+from tfdrift.reproduction.new_patients_scores import score_rows
 from tfdrift.statistics.intervals import interval_words
 
 
@@ -81,10 +81,9 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
         drawn = CLASSES[experiment.kind](experiment, rows)
         data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     else:
-        rows = [
-            score_row(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment))
-            for run in experiment.runs
-        ]
+        rows = score_rows(
+            [(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment)) for run in experiment.runs]
+        )
         drawn = NEW_PATIENTS[experiment.kind](experiment, rows)
         data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     pictures = {out / f"{experiment.name}{ending}.png": figure for ending, figure in drawn.pictures.items()}

@@ -89,6 +89,11 @@ class Chance:
         direction = Waves.draw(rng, waves=5, shortest=1.5, longest=3.0)
         return cls(radius=radius, direction=direction, signal=signal, follow_up=follow_up)
 
+    @classmethod
+    def none(cls) -> "Chance":
+        """Return the outcome in the middle of all: nothing is above or below what can be foreseen."""
+        return cls(radius=0.0, direction=Waves(vectors=np.zeros((1, 3)), phases=np.zeros(1)), signal=0.0, follow_up=0.0)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Law:
@@ -161,6 +166,20 @@ class Lesion:
         if session == "follow_up":
             change = 1.7 * change + 0.05 * self.chance.follow_up
         return surface * np.exp(change)
+
+    def movement_mm(self, points_mm: np.ndarray) -> np.ndarray:
+        """Return how far the tissue at each place of the first MRI moves until the second, float64 [..., 3], in mm.
+
+        Tissue keeps its depth below the surface, so that it moves along the ray from the centre; by a law with tissue
+        of its own, what was there stays where it is.
+
+        Args:
+            points_mm: float64 [..., 3], places in the head's axes.
+        """
+        directions, distance = self._polar(points_mm)
+        if self.law.tissue is not None:
+            return np.zeros(points_mm.shape)
+        return (distance * np.expm1(self.law.log_radius(self, directions)))[..., None] * directions
 
     def rim_brightness(self, directions: np.ndarray) -> np.ndarray:
         """Return b(u) in (-1, 1)."""

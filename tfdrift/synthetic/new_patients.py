@@ -6,8 +6,10 @@ import numpy as np
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import UsageError
+from tfdrift.synthetic.law import Chance
 from tfdrift.synthetic.laws import NAMES
-from tfdrift.synthetic.phantom_samples import phantom_samples
+from tfdrift.synthetic.phantom import make_cohort
+from tfdrift.synthetic.phantom_samples import Patch, phantom_samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,3 +54,26 @@ class NewPatients:
         )
         names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
         return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)
+
+    def movement(self, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far tissue moves until the second MRI: truly, and as far as the law and what is visible tell.
+
+        Args:
+            image_size: side S of the crops in pixels.
+
+        Returns:
+            Both float32 [n, S, S, 2], in mm along rows and columns, at places of the first MRI; rows as in `draw`.
+
+        Example:
+            >>> true, foreseeable = NewPatients(patients=2, data_seed=7).movement(16)
+            >>> true.shape == foreseeable.shape == (*NewPatients(patients=2, data_seed=7).draw(16).pre.shape[:3], 2)
+            True
+        """
+        true, foreseeable = [], []
+        for patient in make_cohort(self.patients, seed=self.data_seed, law=self.law):
+            for lesion in patient.lesions:
+                patch = Patch(patient, lesion)
+                true.append(patch.movement(lesion, image_size))
+                middle = dataclasses.replace(lesion, chance=Chance.none())
+                foreseeable.append(patch.movement(middle, image_size))
+        return np.concatenate(true), np.concatenate(foreseeable)

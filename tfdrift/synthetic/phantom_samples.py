@@ -4,7 +4,15 @@ import dataclasses
 
 import numpy as np
 
-from tfdrift.cohort.crop import Box, choose_slices, crop_pairs, make_box, representative_slices, slice_places
+from tfdrift.cohort.crop import (
+    Box,
+    choose_slices,
+    crop_pairs,
+    crop_slice,
+    make_box,
+    representative_slices,
+    slice_places,
+)
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
@@ -138,6 +146,23 @@ class Patch:
         patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
         signal = rician(tissue_signal(patient, session, self._points, head=self._head), rng)
         return signal * self._patient.gain["pre"] / self._patient.gain[session]
+
+    def movement(self, lesion: Lesion, image_size: int) -> np.ndarray:
+        """Return how far tissue moves until the second MRI, as far as the chosen slices show it.
+
+        Args:
+            lesion: as it responds.
+            image_size: S.
+
+        Returns:
+            float32 [n, S, S, 2], in mm along rows and columns, at places of the first MRI.
+        """
+        along = lesion.movement_mm(self._points)[..., 1::-1]  # x, y, z to rows, columns
+        crops = [
+            np.stack([crop_slice(one[..., axis], self.box, SPACING_MM, image_size) for axis in range(2)], axis=-1)
+            for one in along
+        ]
+        return np.stack(crops).astype(np.float32)
 
     def crop(
         self,
