@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tfdrift.config import PHANTOM_LAWS, read_config
+from tfdrift.config import PHANTOM_LAWS, read_config, read_days
 
 from .quiet import start_tensorflow
 
@@ -38,6 +38,9 @@ _FOLDER = click.Path(path_type=Path)
     type=click.Choice(PHANTOM_LAWS),
     help="How their lesions change, with --data phantom.  [default: as those that RUN was trained on]",
 )
+@click.option(
+    "--visit-days", metavar="DAYS", help="Days of their second MRIs, such as 10,45, with --data phantom.  [default: 21]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
     run: Sequence[Path],
@@ -49,6 +52,7 @@ def evaluate(
     patients: int | None,
     data_seed: int | None,
     law: str | None,
+    visit_days: str | None,
     as_json: bool,
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
@@ -66,7 +70,7 @@ def evaluate(
 
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
-    options = {"patients": patients, "data_seed": data_seed, "law": law}
+    options = {"patients": patients, "data_seed": data_seed, "law": law, "visit_days": visit_days}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and data is None:
         named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -78,6 +82,9 @@ def evaluate(
     from tfdrift.synthetic.new_patients import NewPatients
 
     folder = out or run[0] / "evaluation"
+    days = read_days(given.pop("visit_days", ""))
+    if days:
+        given["days"] = days
     new = NewPatients(**{"law": read_config(run[0] / "config.json")[0].law, **given}) if data else None
     metrics = evaluate_runs(run, folder, against=against, count=outcomes, new_patients=new)
     click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

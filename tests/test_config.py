@@ -214,3 +214,15 @@ def test_a_dropout_out_of_range_is_refused(rate):
 
 def test_a_run_of_a_version_without_dropout_dropped_nothing():
     assert TrainConfig(method="direct", condition="interval_days").condition_dropout == 0
+
+
+@pytest.mark.parametrize("text", ["21,10", "0,10", "10,10", "10.5", "-3", "soon"])
+def test_days_of_visits_ascend(text):
+    with pytest.raises(UsageError, match=f"--visit-days {text}: give the days"):
+        train_config("direct", visit_days=text)
+
+
+def test_only_the_phantom_is_imaged_on_days_of_choice():
+    assert train_config("direct", visit_days=" 10, 45 ").days_of_visits == (10, 45)
+    with pytest.raises(UsageError, match="--visit-days 10 with --data mnist: only the phantom takes it"):
+        train_config("direct", data="mnist", visit_days="10")

@@ -5,6 +5,7 @@ beside every artefact; everything deeper than `training.train` takes plain keywo
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -56,6 +57,7 @@ class TrainConfig:
     mnist_change: str = "mix"
     law: str = "response"
     patients: int = 39
+    visit_days: str = ""
     fold: int = 0
     folds_file: str | None = None
     pretrained: str | None = None
@@ -114,10 +116,13 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        for name, usual in (("law", "response"), ("patients", 39)):
+        for name, usual in (("law", "response"), ("patients", 39), ("visit_days", "")):
             value = getattr(self, name)
             if value != usual and self.data != "phantom":
-                raise UsageError(f"--{name} {value} with --data {self.data}: only the phantom takes it; leave it out")
+                raise UsageError(
+                    f"--{_option(name)} {value} with --data {self.data}: only the phantom takes it; leave it out"
+                )
+        read_days(self.visit_days)
         check_image_size(self.image_size, self.depth)
         if self.recon_weight == 0 and self.drift_weight == 0:
             raise UsageError("--recon-weight 0 with --drift-weight 0: nothing would be trained; make one positive")
@@ -161,6 +166,11 @@ class TrainConfig:
             ('interval_days', 'site')
         """
         return tuple(name.strip() for name in self.condition.split(",") if name.strip())
+
+    @property
+    def days_of_visits(self) -> tuple[int, ...]:
+        """The days in `visit_days`, of the phantom's MRIs after the first; none where they are the paper's."""
+        return read_days(self.visit_days)
 
     def without_paths(self) -> "TrainConfig":
         """Return the settings with the kind of data in place of their folder.
@@ -235,6 +245,26 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
         settings["condition_dropout"] = CONDITION_DROPOUT
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)
     return TrainConfig(method=method, **{**settings, **given})
+
+
+def read_days(text: str) -> tuple[int, ...]:
+    """Return the days that `--visit-days` names.
+
+    Args:
+        text: whole numbers above 0, ascending, separated by commas; none is fine.
+
+    Raises:
+        UsageError: something else.
+
+    Example:
+        >>> read_days("10,21,45")
+        (10, 21, 45)
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    days = tuple(int(part) for part in parts if part.isdecimal())
+    if len(days) < len(parts) or any(later <= earlier for earlier, later in itertools.pairwise((0, *days))):
+        raise UsageError(f"--visit-days {text}: give the days of the MRIs after the first, ascending, such as 10,21,45")
+    return days
 
 
 def write_config(path: Path, config: TrainConfig, **facts: Any) -> None:

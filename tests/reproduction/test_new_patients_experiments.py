@@ -32,4 +32,5 @@ def test_methods_are_compared_at_equal_size_steps_and_patients_but_for_what_is_a
 def test_every_law_has_its_experiment_and_new_patients_are_the_same_in_all():
     laws = {config_of(run).law: name for name in NEW for run in EXPERIMENTS[name].runs if name[:3] in ("rec", "law")}
     assert laws == {"response": "recipes"} | {law: f"law-{law}" for law in SCORED_LAWS[1:]}
-    assert len({EXPERIMENTS[name].new_patients for name in NEW}) == 1
+    among = [EXPERIMENTS[name].new_patients for name in NEW]
+    assert len({(new.patients, new.data_seed) for new in among if new}) == 1

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves, sigmoid
+from tfdrift.synthetic.law import SESSIONS, Chance, Lesion, Waves, course, sigmoid
 from tfdrift.synthetic.laws import LAWS
 from tfdrift.synthetic.phantom import make_cohort
 
@@ -144,3 +144,51 @@ def test_chance_of_the_signal_averages_out_to_the_law_without_it():
 def test_sigmoid_does_not_overflow():
     with np.errstate(all="raise"):
         np.testing.assert_allclose(sigmoid(np.array([-1e6, -2.0, 0.0, 1e6])), [0, 1 / (1 + np.exp(2)), 0.5, 1])
+
+
+def test_a_change_goes_on_ever_more_slowly():
+    through = [course(day) for day in range(0, 400, 10)]
+    assert (course(0), course(21)) == (0, 1)
+    assert course(90) == pytest.approx(1.7, abs=5e-4)
+    assert (np.diff(through) > 0).all()
+    assert (np.diff(through, 2) < 0).all()
+    assert course(10_000) == pytest.approx(1.7456, abs=5e-5)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_what_one_pair_ends_with_the_next_begins_with(law: str):
+    lesion = make_cohort(3, law=law)[2].lesions[0]
+    one, next_one, whole = lesion.between(0, 10), lesion.between(10, 60), lesion.between(0, 60)
+    points = lesion.center_mm + 0.7 * lesion.radius_mm * POLES
+    for before, after, first, second in (
+        (one, next_one, "post", "pre"), (next_one, whole, "post", "post"), (one, whole, "pre", "pre"),
+        (lesion, whole, "pre", "pre"),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(before.surface_mm(POLES, first), after.surface_mm(POLES, second))
+        np.testing.assert_array_equal(before.signal(points, first), after.signal(points, second))
+        assert before.volume_mm3(first) == after.volume_mm3(second)
+    half_way = points + one.movement_mm(points)
+    np.testing.assert_allclose(half_way + next_one.movement_mm(half_way), points + whole.movement_mm(points), rtol=1e-9)
+
+
+def test_between_the_days_of_the_cohort_a_lesion_is_the_cohorts():
+    lesion = make_cohort(3)[2].lesions[0]
+    same = lesion.between(0, 21)
+    for session in SESSIONS:
+        np.testing.assert_array_equal(same.surface_mm(POLES, session), lesion.surface_mm(POLES, session))
+
+
+@pytest.mark.parametrize(("law", "sign"), [("response", -1), ("growth", 1)])
+def test_the_volume_follows_the_course_on_the_logarithm(law: str, sign: int):
+    ball = make_ball(law=law)
+    logs = [np.log(ball.between(0, day).volume_mm3("post") / ball.volume_mm3("pre")) for day in (5, 21, 90)]
+    np.testing.assert_allclose(logs, logs[1] * np.array([course(5), 1, course(90)]), rtol=1e-9)
+    assert sign * logs[1] > 0
+
+
+def test_a_necrotic_core_darkens_with_time_and_stays_above_nothing():
+    ball = make_ball(law="necrosis")
+    middle = ball.center_mm + 1e-9
+    told = [ball.between(0, day).signal(middle, "post") for day in (0, 10, 21, 90, 1000)]
+    assert (np.diff(told) < 0).all()
+    assert told[-1] > 0

@@ -40,7 +40,13 @@ def test_the_seed_of_the_built_in_phantom_draws_the_patients_that_runs_are_train
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [({"patients": 1}, "--patients 1"), ({"data_seed": -1}, "--data-seed -1")]
+    ("given", "message"),
+    [
+        ({"patients": 1}, "--patients 1"),
+        ({"data_seed": -1}, "--data-seed -1"),
+        ({"days": ()}, "give days after the first"),
+        ({"days": (0, 9)}, "give days after the first"),
+    ],
 )
 def test_patients_that_cannot_be_drawn_are_refused(given, message):
     with pytest.raises(UsageError, match=message):

@@ -3,9 +3,11 @@ import pytest
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import UsageError
+from tfdrift.evaluation.response import lesions_of
 from tfdrift.synthetic import phantom
 from tfdrift.synthetic.law import Chance, Waves
-from tfdrift.synthetic.oracle import ask_oracle
+from tfdrift.synthetic.new_patients import NewPatients
+from tfdrift.synthetic.oracle import ask_oracle, foreseen_volumes
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
 PATIENTS = 9  # three of them with several lesions; the first two carry the largest and the smallest
@@ -88,3 +90,24 @@ def test_the_cohorts_own_outcome_is_one_more_draw():
     means = np.array([share[patient == name].mean() for name in np.unique(patient)])
     assert abs(means.mean() - 0.5) < 4 * means.std(ddof=1) / np.sqrt(len(means))
     assert means.std() > 0.05
+
+
+def test_who_knows_the_law_of_a_later_day_knows_the_images_of_that_day(monkeypatch: pytest.MonkeyPatch):
+    without_chance(monkeypatch)
+    monkeypatch.setattr(phantom, "NOISE_STD", 0.0)
+    pairs = [(0, 10), (0, 90)]
+    oracle = ask_oracle(image_size=16, patients=2, draws=8, pairs=pairs)
+    drawn = phantom_samples(image_size=16, patients=2, folds=2, pairs=pairs)
+    np.testing.assert_allclose(oracle.post[0], drawn.post, atol=1e-6)
+
+
+def test_without_chance_volumes_are_known_in_advance(monkeypatch: pytest.MonkeyPatch):
+    without_chance(monkeypatch)
+    new = NewPatients(patients=3, data_seed=5, days=(60,))
+    lesions = lesions_of(new.draw(8))
+    np.testing.assert_allclose(foreseen_volumes(new, 60, draws=8), np.tile(lesions.ratio, [8, 1]), rtol=1e-6)
+
+
+def test_what_follows_a_later_mri_is_not_for_the_oracle():
+    with pytest.raises(UsageError, match="begin on day 0"):
+        ask_oracle(patients=2, draws=8, pairs=[(10, 20)])

@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,7 @@ from tfdrift.synthetic.phantom import (
     Patient,
     make_cohort,
 )
-from tfdrift.synthetic.phantom_samples import is_poor, phantom_samples
+from tfdrift.synthetic.phantom_samples import every_two, is_poor, phantom_samples
 
 PATIENTS = 9  # three of them with several lesions; the first two carry the largest and the smallest
 
@@ -95,3 +96,35 @@ def test_the_interval_between_the_two_mris_is_known(samples: Samples):
 def test_the_phantom_is_the_one_that_models_were_trained_on():
     """The fingerprint in the facts of the runs behind saved_models and docs/results.md."""
     assert phantom_samples().fingerprint() == "2529b16cc629a35d89b3d94789389c52c6e6043609c1452767c6479253faf480"
+
+
+def test_every_two_visits_are_a_pair_with_its_own_interval_and_volumes():
+    days = (10, 21, 60)
+    many = phantom_samples(image_size=8, patients=3, folds=3, pairs=every_two(days))
+    usual = phantom_samples(image_size=8, patients=3, folds=3)
+    lesion = make_cohort(3)[0].lesions[0]
+    for first, second in itertools.combinations((0, *days), 2):
+        name = "phantom000-1" if (first, second) == (0, 21) else f"phantom000-1-day{first}-day{second}"
+        rows = many.lesion == name
+        assert set(many.condition("interval_days")[rows].tolist()) == {second - first}
+        seen = lesion.between(first, second)
+        np.testing.assert_allclose(many.pre_mm3[rows], seen.volume_mm3("pre"), rtol=1e-6)
+        np.testing.assert_allclose(many.post_mm3[rows], seen.volume_mm3("post"), rtol=1e-6)
+    assert len(set(many.lesion.tolist())) == 6 * len(set(usual.lesion.tolist()))
+    among = np.isin(many.lesion, usual.lesion)
+    assert many.take(among).fingerprint() == usual.fingerprint()
+    assert np.isnan(many.follow_up_mm3[~among]).all()
+
+
+def test_a_later_pair_begins_with_the_image_that_an_earlier_one_ends_with():
+    chain = phantom_samples(image_size=32, patients=3, folds=3, box="union", pairs=[(0, 30), (30, 60)])
+    largest = {
+        name: max(np.flatnonzero(chain.lesion == name), key=lambda row: chain.pre_mask[row].sum())
+        for name in ("phantom000-1-day0-day30", "phantom000-1-day30-day60")
+    }
+    first, second = largest.values()
+    ended = chain.post[first][chain.post_mask[first]] * chain.scale[first]
+    begun = chain.pre[second][chain.pre_mask[second]] * chain.scale[second]
+    # The boxes differ, so that pixels do: the distribution of the signal is the same.
+    np.testing.assert_allclose(np.quantile(ended, [0.1, 0.5, 0.9]), np.quantile(begun, [0.1, 0.5, 0.9]), rtol=0.05)
+    assert chain.post_mm3[first] == chain.pre_mm3[second]

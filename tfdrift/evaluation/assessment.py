@@ -93,13 +93,13 @@ def assess(
 
 
 def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | None:
-    """Return the skill of the best predictor there can be, None where the law is unknown.
+    """Return the skill of the best predictor there can be, None where it is unknown.
 
     Args:
-        config: of a run; only the phantom's law is known.
+        config: of a run; only the phantom's law is known, and what follows its first MRI.
         patients: who is scored.
     """
-    if config.data != "phantom":
+    if config.data != "phantom" or config.visit_days:
         return None
     return as_attainable(
         ask_oracle(image_size=config.image_size, patients=config.patients, law=config.law, among=patients).attainable

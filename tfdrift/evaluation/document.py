@@ -206,8 +206,8 @@ def _from_document(kind: Any, value: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         (kind,) = (argument for argument in arguments if argument is not types.NoneType)
         return None if value is None else _from_document(kind, value)
-    if origin is list:
-        return [_from_document(arguments[0], entry) for entry in value]
+    if origin in (list, tuple):
+        return origin(_from_document(arguments[0], entry) for entry in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: _from_document(arguments[1], entry) for key, entry in value.items()}
     if kind is Estimate or (isinstance(kind, type) and dataclasses.is_dataclass(kind)):

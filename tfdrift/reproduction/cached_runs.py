@@ -21,9 +21,10 @@ from tfdrift.evaluation import baselines
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.report import score
 from tfdrift.evaluation.results import Results
-from tfdrift.reproduction.class_scores import score_classes
+from tfdrift.methods.method import Predictor
 from tfdrift.reproduction.experiment import Experiment, Run
 from tfdrift.reproduction.predictions import Predictions, join_folds
+from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.training.data import load_samples
 from tfdrift.training.run_folder import is_trained, load_config_samples, load_predictor
 from tfdrift.training.side_by_side import train_all
@@ -34,6 +35,10 @@ LOG_LINES = 200
 
 REMEMBERED = 16
 """Runs whose predictions are kept in memory."""
+
+ScoreTold = Callable[[Run, TrainConfig, Predictor, Samples, NewPatients], dict[str, Any]]
+"""What scores a run that is told of new patients: takes it, its settings and predictor, what it was trained on, and who
+is new."""
 
 _DECIDES_NO_WEIGHTS = {"mnist_file", "pretrained", "log_every", "validate_every", "checkpoint_every"}
 
@@ -126,7 +131,7 @@ class CachedRuns:
         """
         if experiment.new_patients is None:
             return self.samples(experiment.data)
-        key = f"{config.law}, {config.patients} patients"
+        key = f"{config.law}, {config.patients} patients, days {config.visit_days}"
         if key not in self._samples:
             self._samples[key] = load_config_samples(config)
         return self._samples[key]
@@ -203,15 +208,16 @@ class CachedRuns:
         samples = self.samples_of(configs[0], experiment)
         return score(folders, samples=samples, new_patients=new)[0]
 
-    def classes_on_new_patients(self, run: Run, experiment: Experiment) -> dict[str, Any]:
-        """Train a run as far as it is not trained yet, and draw each class of response of new patients.
+    def told(self, run: Run, experiment: Experiment, score: ScoreTold) -> dict[str, Any]:
+        """Train a run as far as it is not trained yet, and score what it says when it is told this and that.
 
         Args:
-            run: the definition, of one seed, whose conditions hold the response.
+            run: the definition, of one seed.
             experiment: that it belongs to; it has new patients.
+            score: takes the run, its settings, its predictor, the slices it was trained on and who is new.
 
         Returns:
-            See `tfdrift.reproduction.class_scores.score_classes`.
+            What `score` returns.
 
         Raises:
             TfdriftError: as `tfdrift.training.train.train` and `load_predictor` do.
@@ -220,8 +226,8 @@ class CachedRuns:
         tf.config.experimental.enable_op_determinism()
         (config,), (folder,) = self._trained(run, experiment)
         training, _ = split(self.samples_of(config, experiment), config.fold)
-        new = dataclasses.replace(experiment.new_patients, law=config.law).draw(config.image_size)
-        return score_classes(run, config, load_predictor(folder)[2], training, new)
+        new = dataclasses.replace(experiment.new_patients, law=config.law)
+        return score(run, config, load_predictor(folder)[2], training, new)
 
     def _trained(self, run: Run, experiment: Experiment) -> tuple[list[TrainConfig], list[Path]]:
         configs = self.configs(run, experiment)

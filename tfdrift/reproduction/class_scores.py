@@ -17,6 +17,7 @@ from tfdrift.evaluation.response import auc, fit_cut, fit_exponent, lesions_of, 
 from tfdrift.methods.method import Predictor
 from tfdrift.reproduction.experiment import Run
 from tfdrift.statistics.intervals import Estimate, bootstrap_interval, interval_words, mean_interval
+from tfdrift.synthetic.new_patients import NewPatients
 
 CLASS = "response"
 WEIGHTS = (1.0, 2.0, 3.0)
@@ -33,7 +34,9 @@ COLUMNS = {
 """The scores of a row by name, and how a table calls them."""
 
 
-def score_classes(run: Run, config: TrainConfig, trained: Predictor, training: Samples, new: Samples) -> dict[str, Any]:
+def score_classes(
+    run: Run, config: TrainConfig, trained: Predictor, training: Samples, patients: NewPatients
+) -> dict[str, Any]:
     """Return what a run draws for each class of response, ready for JSON.
 
     Volumes are ratios to the volume at the first MRI. Every lesion is drawn as a good and as a poor responder, whatever
@@ -44,12 +47,13 @@ def score_classes(run: Run, config: TrainConfig, trained: Predictor, training: S
         config: its settings.
         trained: its predictor.
         training: the slices that it was trained on.
-        new: slices of patients that nobody was trained on.
+        patients: who is drawn, whom nobody was trained on.
 
     Returns:
         `true`, how the true classes differ; `told_nothing`, the volume error of the forecast; and `weights`, the
         `COLUMNS` for each weight of guidance.
     """
+    new = patients.draw(config.image_size)
     lesions = lesions_of(new)
     exponent = np.full(len(new), fit_exponent(training))
     poor = lesions.poor == 1

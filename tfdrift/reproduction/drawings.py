@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError
 from tfdrift.evaluation.response import lesions_of
-from tfdrift.reproduction.class_scores import as_class_table, draw_classes
+from tfdrift.reproduction.cached_runs import CachedRuns
+from tfdrift.reproduction.class_scores import as_class_table, draw_classes, score_classes
+from tfdrift.reproduction.course_scores import as_course_table, draw_courses, score_courses
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
-from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade
+from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade, score_rows
 from tfdrift.reproduction.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
 from tfdrift.reproduction.paper_diagram import draw_methods
 from tfdrift.reproduction.paper_figures import (
@@ -242,24 +244,36 @@ DRAWINGS: dict[str, Callable[[Experiment, Samples, list[Predictions]], Drawn]] =
 """How each kind of experiment is drawn."""
 
 
-def _draw_recipes(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+def _recipe_rows(experiment: Experiment, runs: CachedRuns) -> list[dict[str, Any]]:
+    return score_rows(
+        [(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment)) for run in experiment.runs]
+    )
+
+
+def _draw_recipes(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    rows = _recipe_rows(experiment, runs)
     return Drawn({"": draw_trade(rows, experiment.title)}, {"rows": rows}, as_new_table(rows))
 
 
-def _draw_learning_curve(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+def _draw_learning_curve(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    rows = _recipe_rows(experiment, runs)
     return Drawn({"": draw_learning_curve(rows, experiment.title)}, {"rows": rows}, as_new_table(rows))
 
 
-NEW_PATIENTS: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {
-    "recipes": _draw_recipes,
-    "learning curve": _draw_learning_curve,
-}
-"""How each kind of experiment on new patients is drawn, from the rows of `new_patients_scores.score_rows`."""
-
-
-def _draw_classes(experiment: Experiment, rows: list[dict[str, Any]]) -> Drawn:
+def _draw_classes(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    rows = [runs.told(run, experiment, score_classes) for run in experiment.runs]
     return Drawn({"": draw_classes(rows, experiment.title)}, {"classes": rows}, as_class_table(rows))
 
 
-CLASSES: dict[str, Callable[[Experiment, list[dict[str, Any]]], Drawn]] = {"classes": _draw_classes}
-"""How each kind of experiment on classes of new patients is drawn, from the rows of `class_scores.score_classes`."""
+def _draw_courses(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    rows = [runs.told(run, experiment, score_courses) for run in experiment.runs]
+    return Drawn({"": draw_courses(rows, experiment.title)}, {"courses": rows}, as_course_table(rows))
+
+
+NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
+    "recipes": _draw_recipes,
+    "learning curve": _draw_learning_curve,
+    "classes": _draw_classes,
+    "courses": _draw_courses,
+}
+"""How each kind of experiment on new patients is scored and drawn."""

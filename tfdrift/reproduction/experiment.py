@@ -40,8 +40,7 @@ class Experiment:
 
     Args:
         name: what `tfdrift reproduce` calls it.
-        kind: how it is drawn, a key of `tfdrift.reproduction.drawings.DRAWINGS`, or of `NEW_PATIENTS` or
-            `CLASSES` there.
+        kind: how it is drawn, a key of `tfdrift.reproduction.drawings.DRAWINGS`, or of `NEW_PATIENTS` there.
         title: one line.
         purpose: what the paper shows there, or what is asked.
         expect: what ours should look like, so that a reader can tell a failure.

@@ -1,5 +1,6 @@
 """Experiments on patients that are drawn anew: recipes under every law, and how many training patients it takes."""
 
+import dataclasses
 from typing import Any
 
 from tfdrift.config import PHANTOM_LAWS
@@ -16,6 +17,9 @@ _RECIPE: dict[str, Any] = {
     "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
     "decay": "cosine",
 }  # fmt: skip
+VISIT_DAYS = "10,21,45,90"
+"""Of the phantom's MRIs after the first, each two a pair, where time is what is learned."""
+_IN_TIME: dict[str, Any] = {**_RECIPE, "visit_days": VISIT_DAYS, "inner_folds": 3, "dressing": "learned"}
 _FIELD: dict[str, Any] = {**_RECIPE, "drift_form": "field"}
 _IN_ONE_LOOK: dict[str, Any] = {**_RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
@@ -109,6 +113,19 @@ EXPERIMENTS = (
             _run("Method 1, recipe, context", "method1", condition="response,size,core,place", **_IN_ONE_LOOK),
         ),
         new_patients=NEW,
+    ),
+    Experiment(
+        name="trajectory",
+        kind="courses",
+        title="Volumes foreseen for six days, on 150 new patients",
+        purpose="Whether one network that is told the interval foresees the course, between and up to the days it saw.",
+        expect="Told the days, the error stays near the oracle's; told nothing, it grows away from the middle of them.",
+        runs=(
+            _run("told the interval", "direct", condition="interval_days", **_IN_TIME),
+            _run("told nothing", "direct", **_IN_TIME),
+            _run("Method 1, told the interval", "method1", condition="interval_days", visit_days=VISIT_DAYS),
+        ),
+        new_patients=dataclasses.replace(NEW, days=(14, 21, 30, 45, 60, 90)),
     ),
     Experiment(
         name="few-patients",

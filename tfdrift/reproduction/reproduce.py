@@ -14,10 +14,9 @@ from tfdrift.drawing.figure import write_png
 from tfdrift.evaluation.document import as_document
 from tfdrift.files import write_whole, writing
 from tfdrift.reproduction.cached_runs import CachedRuns
-from tfdrift.reproduction.drawings import CLASSES, DRAWINGS, NEW_PATIENTS, check_response
+from tfdrift.reproduction.drawings import DRAWINGS, NEW_PATIENTS, check_response
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.experiments import chosen_experiments
-from tfdrift.reproduction.new_patients_scores import score_rows
 from tfdrift.statistics.intervals import interval_words
 
 
@@ -76,15 +75,8 @@ def run_experiment(experiment: Experiment, out: Path, runs: CachedRuns) -> tuple
         all_predicted = [runs.predictions(run, experiment) for run in experiment.runs]
         drawn = DRAWINGS[experiment.kind](experiment, samples, all_predicted)
         data = {"name": runs.data_name(experiment.data), "fingerprint": samples.fingerprint()}
-    elif experiment.kind in CLASSES:
-        rows = [runs.classes_on_new_patients(run, experiment) for run in experiment.runs]
-        drawn = CLASSES[experiment.kind](experiment, rows)
-        data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     else:
-        rows = score_rows(
-            [(run, runs.configs(run, experiment)[0], runs.on_new_patients(run, experiment)) for run in experiment.runs]
-        )
-        drawn = NEW_PATIENTS[experiment.kind](experiment, rows)
+        drawn = NEW_PATIENTS[experiment.kind](experiment, runs)
         data = {"name": "phantom", "new_patients": as_document(experiment.new_patients)}
     pictures = {out / f"{experiment.name}{ending}.png": figure for ending, figure in drawn.pictures.items()}
     for path, figure in pictures.items():
@@ -129,6 +121,12 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
         f"true {interval_words(row['true']['difference'], signed=True)}"
         for row in numbers.get("classes", [])
         for weight, scores in row["weights"].items()
+    ]
+    lines += [
+        f"{row['label']}, day {day['day']}: volume error {interval_words(day['volume_error'])}, skill "
+        f"{interval_words(day['skill'])}"
+        for row in numbers.get("courses", [])
+        for day in row["days"]
     ]
     lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines

@@ -11,12 +11,17 @@ and at depth s = distance / R(u) its signal is a dark core, a bright rim, and te
 with the core fraction q and the rim's brightness b(u) = tanh(f_rim(u)), which is visible before treatment. All f are
 sums of a few random waves with mean 0 and standard deviation about 1. A `Law` says how the surface, the tissue and its
 signal change until the second MRI, with chance that is drawn anew for each lesion and seen by nobody; the laws are in
-`tfdrift.synthetic.laws`. Until the follow-up the same change of radius goes on, 1.7 times as far, with another chance
-of standard deviation 0.05.
+`tfdrift.synthetic.laws`. In time every change goes on alike, c(day) times as far as until the second MRI on day 21:
+
+    c(day) = (1 - exp(-day / 24.686)) / (1 - exp(-21 / 24.686))         c(0) = 0, c(21) = 1, c(90) = 1.7, at most 1.75
+
+Until the follow-up, on day 90, the change of radius goes 1.7 times as far, with another chance of standard deviation
+0.05.
 """
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +29,10 @@ import numpy as np
 SESSIONS = ("pre", "post", "follow_up")
 SIGNAL = 1000.0
 """Scanner units that stand for 1."""
+
+SECOND_MRI_DAY = 21
+TIME_CONSTANT_DAYS = 24.686
+"""Of the course of every change; with it 1.7 times as much has changed on day 90 as on `SECOND_MRI_DAY`."""
 
 CORE_MEAN, CORE_STD = 0.35, 0.15
 CORE_SIGNAL = 0.35
@@ -102,14 +111,14 @@ class Law:
     Args:
         log_radius: (lesion, u) to log R_post(u) / R(u), float64 [...].
         log_gain: (lesion, u) to what is added to the logarithm of the signal, float64 [...].
-        tissue: (lesion, u, distance from the centre in mm) to the signal that is multiplied by it, in units of
-            `SIGNAL`, float64 [...]; None for the tissue before treatment at equal depth.
+        tissue: (lesion, u, distance from the centre in mm, how far the change has gone) to the signal that the gain
+            multiplies, in units of `SIGNAL`, float64 [...]; None for the tissue before treatment at equal depth.
         coefficients: what one of many laws of a form is known by; empty for a law that stands alone.
     """
 
     log_radius: Callable[["Lesion", np.ndarray], np.ndarray]
     log_gain: Callable[["Lesion", np.ndarray], np.ndarray]
-    tissue: Callable[["Lesion", np.ndarray, np.ndarray], np.ndarray] | None = None
+    tissue: Callable[["Lesion", np.ndarray, np.ndarray, float], np.ndarray] | None = None
     coefficients: tuple[float, ...] = ()
 
 
@@ -126,6 +135,8 @@ class Lesion:
         texture: a function of position divided by r.
         chance: this lesion's outcome.
         law: by which it responds.
+        since: how far the change has gone at the first MRI of a pair, `course` of its day.
+        until: how far it has gone at the second.
     """
 
     center_mm: np.ndarray
@@ -136,6 +147,17 @@ class Lesion:
     texture: Waves
     chance: Chance
     law: Law
+    since: float = 0.0
+    until: float = 1.0
+
+    def between(self, first_day: float, second_day: float) -> "Lesion":
+        """Return the lesion as two MRIs of other days show it.
+
+        Args:
+            first_day: of the MRI `pre`, 0 before treatment.
+            second_day: of the MRI `post`.
+        """
+        return dataclasses.replace(self, since=course(first_day), until=course(second_day))
 
     def volume_mm3(self, session: str) -> float:
         """Return the volume inside the surface, by the mean of R(u)^3 over a sphere of directions."""
@@ -159,13 +181,22 @@ class Lesion:
             directions: float64 [..., 3], unit vectors u from the centre.
             session: one of `SESSIONS`.
         """
-        surface = self.radius_mm * (1 + 0.12 * self.shape(directions))
-        if session == "pre":
+        surface = self.untreated_mm(directions)
+        progress = self._progress(session)
+        if progress == 0:
             return surface
-        change = self.law.log_radius(self, directions)
+        change = progress * self.law.log_radius(self, directions)
         if session == "follow_up":
             change = 1.7 * change + 0.05 * self.chance.follow_up
         return surface * np.exp(change)
+
+    def untreated_mm(self, directions: np.ndarray) -> np.ndarray:
+        """Return R(u) before treatment, float64 [...], in mm.
+
+        Args:
+            directions: see `surface_mm`.
+        """
+        return self.radius_mm * (1 + 0.12 * self.shape(directions))
 
     def movement_mm(self, points_mm: np.ndarray) -> np.ndarray:
         """Return how far the tissue at each place of the first MRI moves until the second, float64 [..., 3], in mm.
@@ -179,7 +210,8 @@ class Lesion:
         directions, distance = self._polar(points_mm)
         if self.law.tissue is not None:
             return np.zeros(points_mm.shape)
-        return (distance * np.expm1(self.law.log_radius(self, directions)))[..., None] * directions
+        change = (self.until - self.since) * self.law.log_radius(self, directions)
+        return (distance * np.expm1(change))[..., None] * directions
 
     def rim_brightness(self, directions: np.ndarray) -> np.ndarray:
         """Return b(u) in (-1, 1)."""
@@ -209,13 +241,14 @@ class Lesion:
             depth: of the points, where it is at hand.
         """
         directions, distance = self._polar(points_mm)
-        if session == "pre" or self.law.tissue is None:
+        progress = self._progress(session)
+        if progress == 0 or self.law.tissue is None:
             depth = distance / self.surface_mm(directions, session) if depth is None else depth
             tissue = self.tissue(directions, depth, self.core)
         else:
-            tissue = self.law.tissue(self, directions, distance)
+            tissue = self.law.tissue(self, directions, distance, progress)
         signal = SIGNAL * tissue * (1 + 0.08 * self.texture((points_mm - self.center_mm) / self.radius_mm))
-        return signal if session == "pre" else signal * np.exp(self.law.log_gain(self, directions))
+        return signal if progress == 0 else signal * np.exp(progress * self.law.log_gain(self, directions))
 
     def tissue(self, directions: np.ndarray, depth: np.ndarray, core: np.ndarray | float) -> np.ndarray:
         """Return the signal of a dark core and a bright rim, without texture, in units of `SIGNAL`, float64 [...].
@@ -228,10 +261,27 @@ class Lesion:
         rim = 0.8 * (1 + 0.4 * self.rim_brightness(directions))
         return CORE_SIGNAL + (rim - CORE_SIGNAL) * sigmoid((depth - core) / 0.08)
 
+    def _progress(self, session: str) -> float:
+        return {"pre": self.since, "post": self.until, "follow_up": 1.0}[session]
+
     def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         offset = points_mm - self.center_mm
         distance = np.linalg.norm(offset, axis=-1)
         return offset / np.maximum(distance, 1e-9)[..., None], distance
+
+
+def course(day: float) -> float:
+    """Return c(day), how far a change has gone: 0 before treatment, 1 at the second MRI.
+
+    Args:
+        day: after the first MRI, 0 or more.
+
+    Example:
+        >>> course(0), course(SECOND_MRI_DAY), round(course(90), 3)
+        (0.0, 1.0, 1.7)
+    """
+    gone, until_second = (1 - math.exp(-one / TIME_CONSTANT_DAYS) for one in (day, SECOND_MRI_DAY))
+    return gone / until_second
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

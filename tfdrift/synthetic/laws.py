@@ -1,4 +1,7 @@
-"""The laws by which the phantom's lesions respond, by name.
+"""The laws by which the phantom's lesions respond, by name, as they stand at the second MRI on day 21.
+
+On other days every logarithm, and what `necrosis` takes from the core's signal, is c(day) times as large
+(`tfdrift.synthetic.law`).
 
 With b(u) the rim's brightness in direction u, z_q the core fraction q in standard units, R(u) the surface before
 treatment and d the distance from the centre. Capital letters and f_chance are chance.
@@ -69,20 +72,20 @@ def _growth_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _growth_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray) -> np.ndarray:
-    depth = distance_mm / lesion.surface_mm(directions, "pre")
-    old = 0.75 * lesion.tissue(directions, depth, lesion.core)
+def _growth_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray, progress: float) -> np.ndarray:
+    depth = distance_mm / lesion.untreated_mm(directions)
+    old = 0.75**progress * lesion.tissue(directions, depth, lesion.core)
     return old + (NEW_RIM - old) * sigmoid((depth - 1) / 0.04)
 
 
-def _necrosis_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray) -> np.ndarray:
-    depth = distance_mm / lesion.surface_mm(directions, "post")
+def _necrosis_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.ndarray, progress: float) -> np.ndarray:
+    depth = distance_mm / lesion.untreated_mm(directions)
     brightness, chance = lesion.rim_brightness(directions), lesion.chance
     spread = 0.45 - 0.35 * brightness + 0.10 * chance.radius + 0.10 * chance.direction(directions)
-    core = np.minimum(lesion.core * np.exp(spread), 0.9)
+    core = np.minimum(lesion.core * np.exp(progress * spread), 0.9)
     tissue = lesion.tissue(directions, depth, core)
     # The rim keeps its signal: the share of the core falls from 1 in the middle to 0 at the rim.
-    return tissue - (CORE_SIGNAL - DARK_CORE) * sigmoid((core - depth) / 0.08)
+    return tissue - progress * (CORE_SIGNAL - DARK_CORE) * sigmoid((core - depth) / 0.08)
 
 
 def _none(_lesion: Lesion, directions: np.ndarray) -> np.ndarray:

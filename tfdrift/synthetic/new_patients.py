@@ -1,6 +1,7 @@
 """Patients of the phantom that were drawn after a run was trained: as many held-out patients as one asks for."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
 from tfdrift.synthetic.laws import NAMES
 from tfdrift.synthetic.phantom import make_cohort
-from tfdrift.synthetic.phantom_samples import Patch, phantom_samples
+from tfdrift.synthetic.phantom_samples import USUAL_PAIR, Patch, phantom_samples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,16 @@ class NewPatients:
         patients: how many, 2 or more.
         data_seed: of everything about them, 0 or more.
         law: by which their lesions respond, in `tfdrift.synthetic.laws.NAMES`.
+        days: of the second MRIs, after the first; each is a pair with the first.
 
     Raises:
-        UsageError: fewer patients, a negative seed, or no such law.
+        UsageError: fewer patients, a negative seed, no such law, or no day after the first MRI.
     """
 
     patients: int = 150
     data_seed: int = 4242
     law: str = "response"
+    days: tuple[int, ...] = USUAL_PAIR[1:]
 
     def __post_init__(self) -> None:
         if self.patients < 2:
@@ -36,6 +39,13 @@ class NewPatients:
             raise UsageError(f"--data-seed {self.data_seed}: must be 0 or more")
         if self.law not in NAMES:
             raise UsageError(f"--law {self.law}: choose from {', '.join(NAMES)}")
+        if not self.days or min(self.days) < 1:
+            raise UsageError(f"second MRIs on days {list(self.days)}: give days after the first, 1 or later")
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Days of the two MRIs of each pair."""
+        return [(0, day) for day in self.days]
 
     def draw(self, image_size: int) -> Samples:
         """Return the patients as samples, one group; their names hold the seed, so that they are nobody else's.
@@ -50,7 +60,12 @@ class NewPatients:
         """
         # Folds of a phantom are two or more, and here nobody is trained on.
         drawn = phantom_samples(
-            image_size=image_size, patients=self.patients, folds=2, seed=self.data_seed, law=self.law
+            image_size=image_size,
+            patients=self.patients,
+            folds=2,
+            seed=self.data_seed,
+            law=self.law,
+            pairs=self.pairs,
         )
         names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
         return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)
@@ -71,7 +86,8 @@ class NewPatients:
         """
         true, foreseeable = [], []
         for patient in make_cohort(self.patients, seed=self.data_seed, law=self.law):
-            for lesion in patient.lesions:
+            for one, pair in itertools.product(patient.lesions, self.pairs):
+                lesion = one.between(*pair)
                 patch = Patch(patient, lesion)
                 true.append(patch.movement(lesion, image_size))
                 middle = dataclasses.replace(lesion, chance=Chance.none())

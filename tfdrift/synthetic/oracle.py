@@ -1,14 +1,16 @@
 """What can be attained: outcomes as one draws them who knows the law and all that is visible, but not the chance."""
 
 import dataclasses
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
+from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import draw_bias, make_cohort
-from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, Patch, sessions_rng
+from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, USUAL_PAIR, Patch, sessions_rng
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,30 @@ class Oracle:
         )
 
 
+def foreseen_volumes(new: NewPatients, day: int, *, draws: int = 32) -> np.ndarray:
+    """Return what volumes one foresees who knows the law and not the chance.
+
+    Args:
+        new: whose lesions.
+        day: of the second MRI.
+        draws: N, outcomes of each lesion.
+
+    Returns:
+        float64 [N, m], ratios to the volume at the first MRI, of lesions in the order of their names.
+
+    Example:
+        >>> foreseen_volumes(NewPatients(patients=2, data_seed=7), 60, draws=8).shape
+        (8, 2)
+    """
+    ratios = []
+    for patient in make_cohort(new.patients, seed=new.data_seed, law=new.law):
+        for number, one in enumerate(patient.lesions):
+            lesion, rng = one.between(0, day), np.random.default_rng([new.data_seed, 9, patient.number, number])
+            others = [dataclasses.replace(lesion, chance=Chance.draw(rng)) for _ in range(draws)]
+            ratios.append([other.volume_mm3("post") / lesion.volume_mm3("pre") for other in others])
+    return np.array(ratios).T
+
+
 def ask_oracle(
     *,
     image_size: int = 32,
@@ -64,6 +90,7 @@ def ask_oracle(
     law: str = "response",
     draw_seed: int = 0,
     among: Collection[str] | None = None,
+    pairs: Sequence[tuple[int, int]] = (USUAL_PAIR,),
 ) -> Oracle:
     """Draw outcomes of each slice of a cohort from its law.
 
@@ -75,9 +102,10 @@ def ask_oracle(
         law: in `tfdrift.synthetic.laws.NAMES`. Of `mixed` it is known which law a patient has.
         draw_seed: of the outcomes.
         among: pseudonyms of the patients to ask about, those of a fold for example; by default all.
+        pairs: days of the two MRIs. The first is before treatment: a later one shows some of what is chance here.
 
     Raises:
-        UsageError: fewer than 8 draws, or `among` names nobody of the cohort.
+        UsageError: fewer than 8 draws, a first MRI after treatment, or `among` names nobody of the cohort.
 
     Example:
         >>> oracle = ask_oracle(image_size=16, patients=2, draws=8)
@@ -86,16 +114,20 @@ def ask_oracle(
     """
     if draws < 8:
         raise UsageError(f"{draws} draws: 8 or more are needed, two in each quarter, for an error estimate")
+    if any(first != 0 for first, _ in pairs):
+        raise UsageError("the oracle draws what follows the first MRI of all; ask about pairs that begin on day 0")
     cohort = make_cohort(patients, seed=seed, law=law)
     asked = [patient for patient in cohort if among is None or patient.name in among]
     if not asked:
         raise UsageError(f"none of the {patients} patients is among those to score; names are like phantom000")
     pre, post = [], []
     for patient in asked:
-        for number, lesion in enumerate(patient.lesions):
+        for number, pair in itertools.product(range(len(patient.lesions)), pairs):
+            lesion = patient.lesions[number].between(*pair)
             patch = Patch(patient, lesion)
-            first = patch.noisy("pre", lesion, sessions_rng(seed, patient, number))
-            rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed])
+            first = patch.noisy("pre", lesion, sessions_rng(seed, patient, number, pair))
+            of_pair = () if pair == USUAL_PAIR else pair
+            rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed, *of_pair])
             crops = []
             for _ in range(draws):
                 other = dataclasses.replace(lesion, chance=Chance.draw(rng))

@@ -10,10 +10,21 @@ import dataclasses
 import numpy as np
 
 from tfdrift.errors import UsageError
-from tfdrift.synthetic.law import CORE_MEAN, CORE_STD, SESSIONS, SIGNAL, Chance, Law, Lesion, Waves, sigmoid
+from tfdrift.synthetic.law import (
+    CORE_MEAN,
+    CORE_STD,
+    SECOND_MRI_DAY,
+    SESSIONS,
+    SIGNAL,
+    Chance,
+    Law,
+    Lesion,
+    Waves,
+    sigmoid,
+)
 from tfdrift.synthetic.laws import NAMES, RANDOM, draw_law, law_of
 
-SESSION_DAYS = {"pre": 0, "post": 21, "follow_up": 90}
+SESSION_DAYS = {"pre": 0, "post": SECOND_MRI_DAY, "follow_up": 90}
 VOLUME_RANGE_MM3 = (14.5, 37607.6)
 """Smallest and largest GTV of the paper's cohort; the first patient carries the largest, the second the smallest."""
 

@@ -1,6 +1,8 @@
 """The phantom as training samples: crops of both sessions on one grid and one intensity scale."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,10 +19,22 @@ from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
 from tfdrift.synthetic.law import SESSIONS, Lesion, Waves
-from tfdrift.synthetic.phantom import SESSION_DAYS, Patient, gtv, head_signal, make_cohort, rician, tissue_signal
+from tfdrift.synthetic.phantom import (
+    SESSION_DAYS,
+    Patient,
+    draw_bias,
+    gtv,
+    head_signal,
+    make_cohort,
+    rician,
+    tissue_signal,
+)
 
 PHANTOM_SEED = 0
 """Of the cohort that `--data phantom` trains on."""
+
+USUAL_PAIR = (SESSION_DAYS["pre"], SESSION_DAYS["post"])
+"""Days of the two MRIs of the paper's cohort."""
 
 SPACING_MM = (1.0, 0.75, 0.75)
 """Slice, row and column spacing of the patches that training uses."""
@@ -35,8 +49,12 @@ def phantom_samples(
     law: str = "response",
     box: str = "pre",
     slices: str = "three",
+    pairs: Sequence[tuple[int, int]] = (USUAL_PAIR,),
 ) -> Samples:
     """Return the phantom as training samples, the two sessions on one grid and one intensity scale.
+
+    With other pairs than the usual one each is a lesion of its own, `phantom000-1-day0-day45`, and its follow-up is not
+    known.
 
     Args:
         image_size: S.
@@ -46,6 +64,7 @@ def phantom_samples(
         law: in `tfdrift.synthetic.laws.NAMES`.
         box: see `tfdrift.cohort.crop.crop_lesion`.
         slices: `three` for `tfdrift.cohort.crop.representative_slices`, else see `choose_slices` there.
+        pairs: days of the first and of the second MRI, after the first of all; see `every_two`.
 
     Raises:
         UsageError: fewer than 2 patients, no such law, or another choice of slices.
@@ -61,13 +80,16 @@ def phantom_samples(
     fold = assign_folds([patient.name for patient in cohort], poor, num_folds=folds, seed=seed)
     parts: list[Samples] = []
     for patient in cohort:
-        for number, lesion in enumerate(patient.lesions):
-            patch = Patch(patient, lesion, box=box, slices=slices)
-            rng = sessions_rng(seed, patient, number)
+        for number, pair in itertools.product(range(len(patient.lesions)), pairs):
+            lesion = patient.lesions[number].between(*pair)
+            patch = Patch(imaged_on(patient, seed, pair), lesion, box=box, slices=slices)
+            rng = sessions_rng(seed, patient, number, pair)
             crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
             count = len(crops["pre"])
             volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
-            days = np.full(count, SESSION_DAYS["post"] - SESSION_DAYS["pre"], np.float32)
+            if pair != USUAL_PAIR:
+                volumes["follow_up"] = np.full(count, np.nan, np.float32)
+            days = np.full(count, pair[1] - pair[0], np.float32)
             conditions = {"interval_days": days, "place": patch.place}
             if lesion.law.coefficients:
                 conditions["law"] = np.tile(np.asarray(lesion.law.coefficients, np.float32), [count, 1])
@@ -76,7 +98,7 @@ def phantom_samples(
                     **crops,
                     channels=DEFAULT_CHANNELS,
                     patient=np.full(count, patient.name),
-                    lesion=np.full(count, f"{patient.name}-{number + 1}"),
+                    lesion=np.full(count, f"{patient.name}-{number + 1}{_days_of(pair)}"),
                     fold=np.full(count, fold[patient.name], np.int32),
                     pixel_mm=np.full(count, patch.box.side_mm / image_size, np.float32),
                     pre_mm3=volumes["pre"],
@@ -94,15 +116,49 @@ def is_poor(lesion: Lesion) -> bool:
     return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
 
 
-def sessions_rng(seed: int, patient: Patient, number: int) -> np.random.Generator:
+def every_two(days: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs of every two MRIs, in order.
+
+    Args:
+        days: of the MRIs after the first of all, ascending.
+
+    Example:
+        >>> every_two([21, 90])
+        [(0, 21), (0, 90), (21, 90)]
+    """
+    return list(itertools.combinations((0, *days), 2))
+
+
+def sessions_rng(seed: int, patient: Patient, number: int, pair: tuple[int, int] = USUAL_PAIR) -> np.random.Generator:
     """Return what the noise of a lesion's sessions is drawn from: of the first MRI, then of the second.
 
     Args:
         seed: of the cohort.
         patient: whose lesion it is.
         number: of the lesion, from 0.
+        pair: days of the two MRIs.
     """
-    return np.random.default_rng([seed, 3, patient.number, number])
+    return np.random.default_rng([seed, 3, patient.number, number, *(pair if pair != USUAL_PAIR else ())])
+
+
+def imaged_on(patient: Patient, seed: int, pair: tuple[int, int]) -> Patient:
+    """Return a patient whose sessions `pre` and `post` are those of other days, each with a bias field of its own.
+
+    Args:
+        patient: of a cohort.
+        seed: of the cohort.
+        pair: days of the two MRIs.
+    """
+    known = {SESSION_DAYS[session]: patient.bias[session] for session in SESSIONS}
+
+    def bias(day: int) -> Waves:
+        return known.get(day) or draw_bias(np.random.default_rng([seed, 8, patient.number, day]))
+
+    return dataclasses.replace(patient, bias={**patient.bias, "pre": bias(pair[0]), "post": bias(pair[1])})
+
+
+def _days_of(pair: tuple[int, int]) -> str:
+    return "" if pair == USUAL_PAIR else f"-day{pair[0]}-day{pair[1]}"
 
 
 class Patch:

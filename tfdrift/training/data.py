@@ -1,12 +1,13 @@
 """The data that a run names: a built-in source, or the folder of a cohort."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.errors import DataError
 from tfdrift.synthetic.digits import digit_samples
-from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, phantom_samples
+from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, USUAL_PAIR, every_two, phantom_samples
 
 
 def load_samples(
@@ -17,6 +18,7 @@ def load_samples(
     mnist_change: str = "mix",
     law: str = "response",
     patients: int = 39,
+    visit_days: Sequence[int] = (),
 ) -> Samples:
     """Return the samples that `--data` names.
 
@@ -27,13 +29,15 @@ def load_samples(
         mnist_change: `mix`, `grow` or `shrink`.
         law: by which the phantom's lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         patients: how many the phantom has.
+        visit_days: days of the phantom's MRIs after the first, each two a pair; by default one, that of the paper.
 
     Raises:
         DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
         UsageError: the cohort has crops of another size; the message names it.
     """
     if data == "phantom":
-        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients)
+        pairs = every_two(visit_days) if visit_days else [USUAL_PAIR]
+        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients, pairs=pairs)
     if data == "mnist":
         file = Path(mnist_file) if mnist_file else None
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)

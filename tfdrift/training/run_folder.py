@@ -222,6 +222,7 @@ def load_config_samples(config: TrainConfig) -> Samples:
         mnist_change=config.mnist_change,
         law=config.law,
         patients=config.patients,
+        visit_days=config.days_of_visits,
     )
     return with_folds(samples, read_folds(Path(config.folds_file))) if config.folds_file else samples
 
