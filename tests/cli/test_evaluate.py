@@ -48,7 +48,7 @@ def test_new_patients_are_drawn_by_number_and_seed(trained, capsys, tmp_path):
     new = ["--data", "phantom", "--patients", "3", "--data-seed", "5"]
     assert exit_code(["evaluate", str(trained / "baseline"), *new, "--out", str(tmp_path), "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
-    assert metrics["new_patients"] == {"patients": 3, "data_seed": 5, "law": "response"}
+    assert metrics["new_patients"] == {"patients": 3, "data_seed": 5, "law": "response", "days": [21]}
     assert (metrics["patients"], metrics["data"]) == (3, "phantom")
     assert metrics["attainable"]["skill"] > 0
 
@@ -75,3 +75,17 @@ def test_bad_input_is_one_clear_line(arguments, code, message, trained, capsys, 
     assert len(lines) == 1
     assert message in lines[0]
     assert sorted(trained.glob("*")) == before
+
+
+def test_new_patients_are_imaged_on_days_of_choice(trained, capsys, tmp_path):
+    capsys.readouterr()
+    new = ["--data", "phantom", "--patients", "2", "--visit-days", "14,60"]
+    assert exit_code(["evaluate", str(trained / "baseline"), *new, "--out", str(tmp_path), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["new_patients"]["days"] == [14, 60]
+    assert metrics["lesions"] == 4
+
+
+def test_days_that_do_not_ascend_are_refused(trained, capsys, tmp_path):
+    assert exit_code(["evaluate", str(trained / "baseline"), "--data", "phantom", "--visit-days", "60,14"]) == 2
+    assert "--visit-days 60,14: give the days" in capsys.readouterr().err

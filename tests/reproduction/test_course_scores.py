@@ -41,7 +41,7 @@ def shrinking(training):
     def network(inputs):
         late = inputs["condition"][:, 0][:, None, None, None]  # standardised: about -1 to 1.5
         place = tf.reshape(tf.cast(tf.range(SIZE), tf.float32), [1, 1, SIZE, 1])
-        gone = tf.cast(place > 10 - 2 * late, tf.float32)
+        gone = tf.cast(place > 8 - 2 * late, tf.float32)
         return {"recon": inputs["image"] * (1 - gone), "drift": -inputs["image"] * gone}
 
     return dataclasses.replace(make_predictor(network, "direct"), inputs=Inputs(conditions=conditions))
