@@ -86,6 +86,6 @@ def test_new_patients_are_imaged_on_days_of_choice(trained, capsys, tmp_path):
     assert metrics["lesions"] == 4
 
 
-def test_days_that_do_not_ascend_are_refused(trained, capsys, tmp_path):
+def test_days_that_do_not_ascend_are_refused(trained, capsys):
     assert exit_code(["evaluate", str(trained / "baseline"), "--data", "phantom", "--visit-days", "60,14"]) == 2
     assert "--visit-days 60,14: give the days" in capsys.readouterr().err
