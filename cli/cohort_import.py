@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tfdrift.importing.settings import BOXES, REGISTER_MODES, SLICES, ImportSettings
+from tfdrift.importing.settings import BOXES, REGISTER_MODES, SLICES, VISIT_CHOICES, ImportSettings
 from tfdrift.importing.sources import SOURCES
 
 from .quiet import start_tensorflow
@@ -40,6 +40,10 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
     "--pairs", type=click.Path(path_type=Path), help="CSV of pairs: patient, pre_roi, post_roi, follow_up_roi."
 )
 @click.option(
+    "--visits", type=click.Choice(VISIT_CHOICES), default=ImportSettings.visits, show_default=True,
+    help="The first two a pair and the third their follow-up, or also every other two a pair.",
+)  # fmt: skip
+@click.option(
     "--box", type=click.Choice(BOXES), default=ImportSettings.box, show_default=True, help="What the crop is made of."
 )
 @click.option(
@@ -64,7 +68,7 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 @click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
 @click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
 def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
-    """Make a cohort of the patients in an export: MR series with an RTSTRUCT or SEG, two visits or three.
+    """Make a cohort of the patients in an export: MR series with an RTSTRUCT or SEG, two visits or more.
 
     OUT gets lesions.csv, exclusions.csv (everything left out, and why), import.json, contact_sheet.png and the slices.
     It holds no name, ID or date: patients have pseudonyms made with OUT.key, which you keep apart. OUT appears when all

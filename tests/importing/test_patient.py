@@ -245,3 +245,47 @@ def test_the_orientation_and_the_interval_go_with_each_slice(whole):
     result, samples = whole
     assert samples.orientations() == [result.lesions[0].orientation] == ["axial"]
     assert set(samples.condition("interval_days")) == {float(result.lesions[0].interval_days)}
+
+
+@pytest.fixture(scope="module")
+def every_two(patient_dir, tmp_path_factory):
+    part = tmp_path_factory.mktemp("part") / "part.npz"
+    return run(patient_dir, part, visits="every"), read_samples(part)
+
+
+def test_every_two_visits_are_pairs_with_their_own_interval_and_volumes(whole, every_two):
+    """Met 1 to Met 3 are there at first and at post, Met 2 and Met 3 at the follow-up."""
+    (usual, _), (result, samples) = whole, every_two
+    first, to_last, later = result.lesions[:3], result.lesions[3:5], result.lesions[5:]
+    assert first == usual.lesions
+    assert [row.follow_up_mm3 for row in (*to_last, *later)] == [None] * 4
+    days, last = first[0].interval_days, first[1].follow_up_days
+    assert last is not None
+    assert [row.interval_days for row in (*to_last, *later)] == [last] * 2 + [last - days] * 2
+    for one, whole_way, rest in zip(first[1:], to_last, later, strict=True):
+        assert whole_way.pre_mm3 == one.pre_mm3
+        assert rest.pre_mm3 == one.post_mm3
+        assert rest.post_mm3 == whole_way.post_mm3 == one.follow_up_mm3
+    assert len({row.lesion for row in result.lesions}) == 7
+    assert set(samples.condition("interval_days").tolist()) == {days, last, last - days}
+    assert len(set(samples.patient.tolist())) == 1
+
+
+def test_what_is_left_out_of_every_two_visits_names_the_visit(every_two):
+    result, _ = every_two
+    lost = [one for one in reasons(result) if one[2] == "vanished"]
+    assert lost == [("post", 3, "vanished"), ("pre", 3, "vanished"), ("pre", 6, "vanished")]
+    assert len(set(result.exclusions)) == len(result.exclusions)
+
+
+def test_only_pairs_of_the_interval_that_is_asked_for_are_made(patient_dir, tmp_path):
+    result = run(patient_dir, tmp_path / "part.npz", visits="every", min_days=60, max_days=80)
+    assert {row.interval_days for row in result.lesions} <= set(range(60, 81))
+    told = sorted((one.visit, one.broken) for one in result.exclusions if "days between the two MRIs" in one.reason)
+    assert told == [("", True), ("pre and follow_up", True)]
+
+
+def test_pairs_that_are_given_are_of_the_first_visits_alone(patient_dir, tmp_path):
+    result = run(patient_dir, tmp_path / "part.npz", visits="every", given=[("Met 2", "Met 2", "Met 2")])
+    assert len(result.lesions) == 1
+    assert any("no other two are a pair" in one.reason for one in result.exclusions)

@@ -84,6 +84,16 @@ def test_a_fourth_visit_is_left_out(tmp_path):
     assert exclusions == [Exclusion(visit="study 4", structure=None, reason="a later visit; the first three are used")]
 
 
+def test_all_visits_are_used_where_every_two_are_asked_for(tmp_path):
+    for study, date in enumerate(DATES):
+        write_mr(tmp_path, study, date)
+        write_structures(tmp_path, study, date)
+    (patient,) = scan(tmp_path).patients
+    visits, exclusions = choose_visits(patient, lambda _roi: True, at_most=None)
+    assert [visit.name for visit in visits] == ["pre", "post", "follow_up", "visit 4"]
+    assert exclusions == []
+
+
 def two_visits(folder: Path) -> None:
     for study in (0, 2):
         write_mr(folder, study, DATES[study])

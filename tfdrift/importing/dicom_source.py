@@ -14,7 +14,7 @@ from tfdrift.imaging.spatial_registration import REGISTRATION_CLASSES
 from tfdrift.imaging.structures import OTHER_FRAME, OTHER_SERIES, Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
 from tfdrift.importing.pairing import Reason
-from tfdrift.importing.sessions import Session, VisitName
+from tfdrift.importing.sessions import VISITS, Session
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, Structure
 from tfdrift.importing.visits import ChosenVisit, choose_visits
@@ -33,7 +33,7 @@ class DicomVisit:
     patient: FoundPatient
 
     @property
-    def name(self) -> VisitName:
+    def name(self) -> str:
         """Which visit."""
         return self.chosen.name
 
@@ -96,10 +96,12 @@ class DicomPatient:
     Args:
         found: what the scan found.
         by_place: see `tfdrift.importing.visits.choose_visits`.
+        at_most: see there.
     """
 
     found: FoundPatient
     by_place: bool = False
+    at_most: int | None = len(VISITS)
 
     @property
     def patient_id(self) -> str:
@@ -107,8 +109,8 @@ class DicomPatient:
         return self.found.patient_id
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[DicomVisit], list[Exclusion]]:
-        """Return the first three visits, see `tfdrift.importing.visits.choose_visits`."""
-        chosen, exclusions = choose_visits(self.found, is_wanted, by_place=self.by_place)
+        """Return the visits, see `tfdrift.importing.visits.choose_visits`."""
+        chosen, exclusions = choose_visits(self.found, is_wanted, by_place=self.by_place, at_most=self.at_most)
         return [DicomVisit(chosen=one, patient=self.found) for one in chosen], exclusions
 
 
@@ -121,7 +123,7 @@ def find_patients(
 
     Args:
         folder: any layout.
-        settings: `by_place` counts.
+        settings: `by_place` and `visits` count.
         progress: wraps the iteration over the files.
 
     Raises:
@@ -133,7 +135,10 @@ def find_patients(
         broken = reason != COPY and not reason.endswith("is not a DICOM file")
         reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
         refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
-    return [DicomPatient(found=patient, by_place=settings.by_place) for patient in catalogue.patients], refused
+    return [
+        DicomPatient(found=patient, by_place=settings.by_place, at_most=settings.at_most_visits)
+        for patient in catalogue.patients
+    ], refused
 
 
 def registration_files(patient: FoundPatient) -> list[Path]:

@@ -73,7 +73,7 @@ def crop_pairs_of(
         if not _array(seen[0]).any():
             shown = _array(in_first).any()
             reason = "outside the field of view of the second MRI" if shown else "padding in the first MRI"
-            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=reason))
+            exclusions.append(Exclusion(visit=pre.name, structure=numbers[0], reason=reason))
             continue
         try:
             crops = crop_lesion(
@@ -89,7 +89,7 @@ def crop_pairs_of(
             )
         except DataError as error:
             broken = not isinstance(error, TooThinError)
-            exclusions.append(Exclusion(visit="pre", structure=numbers[0], reason=str(error), broken=broken))
+            exclusions.append(Exclusion(visit=pre.name, structure=numbers[0], reason=str(error), broken=broken))
             continue
         warnings = _contour_warnings(sessions, numbers)
         voxels = [_array(mask).sum() for mask in (masks[0], in_first, seen[0])]

@@ -29,7 +29,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, tells_orientation
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
-from tfdrift.importing.sessions import VISITS, Session, VisitName
+from tfdrift.importing.sessions import VISITS, Session, visit_name
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sidecars import read_sidecar
 from tfdrift.importing.target_names import IsWanted, Structure
@@ -120,7 +120,7 @@ class NiftiVisit:
         scan: its files.
     """
 
-    name: VisitName
+    name: str
     day: int
     structures: tuple[Lesion, ...]
     scan: Scan
@@ -163,14 +163,16 @@ class NiftiPatient:
         patient_id: as written.
         scans: its sessions in the order of their names.
         faults: sessions without a mask, and masks that are of no lesion, with the reason.
+        at_most: how many visits; None for all.
     """
 
     patient_id: str
     scans: tuple[Scan, ...]
     faults: tuple[Exclusion, ...] = ()
+    at_most: int | None = len(VISITS)
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[NiftiVisit], list[Exclusion]]:  # noqa: ARG002 - interface
-        """Return the first three sessions by day, up to the first that cannot be used though it has masks.
+        """Return the first sessions by day, up to the first that cannot be used though it has masks.
 
         Args:
             is_wanted: not asked; every mask is of a lesion.
@@ -185,7 +187,7 @@ class NiftiPatient:
             if days.count(day) > 1:
                 exclusions.append(_left_out(label, "one of several on one day; leave one of them and import again"))
                 break  # a later one must not take its place
-            if len(visits) == len(VISITS):
+            if len(visits) == self.at_most:
                 exclusions.append(_left_out(label, "a later visit; the first three are used"))
                 continue
             try:
@@ -195,7 +197,7 @@ class NiftiPatient:
             except DataError as error:
                 exclusions.append(_left_out(label, str(error), broken=True))
                 break  # a later one must not take its place
-            visits.append(NiftiVisit(name=VISITS[len(visits)], day=day, structures=lesions, scan=scan))
+            visits.append(NiftiVisit(name=visit_name(len(visits)), day=day, structures=lesions, scan=scan))
         if len(visits) < 2:
             reason = f"too few visits ({len(visits)}): two are needed, each an image, a mask and a day"
             exclusions.append(_left_out("", reason))
@@ -221,7 +223,7 @@ def find_bids(
 
     Args:
         folder: the root of the data set.
-        settings: `components` counts.
+        settings: `components` and `visits` count.
         progress: wraps the iteration over the patients' folders.
 
     Raises:
@@ -258,7 +260,11 @@ def find_bids(
                 place=place,
             )
             scans.append(scan)
-        patients.append(NiftiPatient(patient_id=subject.name, scans=tuple(scans), faults=tuple(faults)))
+        patients.append(
+            NiftiPatient(
+                patient_id=subject.name, scans=tuple(scans), faults=tuple(faults), at_most=settings.at_most_visits
+            )
+        )
     return patients, []
 
 
@@ -271,7 +277,7 @@ def find_table(
 
     Args:
         file: CSV in UTF-8; paths are relative to its folder. Or a folder that holds one such table.
-        settings: `components` counts.
+        settings: `components` and `visits` count.
         progress: not used.
 
     Raises:
@@ -297,7 +303,10 @@ def find_table(
         place = len(scans[patient]) + 1
         scan = Scan(day=day, image=image, masks=tuple(paths), components=settings.components, place=place)
         scans[patient].append(scan)
-    return [NiftiPatient(patient_id=patient, scans=tuple(scans[patient])) for patient in sorted(scans)], []
+    at_most = settings.at_most_visits
+    return [
+        NiftiPatient(patient_id=patient, scans=tuple(scans[patient]), at_most=at_most) for patient in sorted(scans)
+    ], []
 
 
 def _left_out(visit: str, reason: str, *, broken: bool = False) -> Exclusion:

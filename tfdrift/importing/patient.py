@@ -4,6 +4,7 @@ Nothing of what it returns or writes identifies: IDs are pseudonyms, dates are i
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tfdrift.files import writing
 from tfdrift.importing.lesions import crop_pairs_of
 from tfdrift.importing.pairing import GivenPair, Reason, RoiMask, pair_lesions
 from tfdrift.importing.pseudonyms import pseudonym
-from tfdrift.importing.sessions import Patient, Session, Visit, bring_onto
+from tfdrift.importing.sessions import EVERY, VISITS, Patient, Session, Visit, bring_onto
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, number_of, target_rule
 
@@ -80,19 +81,41 @@ def import_patient(
     """
     is_wanted = target_rule(settings.roi) if given is None else _named_in(given)
     visits, exclusions = patient.visits(is_wanted)
-    lesions, acquisitions = (), ()
-    try:
-        sessions = _sessions(visits, is_wanted, exclusions, settings, why=_why_unwanted(given))
-        if len(sessions) > 1:
-            pairs = _pair(visits, sessions, given, exclusions)
-            cut_out = _cut_out(patient, sessions, pairs, key, settings, exclusions)
-            if cut_out:
-                _save(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
-                lesions = tuple(row for row, _ in cut_out)
-                acquisitions = tuple(session.acquisition for session in sessions[:2])
-    except DataError as error:
-        exclusions.append(Exclusion(visit="", structure=None, reason=str(error), broken=True))
-    return ImportedPatient(lesions=lesions, exclusions=tuple(exclusions), acquisitions=acquisitions)
+    every, acquisitions = [], ()
+    for places in _groups(len(visits), settings, given, exclusions):
+        group, said = [visits[place] for place in places], []
+        try:
+            sessions = _sessions(group, is_wanted, said, settings, why=_why_unwanted(given))
+            if len(sessions) > 1:
+                pairs = _pair(group, sessions, given, said)
+                told = () if places[:2] == (0, 1) else (f"visits {places[0]} {places[1]}",)
+                cut_out = _cut_out(patient, sessions, pairs, key, settings, said, told)
+                acquisitions = acquisitions or tuple(session.acquisition for session in sessions[:2] if cut_out)
+                every += cut_out
+        except DataError as error:
+            words = "" if places[:2] == (0, 1) else " and ".join(visit.name for visit in group)
+            said.append(Exclusion(visit=words, structure=None, reason=str(error), broken=True))
+        exclusions += [one for one in said if one not in exclusions]  # what two groups say of a visit is told once
+    if every:
+        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every))
+    return ImportedPatient(
+        lesions=tuple(row for row, _ in every), exclusions=tuple(exclusions), acquisitions=acquisitions
+    )
+
+
+def _groups(
+    count: int, settings: ImportSettings, given: Sequence[GivenPair] | None, exclusions: list[Exclusion]
+) -> list[tuple[int, ...]]:
+    """Return which visits go together: the first two with their follow-up, and every other two where asked for."""
+    groups: list[tuple[int, ...]] = [tuple(range(min(count, len(VISITS))))]
+    if settings.visits == EVERY:
+        others = [places for places in itertools.combinations(range(count), 2) if places != (0, 1)]
+        if given is None:
+            groups += others
+        elif others:
+            reason = "its pairs are given, which is for the first two visits; no other two are a pair"
+            exclusions.append(Exclusion(visit="", structure=None, reason=reason))
+    return groups
 
 
 def _named_in(given: Sequence[GivenPair]) -> IsWanted:
@@ -152,7 +175,10 @@ def _pair(
         rows = [(pre, post, None if lost else follow_up) for pre, post, follow_up in given]
         numbered = [_numbers(visits, row, place) for place, row in enumerate(rows, start=1)]
     pairs, unpaired = pair_lesions(*lesions, pattern="", given=numbered)
-    exclusions += [Exclusion(visit=one.visit, structure=int(one.roi), reason=str(one.reason)) for one in unpaired]
+    names = dict(zip(VISITS, (visit.name for visit in visits), strict=False))
+    exclusions += [
+        Exclusion(visit=names[one.visit], structure=int(one.roi), reason=str(one.reason)) for one in unpaired
+    ]
     return [tuple(int(roi.name) for roi in (pair.pre, pair.post, pair.follow_up) if roi) for pair in pairs]
 
 
@@ -179,10 +205,11 @@ def _cut_out(
     key: bytes,
     settings: ImportSettings,
     exclusions: list[Exclusion],
+    told: tuple[str, ...],
 ) -> list[tuple[LesionRow, LesionSlices]]:
     if not pairs:
         return []
-    names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
+    names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0]), *told) for numbers in pairs]
     cut_out, spoilt = crop_pairs_of(
         sessions, pairs, names, box=settings.box, slices=settings.slices, image_size=settings.image_size
     )

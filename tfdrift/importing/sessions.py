@@ -18,6 +18,9 @@ from tfdrift.importing.target_names import IsWanted, Structure
 
 VisitName = Literal["pre", "post", "follow_up"]
 VISITS: tuple[VisitName, ...] = ("pre", "post", "follow_up")
+THREE, EVERY = "three", "every"
+VISIT_CHOICES = (THREE, EVERY)
+"""Which visits make pairs: the first two, with the third as their follow-up, or also every other two."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +28,7 @@ class Session:
     """A visit that has been read.
 
     Args:
-        name: which visit.
+        name: which visit, see `visit_name`.
         day: on a scale that all of a patient's visits share.
         image: float32, scanner units, on its own grid, LPS mm.
         masks: uint8, of each lesion by its number; on the image's grid, after `bring_onto` on the fixed session's.
@@ -40,7 +43,7 @@ class Session:
         registration: to the first visit; None for the first itself.
     """
 
-    name: VisitName
+    name: str
     day: int
     image: sitk.Image
     masks: Mapping[int, sitk.Image]
@@ -58,8 +61,8 @@ class Visit(Protocol):
     """A visit that can be read; it must be picklable."""
 
     @property
-    def name(self) -> VisitName:
-        """Which visit."""
+    def name(self) -> str:
+        """Which visit, see `visit_name`."""
         ...
 
     @property
@@ -90,12 +93,25 @@ class Patient(Protocol):
         ...
 
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[Visit], list[Exclusion]]:
-        """Return the first three visits in order, fewer where there are, and what else there was with the reason.
+        """Return the visits that are asked for in order, and what else there was with the reason.
 
         Args:
             is_wanted: whether a structure may be a lesion.
         """
         ...
+
+
+def visit_name(place: int) -> str:
+    """Return what the tables call a visit.
+
+    Args:
+        place: in the order of days, from 0.
+
+    Example:
+        >>> [visit_name(place) for place in range(4)]
+        ['pre', 'post', 'follow_up', 'visit 4']
+    """
+    return VISITS[place] if place < len(VISITS) else f"visit {place + 1}"
 
 
 def bring_onto(session: Session, fixed: Session, *, mode: str, seed: int) -> Session:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tfdrift.cohort.crop import BOXES, SLICES
 from tfdrift.errors import UsageError
 from tfdrift.imaging.registration import REGISTER_MODES
+from tfdrift.importing.sessions import THREE, VISIT_CHOICES, VISITS
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
 
@@ -18,6 +19,7 @@ class ImportSettings:
         source: a key of `tfdrift.importing.sources.SOURCES`, or `auto`.
         roi: which structures are lesions, see `target_rule`.
         pairs: table for `read_pairs`; it decides for the patients it names.
+        visits: one of `VISIT_CHOICES`.
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
@@ -41,6 +43,7 @@ class ImportSettings:
     source: str = "auto"
     roi: str = DEFAULT_ROI_PATTERN
     pairs: Path | None = None
+    visits: str = THREE
     box: str = "pre"
     slices: str = "three"
     register: str = "auto"
@@ -58,7 +61,12 @@ class ImportSettings:
 
     def __post_init__(self) -> None:
         target_rule(self.roi)
-        for option, choices in (("box", BOXES), ("slices", SLICES), ("register", REGISTER_MODES)):
+        for option, choices in (
+            ("visits", VISIT_CHOICES),
+            ("box", BOXES),
+            ("slices", SLICES),
+            ("register", REGISTER_MODES),
+        ):
             if getattr(self, option) not in choices:
                 raise UsageError(f"--{option} {getattr(self, option)}: choose from {', '.join(choices)}")
         least = {"folds": 2, "image_size": 8, "seed": 0, "workers": 1, "min_days": 0, "time_limit_seconds": 1}
@@ -69,6 +77,11 @@ class ImportSettings:
         if self.max_days < max(self.min_days, 1):
             raise UsageError(f"--max-days {self.max_days}: must be 1 or more, and at least --min-days {self.min_days}")
 
+    @property
+    def at_most_visits(self) -> int | None:
+        """How many visits of a patient are used; None for all."""
+        return len(VISITS) if self.visits == THREE else None
+
     def document(self) -> dict[str, object]:
         """Return what `import.json` says of the settings: what decides about the slices, and no name or path."""
         return {
@@ -77,6 +90,6 @@ class ImportSettings:
             "pairs": self.pairs is not None,
             **{
                 name: getattr(self, name)
-                for name in ("source", "by_place", "components", "box", "slices", "register", "seed")
+                for name in ("source", "by_place", "components", "visits", "box", "slices", "register", "seed")
             },
         }

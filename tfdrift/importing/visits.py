@@ -16,7 +16,7 @@ from tfdrift.imaging.matching import ABSENT, doubt, images_named, parts_of, weig
 from tfdrift.imaging.series import Series
 from tfdrift.imaging.structures import OTHER_SERIES, Roi, StructureSet, drawn_elsewhere, in_frame
 from tfdrift.importing.catalogue import FoundPatient, FoundSeries, FoundStructures
-from tfdrift.importing.sessions import VISITS, VisitName
+from tfdrift.importing.sessions import VISITS, visit_name
 from tfdrift.importing.target_names import IsWanted
 
 
@@ -25,7 +25,7 @@ class ChosenVisit:
     """A visit.
 
     Args:
-        name: one of `VISITS`.
+        name: see `tfdrift.importing.sessions.visit_name`.
         date: of its images.
         files: of its MR series.
         series: the header of the series.
@@ -33,7 +33,7 @@ class ChosenVisit:
         warnings: what a person should know of the match and the date, without identity.
     """
 
-    name: VisitName
+    name: str
     date: datetime.date
     files: tuple[Path, ...]
     series: Series
@@ -70,9 +70,9 @@ class _NoSeries:
 
 
 def choose_visits(
-    patient: FoundPatient, is_wanted: IsWanted, *, by_place: bool = False
+    patient: FoundPatient, is_wanted: IsWanted, *, by_place: bool = False, at_most: int | None = len(VISITS)
 ) -> tuple[list[ChosenVisit], list[Exclusion]]:
-    """Return a patient's first three visits.
+    """Return a patient's first visits.
 
     A study is a visit when exactly one structure set was drawn on one of its MR series. Of several, those without a
     wanted structure do not count. Where a study should be a visit and cannot be used, no later one is: a follow-up
@@ -82,9 +82,10 @@ def choose_visits(
         patient: from `tfdrift.importing.catalogue.scan`.
         is_wanted: whether a structure may be a lesion.
         by_place: whether a structure set whose series is not there may be matched by place, see `weigh_candidates`.
+        at_most: how many; None for all.
 
     Returns:
-        At most three visits by date; and why each other study with an MR series or a structure set is none.
+        The visits by date; and why each other study with an MR series or a structure set is none.
     """
     drawn, unusable, exclusions = _match(patient, by_place)
     days = Counter(study.date for study in patient.studies if any(series.uid in drawn for series in study.series))
@@ -110,7 +111,7 @@ def choose_visits(
             reason = "one of several visits on one day; leave one of them and import again"
         elif lost is not None:
             reason = f"a visit after study {lost}, which cannot be used; which visit this is cannot be told"
-        elif len(visits) == len(VISITS):
+        elif len(visits) == at_most:
             reason, spoils = "a later visit; the first three are used", False
         else:
             ((series, one),) = here
@@ -122,7 +123,7 @@ def choose_visits(
                 warnings.append(f"the objects of its study have dates up to {study.days_apart} days apart")
             visits.append(
                 ChosenVisit(
-                    name=VISITS[len(visits)],
+                    name=visit_name(len(visits)),
                     date=first,
                     files=series.files,
                     series=one.series,
