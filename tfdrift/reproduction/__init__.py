@@ -12,6 +12,7 @@ predictions         what a run says of patients it has not seen
 paper_scores        the numbers behind a figure
 new_patients_scores  the same of patients drawn anew, beside one who knows the law
 regions             core and rim, and whether two groups differ in them
+group_maps          mean drift from the middle of lesions to around them, by group
 paper_figures       grids of images
 paper_diagram       the two methods as a flow
 paper_curves        charts

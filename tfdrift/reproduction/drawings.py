@@ -14,6 +14,7 @@ from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.class_scores import as_class_table, draw_classes, score_classes
 from tfdrift.reproduction.course_scores import as_course_table, draw_courses, score_courses
 from tfdrift.reproduction.experiment import Experiment
+from tfdrift.reproduction.group_maps import as_group_table, draw_discs, draw_profiles, score_groups
 from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
 from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade, score_rows
 from tfdrift.reproduction.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
@@ -188,6 +189,16 @@ def _draw_groups(experiment: Experiment, _: Samples, all_predicted: list[Predict
     )
 
 
+def _draw_group_maps(experiment: Experiment, _: Samples, all_predicted: list[Predictions]) -> Drawn:
+    scores = [score_groups(predicted) for predicted in all_predicted]
+    title = f"{experiment.title}: {scores[-1]['label']}"
+    return Drawn(
+        {"": draw_discs(scores[-1], title), "_profiles": draw_profiles(scores[-1], title)},
+        {"maps": scores, "runs": [score_run(predicted) for predicted in all_predicted]},
+        as_group_table(scores),
+    )
+
+
 def _draw_table(experiment: Experiment, _: Samples, all_predicted: list[Predictions]) -> Drawn:
     reference: dict[str, Predictions] = {}
     pairs = [(reference.setdefault(predicted.run.method, predicted), predicted) for predicted in all_predicted]
@@ -239,6 +250,7 @@ DRAWINGS: dict[str, Callable[[Experiment, Samples, list[Predictions]], Drawn]] =
     "lesions": _draw_lesions,
     "groups": _draw_groups,
     "loss": _draw_loss,
+    "group maps": _draw_group_maps,
     "table": _draw_table,
 }
 """How each kind of experiment is drawn."""

@@ -10,6 +10,12 @@ from tfdrift.synthetic.new_patients import NewPatients
 MINUTES = {"shared": 15, "decoupled": 27, "independent": 30}
 """What 5,000 steps take at most with each kind of heads, on 4 cores: 32 pixels, 16 filters, batch 64."""
 
+RECIPE: dict[str, Any] = {
+    "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
+    "decay": "cosine",
+}  # fmt: skip
+"""Settings of a run that does not overfit, see `docs/results.md`."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from tfdrift.config import PHANTOM_LAWS
-from tfdrift.reproduction.experiment import Experiment, Run
+from tfdrift.reproduction.experiment import RECIPE, Experiment, Run
 from tfdrift.synthetic.new_patients import NewPatients
 
 NEW = NewPatients(patients=150, data_seed=4242)
@@ -13,17 +13,13 @@ PHANTOMS = (49, 98, 195, 390)
 """Patients of the learning curve; one of five folds is not trained on, so that 40, 79, 156 and 312 are."""
 
 _SMALL: dict[str, Any] = {"base_filters": 8}
-_RECIPE: dict[str, Any] = {
-    "output": "correction", "agree": "averaged", "augment": "affine", "symmetries": 8, "recon_ssim": 0.0,
-    "decay": "cosine",
-}  # fmt: skip
 VISIT_DAYS = "10,21,45,90"
 """Of the phantom's MRIs after the first, each two a pair, where time is what is learned."""
-_IN_TIME: dict[str, Any] = {**_RECIPE, "visit_days": VISIT_DAYS, "inner_folds": 3, "dressing": "learned"}
-_FIELD: dict[str, Any] = {**_RECIPE, "drift_form": "field"}
-_IN_ONE_LOOK: dict[str, Any] = {**_RECIPE, "symmetries": 1}
+_IN_TIME: dict[str, Any] = {**RECIPE, "visit_days": VISIT_DAYS, "inner_folds": 3, "dressing": "learned"}
+_FIELD: dict[str, Any] = {**RECIPE, "drift_form": "field"}
+_IN_ONE_LOOK: dict[str, Any] = {**RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
-_DRESSED: dict[str, Any] = {**_RECIPE, "inner_folds": 3, "validate_every": 250, "dressing": "learned"}
+_DRESSED: dict[str, Any] = {**RECIPE, "inner_folds": 3, "validate_every": 250, "dressing": "learned"}
 
 
 def _run(label: str, method: str, *, seeds: int = 1, patients: int = PHANTOMS[0], **settings: Any) -> Run:
@@ -34,10 +30,10 @@ def _run(label: str, method: str, *, seeds: int = 1, patients: int = PHANTOMS[0]
 def _under(law: str) -> tuple[Run, ...]:
     return (
         _run("Method 1", "method1", law=law),
-        _run("direct, recipe", "direct", law=law, **_RECIPE),
+        _run("direct, recipe", "direct", law=law, **RECIPE),
         _run("direct, recipe, field", "direct", law=law, **_FIELD),
         _run("direct, recipe, errors drawn", "direct", law=law, **_DRESSED),
-        _run("distribution, recipe", "distribution", law=law, **_RECIPE),
+        _run("distribution, recipe", "distribution", law=law, **RECIPE),
     )
 
 
@@ -50,13 +46,13 @@ EXPERIMENTS = (
         expect="Mirrored copies and averages gain; a proper score buys coverage; nothing reaches the oracle.",
         runs=(
             _run("Method 1", "method1"),
-            _run("Method 1, recipe", "method1", **_RECIPE),
+            _run("Method 1, recipe", "method1", **RECIPE),
             _run("direct", "direct"),
-            _run("direct, recipe", "direct", **_RECIPE),
-            _run("direct, recipe, 3 runs", "direct", seeds=3, **_RECIPE),
+            _run("direct, recipe", "direct", **RECIPE),
+            _run("direct, recipe, 3 runs", "direct", seeds=3, **RECIPE),
             _run("direct, recipe, field", "direct", **_FIELD),
             _run("direct, recipe, errors drawn", "direct", **_DRESSED),
-            _run("distribution, recipe", "distribution", **_RECIPE),
+            _run("distribution, recipe", "distribution", **RECIPE),
             _run("palette", "palette"),
         ),
         new_patients=NEW,
@@ -71,7 +67,7 @@ EXPERIMENTS = (
             _run(f"{label}, seed {seed}", method, **settings, seed=seed)
             for label, method, settings in (
                 ("Method 1", "method1", {}),
-                ("direct, recipe", "direct", _RECIPE),
+                ("direct, recipe", "direct", RECIPE),
                 ("direct, recipe, field", "direct", _FIELD),
             )
             for seed in range(4)
@@ -97,7 +93,7 @@ EXPERIMENTS = (
         purpose="Whether data or the design is the limit.",
         expect="Eight times the patients gain a few hundredths of skill; the oracle stays out of reach of one slice.",
         runs=tuple(
-            _run(f"direct, recipe, phantom of {patients}", "direct", patients=patients, **_RECIPE)
+            _run(f"direct, recipe, phantom of {patients}", "direct", patients=patients, **RECIPE)
             for patients in PHANTOMS
         ),
         new_patients=NEW,
@@ -134,7 +130,7 @@ EXPERIMENTS = (
         purpose="What few patients cost, and what choosing steps and shrinkage among them saves.",
         expect="Without the choice the skill may fall below 0, most of all under chance; with it it stays near 0.",
         runs=tuple(
-            _run(label, "direct", patients=10, law=law, steps=300, **{**_RECIPE, "decay": "none"}, **settings)
+            _run(label, "direct", patients=10, law=law, steps=300, **{**RECIPE, "decay": "none"}, **settings)
             for law in ("chance", "response")
             for label, settings in (("300 steps", {}), ("inner stop and shrinkage", _INNER))
         ),

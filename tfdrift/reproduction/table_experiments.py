@@ -6,7 +6,7 @@ from typing import Any
 from tfdrift.config import train_config
 from tfdrift.methods import METHODS
 from tfdrift.model.heads import HEADS
-from tfdrift.reproduction.experiment import Experiment, Run
+from tfdrift.reproduction.experiment import RECIPE, Experiment, Run
 
 
 def _of_table(method: str, ssim_share: str, heads: str, loss: str) -> Run:
@@ -92,6 +92,18 @@ TABLES = (
             _asked("5 DDIM steps", "method2", sample_steps=5),
             _asked("drift of the last level", "method2", drift_from="last"),
             _asked("x0 clipped", "method2", clip_x0=True),
+        ),
+        every_fold=True,
+    ),
+    Experiment(
+        name="group-maps",
+        kind="group maps",
+        title="Mean drift from the middle of a lesion to around it",
+        purpose="Where lesions that shrink and lesions that stay differ, with intervals over patients; Figs. 7 and 8.",
+        expect="Signal is lost below the surface where a lesion shrinks and gained around it where it grows.",
+        runs=(
+            Run(label="Method 1", method="method1", settings={"base_filters": 8}, preset="default"),
+            Run(label="direct, recipe", method="direct", settings={"base_filters": 8, **RECIPE}, preset="default"),
         ),
         every_fold=True,
     ),
