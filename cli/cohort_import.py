@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tfdrift.importing.settings import BOXES, REGISTER_MODES, SLICES, VISIT_CHOICES, ImportSettings
+from tfdrift.importing.settings import BOXES, LESIONS, REGISTER_MODES, SLICES, VISIT_CHOICES, ImportSettings
 from tfdrift.importing.sources import SOURCES
 
 from .quiet import start_tensorflow
@@ -49,6 +49,10 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 @click.option(
     "--slices", type=click.Choice(SLICES), default=ImportSettings.slices, show_default=True, help="Slices a lesion."
 )
+@click.option(
+    "--lesion", type=click.Choice(LESIONS), default=ImportSettings.lesion, show_default=True,
+    help="What a crop is: a slice of a lesion, or all of it on isotropic pixels.",
+)  # fmt: skip
 @click.option(
     "--register", type=click.Choice(REGISTER_MODES), default=ImportSettings.register, show_default=True,
     help="How the second MRI comes onto the first.",

@@ -85,6 +85,7 @@ def evaluate(
     days = read_days(given.pop("visit_days", ""))
     if days:
         given["days"] = days
-    new = NewPatients(**{"law": read_config(run[0] / "config.json")[0].law, **given}) if data else None
+    config, _ = read_config(run[0] / "config.json")
+    new = NewPatients(**{"law": config.law, "lesion": config.lesion, **given}) if data else None
     metrics = evaluate_runs(run, folder, against=against, count=outcomes, new_patients=new)
     click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))

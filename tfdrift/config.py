@@ -31,6 +31,7 @@ from tfdrift.model.limits import PRECISIONS, check_image_size
 BUILT_IN_DATA = ("phantom", "mnist")
 DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
+LESIONS = ("slice", "volume")
 PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed", "random")
 PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
@@ -58,6 +59,7 @@ class TrainConfig:
     law: str = "response"
     patients: int = 39
     visit_days: str = ""
+    lesion: str = "slice"
     fold: int = 0
     folds_file: str | None = None
     pretrained: str | None = None
@@ -116,7 +118,7 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        for name, usual in (("law", "response"), ("patients", 39), ("visit_days", "")):
+        for name, usual in (("law", "response"), ("patients", 39), ("visit_days", ""), ("lesion", "slice")):
             value = getattr(self, name)
             if value != usual and self.data != "phantom":
                 raise UsageError(
@@ -345,7 +347,8 @@ _PAPER: dict[str, Any] = {
 # The tables themselves, so that an entry added to one of them can be chosen.
 _CHOICES: dict[str, Collection[Any]] = {
     "method": METHODS, "schedule": SCHEDULES, "heads": HEADS, "prediction": PREDICTIONS, "precision": PRECISIONS,
-    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "decay": DECAYS, "drift_from": DRIFT_FROM, "balance": BALANCES,
+    "mnist_change": DIGIT_CHANGES, "law": PHANTOM_LAWS, "lesion": LESIONS, "decay": DECAYS,
+    "drift_from": DRIFT_FROM, "balance": BALANCES,
     "output": OUTPUTS, "drift_form": DRIFT_FORMS, "agree": AGREEMENTS, "augment": AUGMENTATIONS,
     "symmetries": SYMMETRIES, "dressing": DRESSINGS,
 }  # fmt: skip

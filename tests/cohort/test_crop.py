@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from tfdrift.cohort.crop import (
+    VOLUME,
     Box,
+    TooThinError,
     choose_slices,
     crop_lesion,
     crop_pairs,
@@ -12,6 +14,7 @@ from tfdrift.cohort.crop import (
     outgrown,
     paste_slice,
     representative_slices,
+    slices_in,
 )
 from tfdrift.errors import DataError, UsageError
 
@@ -306,3 +309,88 @@ def test_a_stack_is_cropped_as_its_slices_are():
         own = stacks[name] * stacks["scale"][:, None, None, None, None]
         np.testing.assert_allclose(own, in_scanner_units, rtol=1e-6)
     np.testing.assert_array_equal(stacks["scale"], slices["scale"].reshape(2, 2).max(axis=1))
+
+
+def make_ball(radius_mm: float, spacing_mm: tuple[float, float, float], *, reach: int = 24) -> np.ndarray:
+    """Return a mask of a ball in the middle of a grid."""
+    axes = [np.arange(-reach, reach + 1) * spacing for spacing in spacing_mm]
+    return np.linalg.norm(np.stack(np.meshgrid(*axes, indexing="ij")), axis=0) <= radius_mm
+
+
+def test_a_cube_has_the_longest_of_three_extents_and_its_margin():
+    mask = np.zeros((30, 40, 40), bool)
+    mask[5:25, 18:22, 16:24] = True  # 20 slices of 2 mm, 4 rows, 8 columns of 1 mm
+    box = make_box(mask, (2.0, 1.0, 1.0), cube=True)
+    assert (box.center_slice, box.center_row, box.center_column) == (14.5, 19.5, 19.5)
+    assert box.side_mm == 40 + 2 * 10
+    assert slices_in(box, 30, (2.0, 1.0, 1.0)) == list(range(30))
+    assert slices_in(box, 30, (4.0, 1.0, 1.0)) == list(range(7, 23))
+
+
+def test_paste_inverts_crop_of_a_cube_to_the_bit_where_pixels_and_voxels_coincide():
+    image = np.random.default_rng(0).normal(size=(20, 24, 30))
+    box = Box(center_slice=9.5, center_row=11.5, center_column=13.5, side_mm=16.0)
+    crop = crop_slice(image, box, UNIT_MM, 16)
+    np.testing.assert_array_equal(crop, image[2:18, 4:20, 6:22])
+    back = paste_slice(crop, box, UNIT_MM, image.shape)
+    np.testing.assert_array_equal(back[2:18, 4:20, 6:22], crop)
+    assert np.count_nonzero(back) == 16**3
+
+
+@pytest.mark.parametrize("image_size", [4, 16])
+def test_a_ramp_in_three_directions_is_exact_in_a_cube(image_size: int):
+    spacing_mm = (3.0, 0.7, 1.1)
+    slices, rows, columns = np.indices((12, 40, 40))
+    ramp = 2 * slices * 3.0 + 3 * rows * 0.7 - columns * 1.1
+    box = Box(center_slice=5.6, center_row=20.3, center_column=18.8, side_mm=14.6)
+    at = (np.arange(image_size) + 0.5) * 14.6 / image_size - 7.3
+    expected = 2 * (5.6 * 3.0 + at[:, None, None]) + 3 * (20.3 * 0.7 + at[:, None]) - (18.8 * 1.1 + at)
+    np.testing.assert_allclose(crop_slice(ramp, box, spacing_mm, image_size), expected, rtol=0, atol=1e-11)
+
+
+def test_a_ball_in_thick_slices_keeps_its_volume_and_is_round_in_its_cube():
+    spacing_mm, radius_mm = (3.0, 0.5, 0.75), 10.0
+    mask = make_ball(radius_mm, spacing_mm, reach=30)
+    share = crop_slice(mask, make_box(mask, spacing_mm, cube=True), spacing_mm, 30)
+    pixel_mm = make_box(mask, spacing_mm, cube=True).side_mm / 30
+    assert share.sum() * pixel_mm**3 == pytest.approx(4 / 3 * np.pi * radius_mm**3, rel=0.02)
+    at = (np.arange(30) + 0.5) * pixel_mm - 15 * pixel_mm
+    moments = [np.average(at**2, weights=share.sum(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    # Linear interpolation adds the variance of its kernel, a sixth of the squared spacing, and the pixel's a twelfth.
+    blur = [spacing**2 / 6 + pixel_mm**2 / 12 for spacing in spacing_mm]
+    assert moments == pytest.approx([radius_mm**2 / 5 + one for one in blur], rel=0.03)
+
+
+def test_a_whole_lesion_is_one_row_and_counts_in_three_dimensions():
+    before, after = make_ball(8.0, UNIT_MM), make_ball(6.0, UNIT_MM)
+    image = 100.0 + np.random.default_rng(0).random(before.shape)
+    crops = crop_lesion(image, 0.5 * image, before, after, spacing_mm=UNIT_MM, image_size=32, lesion=VOLUME)
+    assert crops.pre.shape == crops.post.shape == (1, 32, 32, 32, 1)
+    assert crops.slices == list(range(12, 37))  # 1.5 times the ball of 17 slices
+    assert crops.post_mask.sum() / crops.pre_mask.sum() == pytest.approx(after.sum() / before.sum(), rel=0.03)
+    assert crops.pre.max() == 1
+    assert (crops.pre[~crops.pre_mask] == 0).all()
+    assert np.median(crops.post[crops.post_mask]) == pytest.approx(0.5, abs=0.01)
+    assert crops.outgrown == 0
+
+
+def test_growth_beyond_the_last_slice_is_in_the_cube():
+    before, after = make_ball(8.0, UNIT_MM), make_ball(11.0, UNIT_MM)
+    ones = np.ones(before.shape)
+    crops = crop_lesion(ones, ones, before, after, spacing_mm=UNIT_MM, image_size=32, lesion=VOLUME)
+    shown = crops.post_mask[0, ..., 0].any(axis=(1, 2))
+    assert (shown & ~crops.pre_mask[0, ..., 0].any(axis=(1, 2))).sum() >= 6
+    assert crops.post_mask.sum() * crops.pixel_mm**3 == pytest.approx(after.sum(), rel=0.02)
+
+
+def test_a_lesion_that_no_pixel_of_a_cube_shows_is_too_thin():
+    mask = np.zeros((30, 30, 30), bool)
+    mask[15, 15, :] = True
+    with pytest.raises(TooThinError, match="covers half of no pixel"):
+        crop_lesion(mask * 1.0, mask * 1.0, mask, mask, spacing_mm=UNIT_MM, image_size=8, lesion=VOLUME)
+
+
+def test_an_unknown_kind_of_crop_is_refused():
+    mask = make_ball(4.0, UNIT_MM)
+    with pytest.raises(UsageError, match="--lesion half: choose from slice, volume"):
+        crop_lesion(mask * 1.0, mask * 1.0, mask, mask, spacing_mm=UNIT_MM, image_size=8, lesion="half")

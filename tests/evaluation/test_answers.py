@@ -149,7 +149,7 @@ INTERVAL = dataclasses.replace(DOSE, names=("interval_days",))
     ("inputs", "channels", "words"),
     [
         (Inputs(channels=2), ("t1c", "flair"), "the channels t1c, flair"),
-        (Inputs(slices=4), None, "stacks of 4 slices"),
+        (Inputs(slices=4), None, "volumes of 4 slices"),
         (Inputs(conditions=DOSE), None, "the condition dose_gy"),
     ],
     ids=["channels", "stacks", "condition"],

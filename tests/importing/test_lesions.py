@@ -307,3 +307,13 @@ def test_sessions_without_common_tissue_are_refused(sessions):
     low = sessions[1].image[:, :, :3] * 0 + 1
     with pytest.raises(DataError):
         crop(change(sessions, 1, image=low))
+
+
+def test_a_whole_lesion_is_one_row_with_the_volume_of_its_masks(sessions):
+    ((row, crops),), exclusions = crop(sessions, lesion="volume", image_size=16)
+    assert exclusions == []
+    assert (row.slices, crops.pre.shape) == (1, (1, 16, 16, 16, 1))
+    volumes = [mask.sum() * row.pixel_mm**3 for mask in (crops.pre_mask, crops.post_mask)]
+    # The corners of voxels of 6 mm are lost where a pixel is half covered, alike in both masks.
+    assert volumes[1] / volumes[0] == pytest.approx(row.post_mm3 / row.pre_mm3, rel=0.1)
+    assert 0.75 < volumes[0] / row.pre_mm3 < 1

@@ -1,6 +1,7 @@
 """Turned and mirrored images: the group of the square, and networks averaged over it."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 from tests.methods.known_networks import PRE, SCHEDULE, SEED
 from tfdrift.methods.direct import Direct
 from tfdrift.methods.method import Predictor, asking
-from tfdrift.methods.symmetries import ALL, apply_symmetry, rotate, symmetric, undo_symmetry
+from tfdrift.methods.symmetries import ALL, apply_symmetry, rotate, symmetric, turn_over, undo_symmetry
 from tfdrift.model.unet import build_unet
 
 RNG = np.random.default_rng(0)
@@ -88,3 +89,30 @@ def test_a_network_that_is_equivariant_stays_as_it_is():
     )
     averaged = dataclasses.replace(predictor, symmetries=ALL)
     np.testing.assert_allclose(averaged(PRE, SEED)["post"], predictor(PRE, SEED)["post"], rtol=1e-6)
+
+
+def test_a_cube_is_turned_over_into_its_48_looks_and_no_other():
+    cube = RNG.random((1, 2, 2, 2, 1), np.float32)
+    seeds = tf.stack([tf.range(400, dtype=tf.int64), tf.ones(400, tf.int64)], axis=1)
+    turned = turn_over(tf.repeat(cube, 400, axis=0), seeds)
+    looks = [apply_symmetry(turned, tf.fill([400], number)).numpy() for number in range(ALL)]
+    every = {
+        np.flip(np.transpose(cube[0, ..., 0], order), axes).tobytes()
+        for order in itertools.permutations(range(3))
+        for count in range(4)
+        for axes in itertools.combinations(range(3), count)
+    }
+    assert len(every) == 48
+    assert {look[row].tobytes() for look in looks for row in range(400)} == every
+
+
+def test_both_images_of_a_pair_are_turned_over_alike():
+    cubes = tf.constant(RNG.random((20, 4, 4, 4, 1), np.float32))
+    seeds = tf.stack([tf.range(20, dtype=tf.int64)] * 2, axis=1)
+    np.testing.assert_array_equal(turn_over(2 * cubes, seeds), 2 * turn_over(cubes, seeds))
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 6, 1), (3, 4, 6, 6, 1)], ids=["slices", "stacks"])
+def test_what_is_no_cube_is_not_turned_over(shape):
+    images = tf.constant(RNG.random(shape, np.float32))
+    np.testing.assert_array_equal(turn_over(images, tf.zeros([3, 2], tf.int64)), images)

@@ -8,6 +8,7 @@ from tfdrift.cohort.folds import split
 from tfdrift.cohort.samples import COLUMNS, Samples
 from tfdrift.errors import DataError
 from tfdrift.synthetic.law import SESSIONS
+from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import (
     Patient,
     make_cohort,
@@ -128,3 +129,22 @@ def test_a_later_pair_begins_with_the_image_that_an_earlier_one_ends_with():
     # The boxes differ, so that pixels do: the distribution of the signal is the same.
     np.testing.assert_allclose(np.quantile(ended, [0.1, 0.5, 0.9]), np.quantile(begun, [0.1, 0.5, 0.9]), rtol=0.05)
     assert chain.post_mm3[first] == chain.pre_mm3[second]
+
+
+def test_a_volume_holds_the_lesion_as_its_law_says():
+    whole = phantom_samples(image_size=16, patients=3, folds=3, lesion_as="volume")
+    slices = phantom_samples(image_size=16, patients=3, folds=3)
+    assert whole.pre.shape == (6, 16, 16, 16, 1)
+    assert set(whole.lesion.tolist()) == set(slices.lesion.tolist())
+    inside = whole.pre_mask.sum(axis=(1, 2, 3, 4)) * whole.pixel_mm**3
+    large = whole.pre_mm3 > 500  # of the smallest, 3 mm across, half-covered voxels are a tenth
+    np.testing.assert_allclose(inside[large], whole.pre_mm3[large], rtol=0.05)
+    np.testing.assert_allclose(inside, whole.pre_mm3, rtol=0.15)
+    ratios = whole.post_mask.sum(axis=(1, 2, 3, 4)) / whole.pre_mask.sum(axis=(1, 2, 3, 4))
+    np.testing.assert_allclose(ratios, whole.post_mm3 / whole.pre_mm3, atol=0.05)
+
+
+def test_the_movement_of_a_volume_is_that_of_its_places():
+    new = NewPatients(patients=2, data_seed=5, lesion="volume")
+    true, foreseeable = new.movement(8)
+    assert true.shape == foreseeable.shape == (*new.draw(8).pre.shape[:4], 2)

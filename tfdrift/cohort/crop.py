@@ -1,7 +1,9 @@
-"""A lesion in its MRI to slices of one standard size, and the way back onto the patient's grid.
+"""A lesion in its MRI to slices, or a volume, of one standard size, and the way back onto the patient's grid.
 
-The box is a square in millimetres around the lesion, the same for all of its slices, so that a crop keeps the lesion's
-proportions and one number, `pixel_mm`, leads back. Arrays are [slices, rows, columns]; a place in a slice is given in
+The box is a square in millimetres around the lesion, the same for all of its slices, or a cube around the whole of it,
+so that a crop keeps the lesion's proportions and one number, `pixel_mm`, leads back.
+
+Arrays are [slices, rows, columns]; a place in a slice is given in
 voxel indices, which are whole numbers at voxel centres.
 """
 
@@ -20,6 +22,10 @@ BOXES = ("pre", "union")
 SLICES = ("three", "all")
 """Which slices stand for a lesion, see `choose_slices`."""
 
+SLICE, VOLUME = "slice", "volume"
+LESIONS = (SLICE, VOLUME)
+"""What a crop is: a slice, or the whole lesion on isotropic pixels."""
+
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
 MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
 _COVERED = 0.5  # of a pixel, from which on it belongs to a mask
@@ -32,31 +38,44 @@ class TooThinError(DataError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Box:
-    """A square in the plane of the slices.
+    """A square in the plane of the slices, or a cube.
 
     Args:
         center_row: of the middle, in voxel indices.
         center_column: of the middle, in voxel indices.
         side_mm: length of a side.
+        center_slice: of the middle of a cube, in voxel indices; None for a square.
     """
 
     center_row: float
     center_column: float
     side_mm: float
+    center_slice: float | None = None
+
+    @property
+    def rank(self) -> int:
+        """How many axes it has: 2 or 3."""
+        return 2 if self.center_slice is None else 3
+
+    @property
+    def center(self) -> tuple[float, ...]:
+        """The middle along each of its axes, in voxel indices."""
+        middle = (self.center_row, self.center_column)
+        return middle if self.center_slice is None else (self.center_slice, *middle)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LesionSlices:
-    """The standard-size slices of one lesion; the fields are those of `tfdrift.cohort.samples.Samples`.
+    """The crops of one lesion, slices or one volume; the fields are those of `tfdrift.cohort.samples.Samples`.
 
     Args:
-        pre: float32 [n, S, S, 1], zero outside the pre GTV, divided by `scale`.
-        post: float32 [n, S, S, 1], zero outside the post GTV, divided by the same `scale`.
-        pre_mask: bool [n, S, S, 1].
-        post_mask: bool [n, S, S, 1].
+        pre: float32 [n, S, S, 1], or [1, S, S, S, 1] of the whole lesion, zero outside the pre GTV, divided by `scale`.
+        post: the same shape, zero outside the post GTV, divided by the same `scale`.
+        pre_mask: bool, the same shape.
+        post_mask: bool, the same shape.
         scale: float32 [n], largest signal of each pre crop in scanner units.
         pixel_mm: side of a crop pixel.
-        slices: the slice indices in the volume.
+        slices: the slice indices in the volume; of the whole lesion all that lie in the box.
         place: float32 [n], where they lie in the lesion, see `slice_places`.
         left_out: slices that would stand for the lesion, but that no crop shows, see `visible_slices`.
         box: where the crops lie.
@@ -76,14 +95,15 @@ class LesionSlices:
     outgrown: float
 
 
-def make_box(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> Box:
-    """Return the box of a lesion: the larger side of its bounding box and a margin, known before any treatment.
+def make_box(mask: np.ndarray, spacing_mm: tuple[float, float, float], *, cube: bool = False) -> Box:
+    """Return the box of a lesion: the largest side of its bounding box and a margin, known before any treatment.
 
     The margin on each side is a quarter of the extent, at least 2 mm.
 
     Args:
         mask: bool [slices, rows, columns], the GTV (pre alone, or the union of pre and post as in the paper).
         spacing_mm: of slices, rows and columns.
+        cube: of the whole lesion; by default a square that all slices share.
 
     Raises:
         DataError: the mask is empty.
@@ -94,18 +114,21 @@ def make_box(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> Box:
         >>> mask = np.zeros((1, 20, 20), bool)
         >>> mask[0, 4:12, 6:10] = True
         >>> make_box(mask, (1.0, 1.0, 1.0))
-        Box(center_row=7.5, center_column=7.5, side_mm=12.0)
+        Box(center_row=7.5, center_column=7.5, side_mm=12.0, center_slice=None)
     """
     if not mask.any():
         raise DataError("the lesion's mask is empty; there is nothing to crop")
     middles, extents = [], []
-    for axis, spacing in ((1, spacing_mm[1]), (2, spacing_mm[2])):
-        filled = np.flatnonzero(mask.any(axis=(0, 3 - axis)))
+    for axis in (0, 1, 2) if cube else (1, 2):
+        filled, spacing = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))), spacing_mm[axis]
         middles.append((filled[0] + filled[-1]) / 2)
         extents.append((filled[-1] - filled[0] + 1) * spacing)
     extent = float(max(extents))
     side_mm = extent + 2 * max(MARGIN_FRACTION * extent, MIN_MARGIN_MM)
-    return Box(center_row=float(middles[0]), center_column=float(middles[1]), side_mm=side_mm)
+    center_slice = float(middles[0]) if cube else None
+    return Box(
+        center_row=float(middles[-2]), center_column=float(middles[-1]), side_mm=side_mm, center_slice=center_slice
+    )
 
 
 def choose_slices(mask: np.ndarray, how: str = "three") -> list[int]:
@@ -179,46 +202,51 @@ def visible_slices(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, f
 
 
 def crop_slice(image: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int) -> np.ndarray:
-    """Return a slice inside the box on `image_size` pixels a side, by linear interpolation, zero outside the slice.
+    """Return what lies in the box on `image_size` pixels a side, by linear interpolation, zero outside the image.
 
     Where a crop pixel is larger than a voxel it is the mean over as many points as it has voxels a side, so that no
     voxel is passed over.
 
     Args:
-        image: real [rows, columns]; a mask gives the share of each pixel that it covers.
+        image: real [rows, columns], or [slices, rows, columns] for a cube; a mask gives the share of each pixel that it
+            covers.
         box: where to crop.
         spacing_mm: of slices, rows and columns.
         image_size: S.
 
     Returns:
-        float64 [S, S].
+        float64 [S, S], or [S, S, S] of a cube.
     """
-    pixel_mm = box.side_mm / image_size
-    points = max(1, int(np.ceil(pixel_mm / min(spacing_mm[1:]) - 1e-9)))
-    fine = (np.arange(image_size * points) + 0.5) * pixel_mm / points - box.side_mm / 2
-    rows, columns = box.center_row + fine / spacing_mm[1], box.center_column + fine / spacing_mm[2]
-    coordinates = np.meshgrid(rows.round(_INDEX_DECIMALS), columns.round(_INDEX_DECIMALS), indexing="ij")
+    pixel_mm, places, split = box.side_mm / image_size, [], []
+    # Along rows and columns as many points as the finer of the two needs.
+    finest = (spacing_mm[0], *[min(spacing_mm[1:])] * 2)[-box.rank :]
+    for middle, spacing, fine_spacing in zip(box.center, spacing_mm[-box.rank :], finest, strict=True):
+        points = max(1, int(np.ceil(pixel_mm / fine_spacing - 1e-9)))
+        fine = (np.arange(image_size * points) + 0.5) * pixel_mm / points - box.side_mm / 2
+        places.append((middle + fine / spacing).round(_INDEX_DECIMALS))
+        split += [image_size, points]
+    coordinates = np.meshgrid(*places, indexing="ij")
     sampled = ndimage.map_coordinates(image.astype(np.float64), coordinates, order=1, mode="grid-constant")
-    return sampled.reshape(image_size, points, image_size, points).mean(axis=(1, 3))
+    return sampled.reshape(split).mean(axis=tuple(range(1, 2 * box.rank, 2)))
 
 
 def crop_signal(
     image: np.ndarray, measured: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], image_size: int
 ) -> np.ndarray:
-    """Return a slice's signal as `crop_slice`, where not every voxel was measured: of those that were alone.
+    """Return the signal as `crop_slice`, where not every voxel was measured: of those that were alone.
 
     A pixel is the weighted mean over the measured part of it, so that what was not measured does not darken the rim of
     what was.
 
     Args:
-        image: real [rows, columns].
-        measured: bool [rows, columns].
+        image: see `crop_slice`.
+        measured: bool, the same shape.
         box: where to crop.
         spacing_mm: of slices, rows and columns.
         image_size: S.
 
     Returns:
-        float64 [S, S]; 0 in pixels of which nothing was measured.
+        float64 [S, S], or [S, S, S] of a cube; 0 in pixels of which nothing was measured.
     """
     if measured.all():
         return crop_slice(image, box, spacing_mm, image_size)
@@ -230,28 +258,29 @@ def crop_signal(
 
 
 def paste_slice(
-    crop: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], shape: tuple[int, int]
+    crop: np.ndarray, box: Box, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Return a crop on the grid of the slice it came from, by linear interpolation, zero outside the box.
+    """Return a crop on the grid that it came from, by linear interpolation, zero outside the box.
 
     Where crop pixels and voxels coincide this is the exact inverse of `crop_slice`.
 
     Args:
-        crop: real [S, S].
+        crop: real [S, S], or [S, S, S] of a cube.
         box: where the crop was made.
         spacing_mm: of slices, rows and columns.
-        shape: rows and columns of the slice.
+        shape: rows and columns of the slice, or slices, rows and columns.
 
     Returns:
-        float64 [rows, columns].
+        float64 of that shape.
     """
     pixel_mm = box.side_mm / len(crop)
     middle = (len(crop) - 1) / 2
-    rows = ((np.arange(shape[0]) - box.center_row) * spacing_mm[1] / pixel_mm + middle).round(_INDEX_DECIMALS)
-    columns = ((np.arange(shape[1]) - box.center_column) * spacing_mm[2] / pixel_mm + middle).round(_INDEX_DECIMALS)
-    inside = np.abs(rows - middle)[:, None] <= len(crop) / 2
-    inside = inside & (np.abs(columns - middle) <= len(crop) / 2)
-    coordinates = np.meshgrid(rows, columns, indexing="ij")
+    places = [
+        ((np.arange(length) - center) * spacing / pixel_mm + middle).round(_INDEX_DECIMALS)
+        for length, center, spacing in zip(shape, box.center, spacing_mm[-box.rank :], strict=True)
+    ]
+    coordinates = np.meshgrid(*places, indexing="ij")
+    inside = np.all([np.abs(place - middle) <= len(crop) / 2 for place in coordinates], axis=0)
     return inside * ndimage.map_coordinates(crop.astype(np.float64), coordinates, order=1, mode="nearest")
 
 
@@ -263,10 +292,11 @@ def outgrown(mask: np.ndarray, box: Box, spacing_mm: tuple[float, float, float])
         box: where the crop is.
         spacing_mm: of slices, rows and columns.
     """
-    rows = np.abs(np.arange(mask.shape[1]) - box.center_row) * spacing_mm[1] <= box.side_mm / 2
-    columns = np.abs(np.arange(mask.shape[2]) - box.center_column) * spacing_mm[2] <= box.side_mm / 2
-    total = mask.sum()
-    return float(1 - (mask & rows[:, None] & columns).sum() / total) if total else 0.0
+    total, inside = mask.sum(), mask
+    for axis, middle in zip(range(3 - box.rank, 3), box.center, strict=True):
+        near = np.abs(np.arange(mask.shape[axis]) - middle) * spacing_mm[axis] <= box.side_mm / 2
+        inside = inside & np.expand_dims(near, tuple({0, 1, 2} - {axis}))
+    return float(1 - inside.sum() / total) if total else 0.0
 
 
 def crop_lesion(
@@ -280,8 +310,9 @@ def crop_lesion(
     image_size: int,
     box: str = "pre",
     slices: str = "three",
+    lesion: str = SLICE,
 ) -> LesionSlices:
-    """Return the slices of a lesion whose two sessions are on one grid and one intensity scale.
+    """Return a lesion whose two sessions are on one grid and one intensity scale: its slices, or all of it.
 
     Args:
         pre: real [slices, rows, columns], scanner units.
@@ -292,23 +323,28 @@ def crop_lesion(
         spacing_mm: of slices, rows and columns.
         image_size: S.
         box: one of `BOXES`.
-        slices: one of `SLICES`, see `choose_slices`.
+        slices: one of `SLICES`; nothing to a volume.
+        lesion: one of `LESIONS`.
 
     Raises:
-        UsageError: another box or choice of slices.
-        TooThinError: the pre mask is so thin that the crop of every slice is empty.
+        UsageError: another box, choice of slices or kind of crop.
+        TooThinError: the pre mask is so thin that its crop, or that of every slice, is empty.
         DataError: the arrays are not 3-D of one shape, a mask is where nothing was measured, or the pre mask is empty
             or holds no signal above zero.
     """
     if box not in BOXES:
         raise UsageError(f"--box {box}: choose from {', '.join(BOXES)}")
+    if lesion not in LESIONS:
+        raise UsageError(f"--lesion {lesion}: choose from {', '.join(LESIONS)}")
     measured = np.ones(pre.shape, bool) if measured is None else measured
     shapes = [volume.shape for volume in (pre, post, pre_mask, post_mask, measured)]
     if len(set(shapes)) != 1 or len(shapes[0]) != 3:
         raise DataError(f"images and masks must share one [slices, rows, columns] grid, got {shapes}; resample first")
     if ((pre_mask | post_mask) & ~measured).any():
         raise DataError("a mask covers voxels that were not measured; cut them off first")
-    where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm)
+    where = make_box(pre_mask | post_mask if box == "union" else pre_mask, spacing_mm, cube=lesion == VOLUME)
+    if lesion == VOLUME:
+        return _crop_whole(pre, post, pre_mask, post_mask, measured, where, spacing_mm, image_size)
     visible = visible_slices(pre_mask, where, spacing_mm, image_size)
     if not visible.any():
         raise TooThinError(
@@ -336,6 +372,53 @@ def crop_lesion(
     )
 
 
+def _crop_whole(
+    pre: np.ndarray,
+    post: np.ndarray,
+    pre_mask: np.ndarray,
+    post_mask: np.ndarray,
+    measured: np.ndarray,
+    box: Box,
+    spacing_mm: tuple[float, float, float],
+    image_size: int,
+) -> LesionSlices:
+    if not (crop_slice(pre_mask, box, spacing_mm, image_size) >= _COVERED).any():
+        raise TooThinError(
+            f"it covers half of no pixel of a crop of {image_size} pixels, {box.side_mm / image_size:.1f} mm each: it "
+            "is too thin"
+        )
+    return LesionSlices(
+        **crop_pairs(
+            pre[None],
+            post[None],
+            pre_mask[None],
+            post_mask[None],
+            box,
+            spacing_mm,
+            image_size=image_size,
+            measured=measured[None],
+        ),
+        pixel_mm=box.side_mm / image_size,
+        slices=slices_in(box, len(pre), spacing_mm),
+        place=np.zeros(1, np.float32),
+        left_out=[],
+        box=box,
+        outgrown=outgrown(post_mask, box, spacing_mm),
+    )
+
+
+def slices_in(box: Box, count: int, spacing_mm: tuple[float, float, float]) -> list[int]:
+    """Return the slices whose middle lies in a cube, in order.
+
+    Args:
+        box: a cube.
+        count: of the slices that there are.
+        spacing_mm: of slices, rows and columns.
+    """
+    from_middle = (np.arange(count) - box.center[0]) * spacing_mm[0]
+    return np.flatnonzero(np.abs(from_middle) <= box.side_mm / 2).tolist()
+
+
 def crop_pairs(
     pre: np.ndarray,
     post: np.ndarray,
@@ -352,7 +435,7 @@ def crop_pairs(
     Each image is cropped whole and then masked, so that no signal leaks over the edge of a GTV.
 
     Args:
-        pre: real [n, rows, columns], or [n, D, rows, columns] for stacks of slices.
+        pre: real [n, rows, columns], or [n, D, rows, columns] for stacks of slices and for cubes.
         post: the same shape.
         pre_mask: bool, the same shape.
         post_mask: bool, the same shape.
@@ -365,15 +448,15 @@ def crop_pairs(
         DataError: a pre crop holds no signal above zero.
 
     Returns:
-        Arrays [n, S, S, 1] or [n, D, S, S, 1], and `scale` [n].
+        Arrays [n, S, S, 1] or [n, D, S, S, 1], of cubes with D = S, and `scale` [n].
     """
 
     everywhere = np.ones(pre.shape, bool)
 
     def crop(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        flat = (values.reshape(-1, *images.shape[-2:]) for values in (images, seen))
+        flat = (values.reshape(-1, *images.shape[-box.rank :]) for values in (images, seen))
         crops = [crop_signal(image, here, box, spacing_mm, image_size) for image, here in zip(*flat, strict=True)]
-        return np.stack(crops).reshape(*images.shape[:-2], image_size, image_size, 1)
+        return np.stack(crops).reshape(*images.shape[: -box.rank], *[image_size] * box.rank, 1)
 
     pre_inside, post_inside = (crop(mask, everywhere) >= _COVERED for mask in (pre_mask, post_mask))
     seen = everywhere if measured is None else measured

@@ -167,13 +167,13 @@ def refuse_misfit(folder: Path, inputs: Inputs, training: Samples, drawn: Sample
         drawn: of `NewPatients.draw`.
 
     Raises:
-        DataError: other channels, stacks of slices, or a condition that the phantom does not know.
+        DataError: other channels, volumes for slices or the reverse, or a condition that the phantom does not know.
     """
     wants: list[str] = []
     if training.channels != drawn.channels:
         wants.append(f"the channels {', '.join(training.channels)}")
-    if inputs.slices is not None:
-        wants.append(f"stacks of {inputs.slices} slices")
+    if inputs.slices != (drawn.pre.shape[1] if drawn.pre.ndim == 5 else None):
+        wants.append("slices" if inputs.slices is None else f"volumes of {inputs.slices} slices")
     if inputs.conditions.names:
         missed = set(columns_of(training)) - set(columns_of(drawn))
         wants += [f"the condition {name}" for name in inputs.conditions.names if name in missed]

@@ -101,9 +101,14 @@ def attainable_score(config: TrainConfig, patients: set[str]) -> Attainable | No
     """
     if config.data != "phantom" or config.visit_days:
         return None
-    return as_attainable(
-        ask_oracle(image_size=config.image_size, patients=config.patients, law=config.law, among=patients).attainable
+    oracle = ask_oracle(
+        image_size=config.image_size,
+        patients=config.patients,
+        law=config.law,
+        among=patients,
+        lesion_as=config.lesion,
     )
+    return as_attainable(oracle.attainable)
 
 
 def as_attainable(found: AttainableSkill) -> Attainable:

@@ -179,7 +179,14 @@ def _drawn(new: NewPatients, image_size: int) -> Samples:
 
 @functools.lru_cache(maxsize=1)
 def _oracle(new: NewPatients, image_size: int) -> Oracle:
-    return ask_oracle(image_size=image_size, patients=new.patients, seed=new.data_seed, law=new.law, pairs=new.pairs)
+    return ask_oracle(
+        image_size=image_size,
+        patients=new.patients,
+        seed=new.data_seed,
+        law=new.law,
+        pairs=new.pairs,
+        lesion_as=new.lesion,
+    )
 
 
 @functools.lru_cache(maxsize=1)

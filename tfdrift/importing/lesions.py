@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.crop import LesionSlices, TooThinError, crop_lesion
+from tfdrift.cohort.crop import SLICE, LesionSlices, TooThinError, crop_lesion
 from tfdrift.cohort.orientation import orientation_of
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.tables import Exclusion, LesionRow
@@ -34,6 +34,7 @@ def crop_pairs_of(
     box: str,
     slices: str,
     image_size: int,
+    lesion: str = SLICE,
 ) -> tuple[list[tuple[LesionRow, LesionSlices]], list[Exclusion]]:
     """Cut out each pair of lesions.
 
@@ -47,6 +48,7 @@ def crop_pairs_of(
         box: see `crop_lesion`.
         slices: see `crop_lesion`.
         image_size: S.
+        lesion: see `crop_lesion`.
 
     Returns:
         Row and slices of each lesion, and those that cannot be cut out with the reason.
@@ -86,6 +88,7 @@ def crop_pairs_of(
                 image_size=image_size,
                 box=box,
                 slices=slices,
+                lesion=lesion,
             )
         except DataError as error:
             broken = not isinstance(error, TooThinError)
@@ -168,7 +171,7 @@ def _row(
         post_mm3=volumes_mm3[1],
         follow_up_mm3=volumes_mm3[2] if followed else None,
         response_group=response_group(volumes_mm3[0], volumes_mm3[2]) if followed else "",
-        slices=len(crops.slices),
+        slices=len(crops.pre),
         spacing_mm=" ".join(f"{mm:.6g}" for mm in pre.image.GetSpacing()[::-1]),
         orientation=orientation_of(pre.image.GetDirection()),
         registration=registration.kind,

@@ -211,7 +211,13 @@ def _cut_out(
         return []
     names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0]), *told) for numbers in pairs]
     cut_out, spoilt = crop_pairs_of(
-        sessions, pairs, names, box=settings.box, slices=settings.slices, image_size=settings.image_size
+        sessions,
+        pairs,
+        names,
+        box=settings.box,
+        slices=settings.slices,
+        image_size=settings.image_size,
+        lesion=settings.lesion,
     )
     exclusions += spoilt
     return cut_out

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from tfdrift.cohort.crop import BOXES, SLICES
+from tfdrift.cohort.crop import BOXES, LESIONS, SLICE, SLICES
 from tfdrift.errors import UsageError
 from tfdrift.imaging.registration import REGISTER_MODES
 from tfdrift.importing.sessions import THREE, VISIT_CHOICES, VISITS
@@ -22,6 +22,7 @@ class ImportSettings:
         visits: one of `VISIT_CHOICES`.
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
+        lesion: one of `LESIONS`, what a crop is.
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
         by_place: a structure set whose series is not there may be matched by place, see
             `tfdrift.imaging.matching.weigh_candidates`.
@@ -46,6 +47,7 @@ class ImportSettings:
     visits: str = THREE
     box: str = "pre"
     slices: str = "three"
+    lesion: str = SLICE
     register: str = "auto"
     by_place: bool = False
     components: bool = False
@@ -65,6 +67,7 @@ class ImportSettings:
             ("visits", VISIT_CHOICES),
             ("box", BOXES),
             ("slices", SLICES),
+            ("lesion", LESIONS),
             ("register", REGISTER_MODES),
         ):
             if getattr(self, option) not in choices:
@@ -90,6 +93,16 @@ class ImportSettings:
             "pairs": self.pairs is not None,
             **{
                 name: getattr(self, name)
-                for name in ("source", "by_place", "components", "visits", "box", "slices", "register", "seed")
+                for name in (
+                    "source",
+                    "by_place",
+                    "components",
+                    "visits",
+                    "box",
+                    "slices",
+                    "lesion",
+                    "register",
+                    "seed",
+                )
             },
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tfdrift.axes import spatial_axes
-from tfdrift.methods.symmetries import ALL, apply_symmetry, rotate
+from tfdrift.methods.symmetries import ALL, apply_symmetry, rotate, turn_over
 
 if TYPE_CHECKING:  # the command line reads the table's names, and TensorFlow takes seconds
     import tensorflow as tf
@@ -86,19 +86,21 @@ def _taken(images: tf.Tensor, flat: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
 
 def _mirrored_and_warped(*, elastic: bool) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     def look(images: tf.Tensor, number: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return warp(apply_symmetry(images, number), seed, elastic=elastic)
+        return warp(apply_symmetry(turn_over(images, seed), number), seed, elastic=elastic)
 
     return look
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "rotations": Augmentation(copies=4, look=lambda images, number, _seed: rotate(images, number)),
-    "symmetries": Augmentation(copies=ALL, look=lambda images, number, _seed: apply_symmetry(images, number)),
+    "symmetries": Augmentation(
+        copies=ALL, look=lambda images, number, seed: apply_symmetry(turn_over(images, seed), number)
+    ),
     "affine": Augmentation(copies=ALL, look=_mirrored_and_warped(elastic=False)),
     "elastic": Augmentation(copies=ALL, look=_mirrored_and_warped(elastic=True)),
 }
 """What `--augment` may be.
 
 The paper's four rotations; those and their mirror images; any angle, size and place, mirrored or not; the same bent as
-well.
+well. Of volumes that are cubes the last three also take any axis for that of the slices.
 """

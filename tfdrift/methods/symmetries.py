@@ -61,6 +61,36 @@ def apply_symmetry(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     return _mirrored(rotate(images, tf.math.floormod(number, 4)), number)
 
 
+def turn_over(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return each cube with another of its axes along the slices, forwards or backwards, as its seed draws it.
+
+    With the symmetries of the square in each slice these are the 48 of a cube; what is no cube stays as it is.
+
+    Args:
+        images: [B, S, S, C], or [B, D, S, S, C].
+        seed: int64 [B, 2].
+
+    Example:
+        >>> import tensorflow as tf
+        >>> cube, seed = tf.reshape(tf.range(8), [1, 2, 2, 2, 1]), tf.constant([[1, 2]], tf.int64)
+        >>> sorted(tf.reshape(turn_over(cube, seed), [-1]).numpy().tolist()) == list(range(8))
+        True
+    """
+    import tensorflow as tf
+
+    from tfdrift.diffusion.noise import unit_normal
+
+    if images.shape.rank != 5 or len(set(images.shape[1:4])) > 1:
+        return images
+    drawn = unit_normal(seed, tf.zeros([tf.shape(images)[0], 4]), 2)
+    along, backwards = (
+        tf.reshape(values, [-1, 1, 1, 1, 1]) for values in (tf.argmax(drawn[:, :3], axis=1), drawn[:, 3] > 0)
+    )
+    once = tf.transpose(images, [0, 2, 3, 1, 4])
+    images = tf.where(along == 0, images, tf.where(along == 1, once, tf.transpose(once, [0, 2, 3, 1, 4])))
+    return tf.where(backwards, tf.reverse(images, [1]), images)
+
+
 def undo_symmetry(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """Return the inverse of `apply_symmetry`.
 

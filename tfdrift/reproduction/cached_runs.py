@@ -40,6 +40,7 @@ ScoreTold = Callable[[Run, TrainConfig, Predictor, Samples, NewPatients], dict[s
 """What scores a run that is told of new patients: takes it, its settings and predictor, what it was trained on, and who
 is new."""
 
+_DECIDES_PHANTOM = ("law", "patients", "visit_days", "lesion", "image_size")
 _DECIDES_NO_WEIGHTS = {"mnist_file", "pretrained", "log_every", "validate_every", "checkpoint_every"}
 
 
@@ -131,7 +132,7 @@ class CachedRuns:
         """
         if experiment.new_patients is None:
             return self.samples(experiment.data)
-        key = f"{config.law}, {config.patients} patients, days {config.visit_days}"
+        key = str([getattr(config, name) for name in _DECIDES_PHANTOM])
         if key not in self._samples:
             self._samples[key] = load_config_samples(config)
         return self._samples[key]
@@ -204,7 +205,7 @@ class CachedRuns:
         if run.pretrained is not None:
             self._trained(run.pretrained, experiment)
         configs, folders = self._trained(run, experiment)
-        new = dataclasses.replace(experiment.new_patients, law=configs[0].law)
+        new = dataclasses.replace(experiment.new_patients, law=configs[0].law, lesion=configs[0].lesion)
         samples = self.samples_of(configs[0], experiment)
         return score(folders, samples=samples, new_patients=new)[0]
 
@@ -226,7 +227,7 @@ class CachedRuns:
         tf.config.experimental.enable_op_determinism()
         (config,), (folder,) = self._trained(run, experiment)
         training, _ = split(self.samples_of(config, experiment), config.fold)
-        new = dataclasses.replace(experiment.new_patients, law=config.law)
+        new = dataclasses.replace(experiment.new_patients, law=config.law, lesion=config.lesion)
         return score(run, config, load_predictor(folder)[2], training, new)
 
     def _trained(self, run: Run, experiment: Experiment) -> tuple[list[TrainConfig], list[Path]]:

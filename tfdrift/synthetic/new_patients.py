@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from tfdrift.cohort.crop import SLICE
 from tfdrift.cohort.samples import Samples
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
@@ -22,6 +23,7 @@ class NewPatients:
         data_seed: of everything about them, 0 or more.
         law: by which their lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         days: of the second MRIs, after the first; each is a pair with the first.
+        lesion: what a crop is, in `tfdrift.cohort.crop.LESIONS`.
 
     Raises:
         UsageError: fewer patients, a negative seed, no such law, or no day after the first MRI.
@@ -31,6 +33,7 @@ class NewPatients:
     data_seed: int = 4242
     law: str = "response"
     days: tuple[int, ...] = USUAL_PAIR[1:]
+    lesion: str = SLICE
 
     def __post_init__(self) -> None:
         if self.patients < 2:
@@ -66,6 +69,7 @@ class NewPatients:
             seed=self.data_seed,
             law=self.law,
             pairs=self.pairs,
+            lesion_as=self.lesion,
         )
         names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
         return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)
@@ -77,7 +81,7 @@ class NewPatients:
             image_size: side S of the crops in pixels.
 
         Returns:
-            Both float32 [n, S, S, 2], in mm along rows and columns, at places of the first MRI; rows as in `draw`.
+            Both float32 [n, ..., S, S, 2], in mm along rows and columns, at places of the first MRI; rows as in `draw`.
 
         Example:
             >>> true, foreseeable = NewPatients(patients=2, data_seed=7).movement(16)
@@ -88,7 +92,7 @@ class NewPatients:
         for patient in make_cohort(self.patients, seed=self.data_seed, law=self.law):
             for one, pair in itertools.product(patient.lesions, self.pairs):
                 lesion = one.between(*pair)
-                patch = Patch(patient, lesion)
+                patch = Patch(patient, lesion, lesion_as=self.lesion)
                 true.append(patch.movement(lesion, image_size))
                 middle = dataclasses.replace(lesion, chance=Chance.none())
                 foreseeable.append(patch.movement(middle, image_size))

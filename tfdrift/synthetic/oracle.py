@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from tfdrift.cohort.crop import SLICE
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
 from tfdrift.synthetic.new_patients import NewPatients
@@ -26,9 +27,9 @@ class Oracle:
     """What may follow the first MRIs of a cohort: the n slices of `phantom_samples`, or those of some patients.
 
     Args:
-        pre: float32 [n, S, S, 1], the first MRIs themselves.
-        post: float32 [N, n, S, S, 1], N outcomes of each: the law's chance, the second session's bias field and noise
-            drawn anew.
+        pre: float32 [n, ..., S, S, 1], the first MRIs themselves.
+        post: float32 [N, n, ..., S, S, 1], N outcomes of each: the law's chance, the second session's bias field and
+            noise drawn anew.
     """
 
     pre: np.ndarray
@@ -91,6 +92,7 @@ def ask_oracle(
     draw_seed: int = 0,
     among: Collection[str] | None = None,
     pairs: Sequence[tuple[int, int]] = (USUAL_PAIR,),
+    lesion_as: str = SLICE,
 ) -> Oracle:
     """Draw outcomes of each slice of a cohort from its law.
 
@@ -103,6 +105,7 @@ def ask_oracle(
         draw_seed: of the outcomes.
         among: pseudonyms of the patients to ask about, those of a fold for example; by default all.
         pairs: days of the two MRIs. The first is before treatment: a later one shows some of what is chance here.
+        lesion_as: in `tfdrift.cohort.crop.LESIONS`.
 
     Raises:
         UsageError: fewer than 8 draws, a first MRI after treatment, or `among` names nobody of the cohort.
@@ -124,7 +127,7 @@ def ask_oracle(
     for patient in asked:
         for number, pair in itertools.product(range(len(patient.lesions)), pairs):
             lesion = patient.lesions[number].between(*pair)
-            patch = Patch(patient, lesion)
+            patch = Patch(patient, lesion, lesion_as=lesion_as)
             first = patch.noisy("pre", lesion, sessions_rng(seed, patient, number, pair))
             of_pair = () if pair == USUAL_PAIR else pair
             rng = np.random.default_rng([seed, 4, patient.number, number, draw_seed, *of_pair])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfdrift.cohort.crop import (
+    SLICE,
+    VOLUME,
     Box,
     choose_slices,
     crop_pairs,
@@ -50,6 +52,7 @@ def phantom_samples(
     box: str = "pre",
     slices: str = "three",
     pairs: Sequence[tuple[int, int]] = (USUAL_PAIR,),
+    lesion_as: str = SLICE,
 ) -> Samples:
     """Return the phantom as training samples, the two sessions on one grid and one intensity scale.
 
@@ -65,6 +68,7 @@ def phantom_samples(
         box: see `tfdrift.cohort.crop.crop_lesion`.
         slices: `three` for `tfdrift.cohort.crop.representative_slices`, else see `choose_slices` there.
         pairs: days of the first and of the second MRI, after the first of all; see `every_two`.
+        lesion_as: in `tfdrift.cohort.crop.LESIONS`.
 
     Raises:
         UsageError: fewer than 2 patients, no such law, or another choice of slices.
@@ -82,7 +86,7 @@ def phantom_samples(
     for patient in cohort:
         for number, pair in itertools.product(range(len(patient.lesions)), pairs):
             lesion = patient.lesions[number].between(*pair)
-            patch = Patch(imaged_on(patient, seed, pair), lesion, box=box, slices=slices)
+            patch = Patch(imaged_on(patient, seed, pair), lesion, box=box, slices=slices, lesion_as=lesion_as)
             rng = sessions_rng(seed, patient, number, pair)
             crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
             count = len(crops["pre"])
@@ -169,9 +173,18 @@ class Patch:
         lesion: one of the patient's.
         box: see `tfdrift.cohort.crop.crop_lesion`.
         slices: see `phantom_samples`.
+        lesion_as: see there.
     """
 
-    def __init__(self, patient: Patient, lesion: Lesion, *, box: str = "pre", slices: str = "three") -> None:
+    def __init__(
+        self,
+        patient: Patient,
+        lesion: Lesion,
+        *,
+        box: str = "pre",
+        slices: str = "three",
+        lesion_as: str = SLICE,
+    ) -> None:
         self._patient = patient
         reach = 1.6 * max(lesion.reach_mm("pre"), lesion.reach_mm("post")) + 3
         axes = []
@@ -182,7 +195,12 @@ class Patch:
         points = np.stack([x, y, z], axis=-1)
         pre_mask = gtv(lesion, "pre", points)
         whole = pre_mask | gtv(lesion, "post", points) if box == "union" else pre_mask
-        self.box: Box = make_box(whole, SPACING_MM)
+        self.box: Box = make_box(whole, SPACING_MM, cube=lesion_as == VOLUME)
+        if lesion_as == VOLUME:
+            self.place = np.zeros(1, np.float32)
+            self._points, self._pre_mask = points[None], pre_mask[None]
+            self._head = head_signal(patient, self._points)
+            return
         # Two of its 69 lesions have two representative slices, as when the demo models were trained.
         chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
         self.place = slice_places(pre_mask, chosen)
@@ -190,7 +208,7 @@ class Patch:
         self._head = head_signal(patient, self._points)
 
     def noisy(self, session: str, lesion: Lesion, rng: np.random.Generator, *, bias: Waves | None = None) -> np.ndarray:
-        """Return the chosen slices of a session in scanner units of the first MRI, float64 [n, rows, columns].
+        """Return a session in scanner units of the first MRI, float64 [n, rows, columns] or [1, slices, rows, columns].
 
         Args:
             session: one of `tfdrift.synthetic.law.SESSIONS`.
@@ -211,7 +229,8 @@ class Patch:
             image_size: S.
 
         Returns:
-            float32 [n, S, S, 2], in mm along rows and columns, at places of the first MRI.
+            float32 [n, S, S, 2], or [1, S, S, S, 2] of a volume, in mm along rows and columns, at places of the first
+            MRI.
         """
         along = lesion.movement_mm(self._points)[..., 1::-1]  # x, y, z to rows, columns
         crops = [

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfdrift.cohort.crop import SLICE
 from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.errors import DataError
@@ -19,6 +20,7 @@ def load_samples(
     law: str = "response",
     patients: int = 39,
     visit_days: Sequence[int] = (),
+    lesion: str = SLICE,
 ) -> Samples:
     """Return the samples that `--data` names.
 
@@ -30,6 +32,7 @@ def load_samples(
         law: by which the phantom's lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         patients: how many the phantom has.
         visit_days: days of the phantom's MRIs after the first, each two a pair; by default one, that of the paper.
+        lesion: what a crop of the phantom is, in `tfdrift.cohort.crop.LESIONS`; a cohort has its own.
 
     Raises:
         DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
@@ -37,7 +40,9 @@ def load_samples(
     """
     if data == "phantom":
         pairs = every_two(visit_days) if visit_days else [USUAL_PAIR]
-        return phantom_samples(image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients, pairs=pairs)
+        return phantom_samples(
+            image_size=image_size, seed=PHANTOM_SEED, law=law, patients=patients, pairs=pairs, lesion_as=lesion
+        )
     if data == "mnist":
         file = Path(mnist_file) if mnist_file else None
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)

@@ -223,6 +223,7 @@ def load_config_samples(config: TrainConfig) -> Samples:
         law=config.law,
         patients=config.patients,
         visit_days=config.days_of_visits,
+        lesion=config.lesion,
     )
     return with_folds(samples, read_folds(Path(config.folds_file))) if config.folds_file else samples
 
