@@ -118,11 +118,18 @@ class PythonModel:
     """A model whose `post` and `drift` are a NumPy formula of image and seed, for what needs no TensorFlow."""
 
     def __init__(
-        self, formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]], *, size: int = SIZE, **facts
+        self,
+        formula: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+        *,
+        size: int = SIZE,
+        lesion: str = "slice",
+        **facts,
     ) -> None:
         self._formula = formula
         self.told: list[Told | None] = []
-        self.about = About(name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None)
+        self.about = About(
+            name="formula", version=None, image_size=size, sha256=None, facts=facts, card=None, lesion=lesion
+        )
 
     def predict(
         self,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.clinic.patients import SIZE, PythonModel, scaled
-from tfdrift.clinic.models import BATCH, image_size_of, predict_batches
+from tfdrift.clinic.models import BATCH, crops_of, predict_batches
 from tfdrift.errors import DataError
 from tfdrift.serving.client import Signature, TensorInfo
 
@@ -17,7 +17,7 @@ def test_crops_of_another_shape_are_refused(shape):
     seed = TensorInfo("int64", (None, 2))
     outputs = {name: TensorInfo("float32", (None, 8, 8, 1)) for name in ("post", "drift")}
     with pytest.raises(DataError, match="not square crops and seeds"):
-        image_size_of(Signature({"image": TensorInfo("float32", shape), "seed": seed}, outputs), "the model")
+        crops_of(Signature({"image": TensorInfo("float32", shape), "seed": seed}, outputs), "the model")
 
 
 @pytest.mark.parametrize(

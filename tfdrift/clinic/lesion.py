@@ -11,7 +11,7 @@ import numpy as np
 from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
-from tfdrift.cohort.crop import Box, crop_signal, crop_slice, make_box, paste_slice
+from tfdrift.cohort.crop import SLICE, VOLUME, Box, crop_signal, crop_slice, make_box, paste_slice, slices_in
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.errors import DataError
@@ -23,16 +23,18 @@ INTERVAL = (0.05, 0.95)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Crops:
-    """A lesion as the model sees it.
+    """A lesion as the model sees it, and its slices.
 
     Args:
         image: float32 [n, S, S, 1], scanner units, zero outside the GTV.
         surroundings: float32 [n, S, S], the MRI in the same box, not masked.
         gtv: bool [n, S, S].
-        slices: their indices in the series.
+        slices: their indices in the series; where the model sees the whole lesion all that lie in its cube.
         left_out: number of slices of the GTV that cover no crop pixel by half, so that the model cannot see them.
         box: where they lie.
         spacing_mm: of slices, rows and columns.
+        whole: float32 [1, S, S, S, 1], the lesion in one volume, zero outside the GTV; None where slices are seen.
+        whole_gtv: bool, the same shape.
     """
 
     image: np.ndarray
@@ -42,11 +44,44 @@ class Crops:
     left_out: int
     box: Box
     spacing_mm: tuple[float, float, float]
+    whole: np.ndarray | None = None
+    whole_gtv: np.ndarray | None = None
+
+    @property
+    def shown(self) -> np.ndarray:
+        """What the model is shown, float32 [m, ..., S, S, 1]: the slices, or the whole lesion in one volume."""
+        return self.image if self.whole is None else self.whole
+
+    @property
+    def shown_gtv(self) -> np.ndarray:
+        """The GTV in what the model is shown, bool [m, ..., S, S, 1]."""
+        return self.gtv[..., None] if self.whole_gtv is None else self.whole_gtv
+
+    @property
+    def shown_scale(self) -> np.ndarray:
+        """Largest signal of what the model is shown, float32 [m]."""
+        return self.shown.max(axis=image_axes(self.shown))
 
     @property
     def scale(self) -> np.ndarray:
-        """Largest signal of each crop, float32 [n]."""
-        return self.image.max(axis=image_axes(self.image))
+        """Largest signal of each slice, or of the whole lesion where the model sees that, float32 [n]."""
+        return np.broadcast_to(self.shown_scale, [len(self.slices)])
+
+    def on_slices(self, images: np.ndarray) -> np.ndarray:
+        """Return images of what the model is shown on the slices, [..., n, S, S, c]; linear between those of a volume.
+
+        Args:
+            images: real [..., m, (S,) S, S, c].
+        """
+        if self.whole is None:
+            return images
+        middle = self.box.center[0]
+        side = self.whole.shape[1]
+        places = (np.array(self.slices) - middle) * self.spacing_mm[0] / self.pixel_mm + (side - 1) / 2
+        low = np.clip(np.floor(places), 0, side - 2).astype(int)
+        share = np.clip(places - low, 0, 1).astype(np.float32)[:, None, None, None]
+        planes = images[..., 0, :, :, :, :]
+        return planes[..., low, :, :, :] * (1 - share) + planes[..., low + 1, :, :, :] * share
 
     @property
     def pixel_mm(self) -> float:
@@ -109,7 +144,11 @@ class LesionPrediction:
         """Share of the outcomes in which the lesion reaches the edge of its box."""
         edges = self.outcome_masks[:, :, [0, -1], :], self.outcome_masks[:, :, :, [0, -1]].swapaxes(2, 3)
         at_edges = np.concatenate(edges, axis=2)
-        return float(at_edges.any(axis=image_axes(at_edges)).mean())
+        touching = at_edges.any(axis=image_axes(at_edges))
+        if self.crops.whole is not None:
+            ends = self.outcome_masks[:, [0, -1]]
+            touching |= ends.any(axis=image_axes(ends))
+        return float(touching.mean())
 
     @property
     def volume_spread_mm3(self) -> float:
@@ -149,8 +188,10 @@ def crop_gtv(
     spacing_mm: tuple[float, float, float],
     image_size: int,
     measured: np.ndarray | None = None,
+    *,
+    lesion: str = SLICE,
 ) -> Crops:
-    """Return the slices of a lesion as training makes them: cropped to the GTV's box, zero outside the GTV.
+    """Return a lesion as training makes it: cropped to the GTV's box, zero outside the GTV.
 
     Args:
         image: float32 [slices, rows, columns], scanner units.
@@ -158,11 +199,15 @@ def crop_gtv(
         spacing_mm: of slices, rows and columns.
         image_size: S.
         measured: bool, the same grid, where there is no padding; by default everywhere. The GTV holds none.
+        lesion: what the model is shown, in `tfdrift.cohort.crop.LESIONS`.
 
     Raises:
         DataError: the GTV is so thin that every slice's crop is empty, or a slice holds no signal above zero in it, so
             that it cannot be put on the model's scale.
     """
+    seen = np.ones(image.shape, bool) if measured is None else measured
+    if lesion == VOLUME:
+        return _crop_whole(image, gtv, spacing_mm, image_size, seen)
     box = make_box(gtv, spacing_mm)
     filled = np.flatnonzero(gtv.any(axis=(1, 2))).tolist()
     inside = {k: crop_slice(gtv[k], box, spacing_mm, image_size) >= 0.5 for k in filled}
@@ -173,7 +218,6 @@ def crop_gtv(
             "mm each: it is too thin for this model"
         )
     masks = np.stack([inside[k] for k in slices])
-    seen = np.ones(image.shape, bool) if measured is None else measured
     surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
     surroundings = surroundings.astype(np.float32)
     crops = Crops(
@@ -192,6 +236,38 @@ def crop_gtv(
             "belong together"
         )
     return crops
+
+
+def _crop_whole(
+    image: np.ndarray, gtv: np.ndarray, spacing_mm: tuple[float, float, float], image_size: int, seen: np.ndarray
+) -> Crops:
+    box = make_box(gtv, spacing_mm, cube=True)
+    inside = crop_slice(gtv, box, spacing_mm, image_size) >= 0.5
+    if not inside.any():
+        raise DataError(
+            f"it covers half of no pixel of a crop of {image_size} pixels, {box.side_mm / image_size:.1f} mm each: it "
+            "is too thin for this model"
+        )
+    whole = crop_signal(image, seen, box, spacing_mm, image_size).astype(np.float32) * inside
+    if whole.max() <= 0:
+        raise DataError(
+            "the lesion holds no signal above zero; check that the structure set and the series belong together"
+        )
+    square, slices = dataclasses.replace(box, center_slice=None), slices_in(box, len(gtv), spacing_mm)
+    surroundings = np.stack([crop_signal(image[k], seen[k], square, spacing_mm, image_size) for k in slices])
+    masks = np.stack([crop_slice(gtv[k], square, spacing_mm, image_size) >= 0.5 for k in slices])
+    surroundings = surroundings.astype(np.float32)
+    return Crops(
+        image=(surroundings * masks)[..., None],
+        surroundings=surroundings,
+        gtv=masks,
+        slices=slices,
+        left_out=0,
+        box=box,
+        spacing_mm=spacing_mm,
+        whole=whole[None, ..., None],
+        whole_gtv=inside[None, ..., None],
+    )
 
 
 def outcome_seeds(seed: int, structure: int, outcomes: int, slices: int) -> np.ndarray:
@@ -226,24 +302,24 @@ def predict_lesion(
         model: answers.
         gtv: bool [slices, rows, columns].
         crops: of this lesion.
-        seeds: int64 [K, n, 2], from `outcome_seeds`.
-        told: what is known of its n slices beside the images.
+        seeds: int64 [K, m, 2], from `outcome_seeds`, of the m images that the model is shown.
+        told: what is known of these beside the images.
 
     Raises:
         DataError: the model's answer cannot be used, or the server refuses the request.
         ResourceError: the server has gone.
     """
     outcomes, count = seeds.shape[:2]
-    side = crops.image.shape[1]
     members, answer = model.about.members, {}
     for member in range(members):
         own = seeds[member::members]
         more = None if told is None else told._replace(condition=np.tile(told.condition, (len(own), 1)))
-        part = predict_batches(model, np.tile(crops.image, (len(own), 1, 1, 1)), own.reshape(-1, 2), member, more)
+        part = predict_batches(model, np.concatenate([crops.shown] * len(own)), own.reshape(-1, 2), member, more)
         for name, images in part.items():
             answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
             answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])
-    post, drift = (answer[name].reshape(outcomes, count, side, side) for name in ("post", "drift"))
+    answer = {name: crops.on_slices(images) for name, images in answer.items()}
+    post, drift = (answer[name].squeeze(axis=-1) for name in ("post", "drift"))
 
     window, box = _window(crops, gtv.shape[1:])
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
@@ -284,5 +360,6 @@ def _window(crops: Crops, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], 
         crops.box,
         center_row=crops.box.center_row - ranges[0].start,
         center_column=crops.box.center_column - ranges[1].start,
+        center_slice=None,
     )
     return (ranges[0], ranges[1]), box

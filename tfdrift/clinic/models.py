@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfdrift.cohort.crop import SLICE, VOLUME
 from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
 from tfdrift.model.conditions import Conditions
@@ -51,6 +52,7 @@ class About(NamedTuple):
         name: of the model.
         version: its number; None for a folder that is not called by one.
         image_size: side S of its crops in pixels.
+        lesion: what a crop is, in `tfdrift.cohort.crop.LESIONS`.
         sha256: of the version's files, see `folder_sha256`; None on a server, which does not show them.
         facts: its `assets/config.json`; empty on a server where the model does not tell it.
         card: the model card, Markdown; None where there is none.
@@ -62,6 +64,7 @@ class About(NamedTuple):
     sha256: str | None
     facts: Mapping[str, Any]
     card: str | None
+    lesion: str = SLICE
 
     @property
     def members(self) -> int:
@@ -101,10 +104,10 @@ class Model(Protocol):
     def predict(
         self, image: np.ndarray, seed: np.ndarray, member: int = 0, told: Told | None = None
     ) -> dict[str, np.ndarray]:
-        """Return `post` and `drift`, float32 [N, S, S, 1], in the units of `image`, and what more the model tells.
+        """Return `post` and `drift`, float32 [N, ..., S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
-            image: float32 [N, S, S, 1], pre crops, zero outside the GTV.
+            image: float32 [N, S, S, 1], or [N, S, S, S, 1] of volumes, pre crops, zero outside the GTV.
             seed: int64 [N, 2].
             member: number of the run that answers, below `About.members`.
             told: what is known beside the images, of N.
@@ -112,8 +115,8 @@ class Model(Protocol):
         ...
 
 
-def image_size_of(signature: Signature, where: str) -> int:
-    """Return the side S of the crops that a signature takes, in pixels.
+def crops_of(signature: Signature, where: str) -> tuple[int, str]:
+    """Return the side S of the crops that a signature takes, in pixels, and what they are of, see `About`.
 
     Args:
         signature: of a model.
@@ -123,15 +126,16 @@ def image_size_of(signature: Signature, where: str) -> int:
         DataError: it is not that of `ServingModule.predict`.
     """
     image = signature.inputs.get("image")
-    side = image.shape[1] if image is not None and image.shape is not None and len(image.shape) == 4 else None
+    rank = 0 if image is None or image.shape is None else len(image.shape) - 2
+    side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
+    images = TensorInfo("float32", (None, *[side] * rank, 1))
     expected = Signature(
-        {"image": TensorInfo("float32", (None, side, side, 1)), "seed": TensorInfo("int64", (None, 2))},
-        {name: TensorInfo("float32", (None, side, side, 1)) for name in ("post", "drift")},
+        {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), images)
     )
     if side is None or signature != expected:
         shapes = ", ".join(f"{name} {info.dtype} {_shape(info)}" for name, info in signature.inputs.items())
         raise DataError(f"{where} takes {shapes or 'nothing'}, not square crops and seeds; {EXPORTED}")
-    return side
+    return side, VOLUME if rank == 3 else SLICE
 
 
 def predict_batches(
@@ -141,7 +145,7 @@ def predict_batches(
 
     Args:
         model: answers.
-        image: float32 [N, S, S, 1].
+        image: float32 [N, ..., S, S, 1].
         seed: int64 [N, 2].
         member: see `Model.predict`.
         told: see `Model.predict`.

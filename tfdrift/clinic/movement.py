@@ -20,7 +20,7 @@ class Field:
 
     Args:
         crops: float32 [n, S, S, c] by the names of `MAPS`, on the crops; c is 2 for the displacement, along rows' and
-            columns' axes, and else 1.
+            columns' axes, or 3 with the slices' first where the model sees the whole lesion, and else 1.
         grid: float64 [n, rows, columns, c], the same on the MRI's own grid.
     """
 
@@ -66,16 +66,16 @@ def make_field(
 
 
 def in_patient(displacement_mm: np.ndarray, direction: Sequence[float]) -> np.ndarray:
-    """Return displacements in the plane of slices as vectors of the patient, x, y, z to the left, back and head.
+    """Return displacements along the axes of a grid as vectors of the patient, x, y, z to the left, back and head.
 
     Args:
-        displacement_mm: [..., 2], along the axis that row numbers grow on, and that column numbers grow on.
+        displacement_mm: [..., 2], along the axis that row numbers grow on, and that column numbers grow on, or [..., 3]
+            with that of slice numbers first.
         direction: of the grid, 3 x 3 row by row.
 
     Example:
         >>> in_patient(np.array([2.0, 1.0]), (1, 0, 0, 0, 1, 0, 0, 0, 1)).tolist()
         [1.0, 2.0, 0.0]
     """
-    along_columns, along_rows, _ = np.reshape(direction, (3, 3)).T
-    rows, columns = np.moveaxis(displacement_mm, -1, 0)
-    return rows[..., None] * along_rows + columns[..., None] * along_columns
+    along = np.reshape(direction, (3, 3)).T[::-1][-displacement_mm.shape[-1] :]  # of slices, rows, columns
+    return displacement_mm @ along

@@ -135,7 +135,7 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         bar.outline.set_linewidth(0.5)
     for place, row in enumerate(chosen):
         grid[place, 0].set_ylabel(f"slice {crops.slices[row] + 1}", fontsize=9, color=_INK)
-        _draw_arrows(grid[place, 0], shown["displacement_mm"][row] / crops.pixel_mm, inside[row, ..., 0])
+        _draw_arrows(grid[place, 0], shown["displacement_mm"][row][..., -2:] / crops.pixel_mm, inside[row, ..., 0])
     return figure
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tfdrift.axes import image_axes
 from tfdrift.clinic.lesion import Crops, LesionPrediction
 
 MAX_PLANE_SPACING_MM = 2.0
@@ -57,8 +58,9 @@ def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) ->
         found.append("the crop reaches beyond the edge of the image, where the signal is taken as zero")
     if crops.left_out:
         found.append(f"{crops.left_out} slices of the lesion are too small for a crop pixel and left out")
-    if len(crops.slices) < FEW_SLICES:
-        found.append(f"the lesion is on {len(crops.slices)} slice{'s' * (len(crops.slices) > 1)} only")
+    filled = int(crops.gtv.any(axis=(1, 2)).sum())
+    if filled < FEW_SLICES:
+        found.append(f"the lesion is on {filled} slice{'s' * (filled > 1)} only")
     voxels = int(prediction.gtv.sum())
     if voxels < FEW_VOXELS:
         found.append(f"the lesion has only {voxels} voxels, so its volume changes in steps of {100 / voxels:.0f}%")
@@ -85,11 +87,13 @@ def _beyond_training(crops: Crops, ranges: Mapping[str, list[float]]) -> list[st
             f"a crop pixel is {crops.pixel_mm:.2f} mm, the spacing in the training data was {low:.2f} to {high:.2f} mm"
         )
     low, high = ranges["mean_signal"]
-    means = np.sum(crops.image.squeeze(axis=-1) * crops.gtv, axis=(1, 2)) / crops.gtv.sum(axis=(1, 2)) / crops.scale
+    axes, gtv = image_axes(crops.shown), crops.shown_gtv
+    means = np.sum(crops.shown * gtv, axis=axes) / gtv.sum(axis=axes) / crops.shown_scale
     beyond = (means < low) | (means > high)
     if beyond.any():
+        of = f" in {beyond.sum()} of {len(means)} slices"
         found.append(
-            f"the signal is unlike the training data in {beyond.sum()} of {len(means)} slices: its mean is "
+            f"the signal is unlike the training data{'' if crops.whole is not None else of}: its mean is "
             f"{means.min():.2f} to {means.max():.2f} of the largest, there {low:.2f} to {high:.2f}"
         )
     return found

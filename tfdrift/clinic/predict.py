@@ -144,7 +144,7 @@ def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed
         try:
             mask, warnings = one.mask()
             gtv, said = without_padding(sitk.GetArrayViewFromImage(mask).astype(bool), seen)
-            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen)
+            crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen, lesion=model.about.lesion)
         except DataError as error:
             skipped.append(f"{one.label}: {error}")
             continue
@@ -156,7 +156,7 @@ def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed
         rehearse_dicom(patient.headers, series, slices, [one.roi for one, *_ in drawn], model.about)
     lesions = []
     for one, gtv, crops, warnings in drawn:
-        seeds = outcome_seeds(seed, one.roi.number, outcomes, len(crops.slices))
+        seeds = outcome_seeds(seed, one.roi.number, outcomes, len(crops.shown))
         measured_of = measure(crops, gtv)
         values = told_of(conditions, measured_of, plan.told)
         prediction = predict_lesion(model, gtv, crops, seeds, as_told(values))

@@ -198,13 +198,13 @@ _DECIDED = {
 }
 
 
-def _of_the_movement(lesion: Mapping[str, Any]) -> str:
+def _of_the_movement(lesion: Mapping[str, Any], *, whole: bool) -> str:
     if "movement_in_gtv" not in lesion:
         return ""
-    told = lesion["movement_in_gtv"]
+    told, where, grown = lesion["movement_in_gtv"], "" if whole else " in the plane", "volume" if whole else "area"
     return (
-        f" On average the model moves what is inside the contour by {told['mean_displacement_mm']:.1f} mm in the plane "
-        f"(at most {told['largest_displacement_mm']:.1f} mm), changes its area by "
+        f" On average the model moves what is inside the contour by {told['mean_displacement_mm']:.1f} mm{where} "
+        f"(at most {told['largest_displacement_mm']:.1f} mm), changes its {grown} by "
         f"{math.expm1(told['mean_log_jacobian']):+.0%} and its signal by {math.expm1(told['mean_log_gain']):+.0%}."
     )
 
@@ -217,8 +217,9 @@ def _lesion(
 ) -> dict[str, Any]:
     predicted, now = lesion["volume_predicted_mm3"], lesion["volume_now_mm3"]
     calibrated_mm3 = None if calibration is None else (predicted["low"], predicted["high"])
+    moves = _of_the_movement(lesion, whole=prediction.crops.whole is not None)
     summary = (
-        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)}{_of_the_movement(lesion)} "
+        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)}{moves} "
         f"The crops are {lesion['crop_mm']:.1f} mm wide."
     )
     return {

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfdrift.axes import per_image
 from tfdrift.clinic.lesion import Crops, LesionPrediction, predict_lesion
 from tfdrift.clinic.models import Model, Told
 from tfdrift.cohort.context import lesion_context
@@ -136,17 +137,18 @@ class Scenario(NamedTuple):
 
 
 def measure(crops: Crops, gtv: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what a lesion shows of itself, float32 [n] each, measured as in a cohort.
+    """Return what a lesion shows of itself, float32 [m] each, measured as in a cohort.
 
     Args:
         crops: of the lesion.
         gtv: bool [slices, rows, columns], the grid that it was cut from.
     """
-    scale = crops.scale
+    scale = crops.shown_scale
     volume_mm3 = float(gtv.sum() * np.prod(crops.spacing_mm))
-    normalised = crops.image / scale[:, None, None, None]
-    context = lesion_context(normalised, crops.gtv[..., None], scale=scale, volume_mm3=volume_mm3)
-    return {**context, "place": slice_places(gtv, crops.slices)}
+    normalised = crops.shown / per_image(scale, crops.shown)
+    context = lesion_context(normalised, crops.shown_gtv, scale=scale, volume_mm3=volume_mm3)
+    place = slice_places(gtv, crops.slices) if crops.whole is None else np.zeros(1, np.float32)
+    return {**context, "place": place}
 
 
 def told_of(conditions: Conditions, measured: Mapping[str, np.ndarray], given: Sequence[Given]) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, image_size_of
+from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, crops_of
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.export.members import SIGNATURE
 from tfdrift.serving.client import Client
@@ -37,12 +37,14 @@ class ServedModel:
             signatures = self._client.metadata(name, version=self._version)
             if SIGNATURE not in signatures:
                 raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
-            image_size = image_size_of(signatures[SIGNATURE], where)
+            image_size, lesion = crops_of(signatures[SIGNATURE], where)
             facts, card = self._told(where) if ABOUT in signatures else ({}, None)
         except BaseException:
             self.close()
             raise
-        self.about = About(name=name, version=self._version, image_size=image_size, sha256=None, facts=facts, card=card)
+        self.about = About(
+            name=name, version=self._version, image_size=image_size, sha256=None, facts=facts, card=card, lesion=lesion
+        )
 
     def _told(self, where: str) -> tuple[dict[str, Any], str]:
         asked = {"asked": np.zeros(1, np.int64)}
