@@ -7,6 +7,13 @@ import griffe
 from latex2mathml.converter import convert
 
 FORMULA = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
+CONTENTS = re.compile(r"(?:^ *\w+ {2,}\S.*\n?)+", re.MULTILINE)
+
+
+def as_list(table: re.Match) -> str:
+    """Return a table of names and what they are as a list of Markdown."""
+    rows = [line.split(maxsplit=1) for line in table[0].splitlines()]
+    return "\n".join(["", *(f"- `{name}`: {said}" for name, said in rows), ""])
 
 
 def on_page_content(content: str, **_) -> str:
@@ -18,10 +25,12 @@ def on_page_content(content: str, **_) -> str:
     return FORMULA.sub(mathml, content)
 
 
-class Examples(griffe.Extension):
-    """Our docstrings say `Example:`; griffe shows as code what stands under `Examples:`."""
+class Docstrings(griffe.Extension):
+    """What our docstrings have in their own way, in the way that griffe shows well."""
 
     def on_instance(self, *, obj: griffe.Object, **_) -> None:
-        """Rename the heading."""
+        """Make code of what stands under `Example:`, and a list of a package's table of its files."""
         if obj.docstring:
             obj.docstring.value = obj.docstring.value.replace("Example:\n", "Examples:\n")
+            if obj.is_module:
+                obj.docstring.value = CONTENTS.sub(as_list, obj.docstring.value)

@@ -4,12 +4,19 @@ import re
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from nbclient import NotebookClient
+
+from tfdrift.config import train_config
+from tfdrift.evaluation.report import evaluate_run
+from tfdrift.methods import METHODS
+from tfdrift.synthetic.phantom_samples import phantom_samples
+from tfdrift.training.train import train
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -91,6 +98,18 @@ def sources() -> str:
 def test_a_message_that_is_explained_can_be_met(message, sources):
     fixed = [part.strip(" ,;()") for part in re.split(r"\.\.\.|: ", message)]
     assert max(fixed, key=len) in sources or any(len(part) > 15 and part in sources for part in fixed)
+
+
+def test_the_method_of_the_page_about_methods_is_trained_and_scored(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
+    module = types.ModuleType("clean")
+    monkeypatch.setitem(sys.modules, "clean", module)
+    exec(compile(example, "extending.md", "exec"), module.__dict__)
+    monkeypatch.setitem(METHODS, "clean", module.Clean)
+    samples = phantom_samples(image_size=16, patients=6, folds=2)
+    config = train_config("clean", image_size=16, base_filters=2, depth=1, steps=3, batch_size=8)
+    train(config, tmp_path, echo=lambda _line: None, samples=samples)
+    assert evaluate_run(tmp_path, samples=samples).method == "clean"
 
 
 def test_the_notebook_holds_no_outputs():
