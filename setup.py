@@ -10,6 +10,16 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "tfdrift/__init__.py").re
 assert VERSION is not None
 # `tfdrift serve` with its embedded server; see tfdrift/serving/extra.py.
 SERVE = ["grpcio-health-checking>=1.68", "prometheus_client>=0.21", "starlette>=0.40", "uvicorn>=0.32"]
+# `make docs` and the test of the tutorial.
+MANUAL = [
+    "mkdocs>=1.6,<2",  # the last that the theme and mkdocstrings are made for
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=1.0",
+    "latex2mathml>=3.77",
+    "nbformat>=5.10",
+    "nbclient>=0.10",
+    "ipykernel>=6.29",
+]
 
 setup(
     name="tfdrift",
@@ -53,6 +63,7 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
+            *MANUAL,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.8",

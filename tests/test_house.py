@@ -22,6 +22,7 @@ ORDER = [
 OTHER_TEST_FILES = {
     "tests/test_house.py",
     "tests/test_readme.py",
+    "tests/test_manual.py",
     "tests/test_setup.py",
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
