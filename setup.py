@@ -21,7 +21,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli"],
     package_dir={"tfdrift_cli": "cli"},
-    package_data={"tfdrift": ["*/templates/*"]},
+    package_data={"tfdrift": ["*/templates/*", "app/page/*"]},
     entry_points={"console_scripts": ["tfdrift = tfdrift_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21",

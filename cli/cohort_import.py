@@ -40,6 +40,9 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
     "--pairs", type=click.Path(path_type=Path), help="CSV of pairs: patient, pre_roi, post_roi, follow_up_roi."
 )
 @click.option(
+    "--exclude", type=click.Path(path_type=Path), help="CSV of wrong pairs to leave out: patient, lesion, reason."
+)
+@click.option(
     "--box", type=click.Choice(BOXES), default=ImportSettings.box, show_default=True, help="What the crop is made of."
 )
 @click.option(

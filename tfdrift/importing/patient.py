@@ -4,7 +4,7 @@ Nothing of what it returns or writes identifies: IDs are pseudonyms, dates are i
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,9 @@ from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.sessions import Patient, Session, Visit, bring_onto
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, number_of, target_rule
+
+CALLED_WRONG = "called a wrong pair"
+"""Why a lesion of `--exclude` is left out; a person's own words may hold a name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,12 @@ class ImportedPatient:
 
 
 def import_alone(
-    patient: Patient, part: Path, key: bytes, settings: ImportSettings, given: Sequence[GivenPair] | None
+    patient: Patient,
+    part: Path,
+    key: bytes,
+    settings: ImportSettings,
+    given: Sequence[GivenPair] | None,
+    wrong: Set[str],
 ) -> ImportedPatient:
     """Call `import_patient` in a process that works for this patient alone, on one thread.
 
@@ -51,9 +59,10 @@ def import_alone(
         key: see there.
         settings: see there.
         given: see there.
+        wrong: see there.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return import_patient(patient, part, key=key, settings=settings, given=given)
+    return import_patient(patient, part, key=key, settings=settings, given=given, wrong=wrong)
 
 
 def import_patient(
@@ -63,6 +72,7 @@ def import_patient(
     key: bytes,
     settings: ImportSettings,
     given: Sequence[GivenPair] | None = None,
+    wrong: Set[str] = frozenset(),
 ) -> ImportedPatient:
     """Pair a patient's lesions and write their slices.
 
@@ -74,6 +84,7 @@ def import_patient(
         key: of the pseudonyms.
         settings: of the import.
         given: the pairs, see `read_pairs`; override the pattern.
+        wrong: pseudonyms of lesions that a person has called wrong pairs; they are left out.
 
     Raises:
         ResourceError: the part cannot be written.
@@ -85,7 +96,7 @@ def import_patient(
         sessions = _sessions(visits, is_wanted, exclusions, settings, why=_why_unwanted(given))
         if len(sessions) > 1:
             pairs = _pair(visits, sessions, given, exclusions)
-            cut_out = _cut_out(patient, sessions, pairs, key, settings, exclusions)
+            cut_out = _cut_out(patient, sessions, pairs, key, settings, exclusions, wrong)
             if cut_out:
                 _save(part, _samples(pseudonym(key, "patient", patient.patient_id), cut_out))
                 lesions = tuple(row for row, _ in cut_out)
@@ -179,10 +190,15 @@ def _cut_out(
     key: bytes,
     settings: ImportSettings,
     exclusions: list[Exclusion],
+    wrong: Set[str],
 ) -> list[tuple[LesionRow, LesionSlices]]:
+    named = [(numbers, pseudonym(key, "lesion", patient.patient_id, str(numbers[0]))) for numbers in pairs]
+    exclusions += [
+        Exclusion(visit="pre", structure=numbers[0], reason=CALLED_WRONG) for numbers, name in named if name in wrong
+    ]
+    pairs, names = [numbers for numbers, name in named if name not in wrong], [n for _, n in named if n not in wrong]
     if not pairs:
         return []
-    names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0])) for numbers in pairs]
     cut_out, spoilt = crop_pairs_of(
         sessions, pairs, names, box=settings.box, slices=settings.slices, image_size=settings.image_size
     )

@@ -18,6 +18,7 @@ class ImportSettings:
         source: a key of `tfdrift.importing.sources.SOURCES`, or `auto`.
         roi: which structures are lesions, see `target_rule`.
         pairs: table for `read_pairs`; it decides for the patients it names.
+        exclude: table for `tfdrift.cohort.tables.read_wrong_pairs`; the lesions that it names are left out.
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
@@ -41,6 +42,7 @@ class ImportSettings:
     source: str = "auto"
     roi: str = DEFAULT_ROI_PATTERN
     pairs: Path | None = None
+    exclude: Path | None = None
     box: str = "pre"
     slices: str = "three"
     register: str = "auto"
@@ -75,6 +77,7 @@ class ImportSettings:
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
             "roi": "default" if self.roi == DEFAULT_ROI_PATTERN else "given",
             "pairs": self.pairs is not None,
+            **({"exclude": True} if self.exclude else {}),
             **{
                 name: getattr(self, name)
                 for name in ("source", "by_place", "components", "box", "slices", "register", "seed")
