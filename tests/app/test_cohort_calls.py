@@ -53,7 +53,7 @@ def rows(file):
 def test_an_import_is_followed_and_its_cohort_is_known(told):
     assert told["kind"] == {"kind": "other"}
     assert (told["import"]["state"], told["import"]["progress"]["unit"]) == ("done", "patient")
-    assert told["cohort kind"] == {"kind": "cohort"}
+    assert told["cohort kind"] == {"kind": "cohort", "image_size": 32}
 
 
 def test_every_lesion_has_a_card(told):

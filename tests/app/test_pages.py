@@ -18,6 +18,8 @@ import pytest
 
 from tests.clinic.patients import CALIBRATION, noisy, write_formula, write_patient
 from tests.clinic_export import write_clinic
+from tests.prepared_cohort import write_cohort
+from tests.random_samples import make_samples
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = os.environ.get("TFDRIFT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -28,6 +30,7 @@ PICTURES = os.environ.get("TFDRIFT_PAGE_PICTURES")
 """Folder to write pictures of the page to, such as docs/figures/app."""
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+ROOT = Path(__file__).parents[2]
 AXE = Path(__file__).parent / "axe.min.js"
 LESIONS = {"GTV 1": {"offset_mm": (-6, 0, 0), "radius_mm": 4.5}, "GTV 2": {"offset_mm": (6, 0, 0), "radius_mm": 4}}
 NAME = "Zyxwvut"
@@ -59,6 +62,7 @@ def base(tmp_path_factory) -> Path:
     (folder / "root").mkdir()
     write_patient(folder / f"root/{NAME}", lesions=LESIONS)
     write_clinic(folder / "root/clinic", [2, 4], spacing_mm=6.0)
+    write_cohort(folder / "root/small", make_samples(size=16))
     (folder / "root/letters").mkdir()
     (folder / "root/letters/letter.txt").write_text("no image")
     write_formula(folder / "models/chancy", noisy, tfdrift="1", calibration=CALIBRATION, data={"patients": 39})
@@ -87,7 +91,7 @@ def page(browser, address) -> Iterator[Any]:
 def opened(browser, address: str, **settings: Any) -> Iterator[Any]:
     """Give a page that is open and that may neither complain nor ask anybody else for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(120_000)
     faults: list[str] = []
     found = context.new_page()
     found.on("pageerror", lambda fault: faults.append(str(fault)))
@@ -247,6 +251,13 @@ def test_a_cohort_from_choosing_to_leaving_out_a_wrong_pair(page, base):
     page.wait_for_function("() => document.querySelector('#pair .foot').innerText.includes('mm')")
     page.wait_for_timeout(500)
     assert shows_colour(page, "#pair .screen")
+    eyes = page.locator("#pair .eye")
+    places = [eyes.nth(number).get_attribute("data-place") for number in range(2)]
+    assert places[0] == places[1]
+    page.focus("#pair canvas")
+    page.keyboard.press("PageUp")
+    page.wait_for_function("place => document.querySelector('#pair .eye.later').dataset.place !== place", arg=places[1])
+    assert eyes.nth(0).get_attribute("data-place") == eyes.nth(1).get_attribute("data-place")
     page.get_by_role("button", name="Swipe").click()
     page.fill("#swipe", "30")
     assert "30%" in page.locator("#pair .eye").nth(1).get_attribute("style")
@@ -264,10 +275,14 @@ def test_a_training_from_starting_to_its_scores(page, base):
     turn_to(page, "training")
     page.wait_for_selector("#runs .empty")
     look_for_faults(page, "training, empty")
+    page.get_by_label("A cohort").check()
+    page.click("#choose-train-cohort")
+    choose(page, "small")
+    page.wait_for_function("() => document.querySelector('#train-cohort-chosen').innerText === 'small'")
     page.fill("#train-name", "first")
-    page.fill("#train-steps", "200000")
+    page.fill("#train-steps", "2000000")
     page.locator("#training summary").first.click()
-    page.fill("#train-image-size", "8")
+    page.fill("#train-image-size", "16")
     page.fill("#train-base-filters", "2")
     page.click("#train-form button.main")
     page.wait_for_selector("#run-shown polyline[points*=' ']")
@@ -316,6 +331,69 @@ def test_two_pages_at_once_and_a_prediction_that_is_stopped(page, browser, addre
     look_for_faults(other, "patient, dark")
     for _ in others:
         pass
+
+
+@pytest.mark.skipif(not PICTURES, reason="TFDRIFT_PAGE_PICTURES names no folder to write pictures to")
+@pytest.mark.skipif(not (ROOT / "saved_models/method1").is_dir(), reason="saved_models/method1 is not there")
+def test_pictures_for_the_documents(browser, tmp_path):
+    (tmp_path / "root").mkdir()
+    write_clinic(tmp_path / "root/clinic", [2, 3, 4, 6], spacing_mm=1.2)
+    shutil.copytree(ROOT / "saved_models/method1", tmp_path / "models/method1")
+    with served(tmp_path) as (address, _):
+        pages = opened(browser, address)
+        page = next(pages)
+        page.set_default_timeout(600_000)
+        picture(page, "empty")
+        page.click("#choose-dicom")
+        choose(page, "clinic")
+        page.locator("#scan-found input").first.check()
+        page.wait_for_selector("#patient-state li button")
+        page.click("#predict")
+        page.wait_for_selector("#result:not([hidden])")
+        page.fill("#zoom", "2.5")
+        page.set_viewport_size({"width": 1280, "height": 1080})
+        page.evaluate("scrollTo(0, 0)")
+        picture(page, "patient")
+        page.click("#theme")
+        page.select_option("#map", "lesion_probability")
+        picture(page, "patient-dark")
+        page.click("#theme")
+        page.set_viewport_size({"width": 820, "height": 1100})
+        picture(page, "tablet")
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        turn_to(page, "cohort")
+        page.click("#choose-export")
+        choose(page, "clinic")
+        page.wait_for_selector("#import-form:not([hidden])")
+        picture(page, "scan")
+        page.click("#import-form button.main")
+        page.wait_for_selector("#cards .card")
+        page.locator("#cards .mark-wrong").nth(1).click()
+        page.evaluate("document.querySelector('#cards').scrollIntoView()")
+        picture(page, "cohort")
+        page.locator("#cards .card button").first.click()
+        page.wait_for_function("() => document.querySelector('#pair .foot')?.innerText.includes('first')")
+        page.get_by_role("button", name="Swipe").click()
+        page.evaluate("document.querySelector('#pair').scrollIntoView()")
+        picture(page, "swipe")
+        page.get_by_role("button", name="Train on it").click()
+        page.fill("#train-name", "clinic")
+        page.get_by_label("Synthetic phantom").check()
+        page.fill("#train-steps", "700")
+        page.locator("#training summary").first.click()
+        page.fill("#train-image-size", "16")
+        page.fill("#train-base-filters", "4")
+        page.locator("#training summary").first.click()
+        page.click("#train-form button.main")
+        page.wait_for_selector("#run-shown caption")
+        page.wait_for_selector("[data-run=export]")
+        picture(page, "training")
+        page.click("[data-run=export]")
+        page.wait_for_selector("#run-shown .good, #run-shown .error")
+        turn_to(page, "patient")
+        page.wait_for_function("() => document.querySelectorAll('#model option').length === 2")
+        for _ in pages:
+            pass
 
 
 @pytest.mark.parametrize("width", [1280, 820])

@@ -20,12 +20,20 @@ def test_runs_come_with_the_command_that_is_at_them(desk, monkeypatch):
     async def conversation(ask):
         started = await ask("train", method="method1", name="new", steps=9)
         resumed = await ask("resume", run="old")
+        exported = await ask("export", run="old")
+        assert desk.job(exported["id"]).arguments[-4:] == [
+            "export",
+            str(desk.runs / "old"),
+            "--to",
+            str(desk.models / "old"),
+        ]
         return started, resumed, (await ask("runs"))["runs"]
 
     started, resumed, runs = talk(desk, conversation)
     assert started["progress"]["done"] == 5
     assert resumed["told"]["run"] == "old"
     assert [(run["name"], run["job"]["state"]) for run in runs] == [("new", "done"), ("old", "done")]
+    assert runs[1]["exported"]["state"] == "done"
 
 
 def test_a_name_that_is_taken_is_refused(desk):

@@ -19,8 +19,8 @@ from tfdrift.importing.nifti_source import is_bids, is_table
 async def kind(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
     """Return what kind of folder one is: a cohort, a BIDS folder, a table of files, or another one."""
     folder = desk.folders.path(request.get("folder"))
-    if (folder / "import.json").is_file() and (folder / "lesions.csv").is_file():
-        return {"kind": "cohort"}
+    if (folder / "import.json").is_file() and (folder / "lesion_slices").is_dir():
+        return {"kind": "cohort", "image_size": await asyncio.to_thread(_image_size, folder)}
     return {"kind": "bids" if is_bids(folder) else "table" if is_table(folder) else "other"}
 
 
@@ -94,6 +94,13 @@ async def wrong(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 def wrong_file(cohort: Path) -> Path:
     """Return where the table of wrong pairs of a cohort lies: beside it, as its key does."""
     return cohort.with_name(f"{cohort.name}.wrong_pairs.csv")
+
+
+def _image_size(cohort: Path) -> int | None:
+    try:
+        return int(json.loads((cohort / "import.json").read_text(encoding="utf-8"))["image_size"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _row(cohort: Path, lesion: object) -> dict[str, str]:

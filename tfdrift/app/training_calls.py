@@ -25,9 +25,16 @@ async def runs(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
     """Return all runs, the newest first, and which of them a command of this server is at."""
     found = await asyncio.to_thread(list_runs, desk.runs)
     started = {job.told["run"]: job.document() for job in desk.jobs.list("train")}
+    exported = {job.told["run"]: job.document() for job in desk.jobs.list("export")}
     known = {one["name"] for one in found}
     waiting = [{"name": name, "job": job} for name, job in started.items() if name not in known]
-    return {"folder": desk.runs.name, "runs": [*waiting, *({**one, "job": started.get(one["name"])} for one in found)]}
+    return {
+        "folder": desk.runs.name,
+        "runs": [
+            *waiting,
+            *({**one, "job": started.get(one["name"]), "exported": exported.get(one["name"])} for one in found),
+        ],
+    }
 
 
 async def curves(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
@@ -49,6 +56,13 @@ async def resume(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
     return _start(desk, await asyncio.to_thread(commands.go_on, run), run.name, "")
 
 
+async def export(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
+    """Start to make a run a model that a patient can be asked with."""
+    run = await asyncio.to_thread(find_run, desk.runs, request.get("run"))
+    arguments = [*commands.TFDRIFT, "export", str(run), "--to", str(desk.models / run.name)]
+    return desk.start("export", arguments, told={"run": run.name})
+
+
 async def tensorboard(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
     """Start TensorBoard, which says its address in its lines, or return the one that runs."""
     running = [job for job in desk.jobs.list("tensorboard") if job.state == "running"]
@@ -66,4 +80,4 @@ def _start(desk: Desk, arguments: list[str], name: str, method: str) -> dict[str
     return desk.start("train", arguments, told=told, patience_seconds=PATIENCE_SECONDS)
 
 
-CALLS = {"runs": runs, "curves": curves, "train": train, "resume": resume, "tensorboard": tensorboard}
+CALLS = {"runs": runs, "curves": curves, "train": train, "resume": resume, "export": export, "tensorboard": tensorboard}

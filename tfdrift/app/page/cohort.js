@@ -1,6 +1,6 @@
 // A cohort: what is in a folder, the import, and every pair looked at.
 
-import { $, h, show, error, warning, empty, count, mm3, fixed } from "./dom.js";
+import { $, h, show, error, warning, empty, count, mm3, fixed, person } from "./dom.js";
 import { call, follow, ask, fileUrl, Refused } from "./calls.js";
 import { pick, join, parentOf, nameOf } from "./picker.js";
 import { PairViewer } from "./viewer.js";
@@ -66,7 +66,7 @@ async function look(folder) {
   show($("export-state"), h("p", { class: pairs ? "good" : "error", role: "status" }, pairs
     ? `${count(pairs, "patient")} of ${found.patients.length} with two visits or more that may be used.`
     : "No patient has two visits with an MRI and lesions drawn on it. The reasons stand on the right."));
-  show($("export-found"), h("div", { class: "box" }, h("h2", {}, "What is in the folder"), found.patients.map(patientBox), unread(found)));
+  show($("export-found"), h("div", { class: "box" }, h("h2", {}, "What is in the folder"), found.patients.map((patient) => patientBox(patient, found.patients.length < 3)), unread(found)));
   $("import-form").hidden = !pairs;
   $("import-folds").value = Math.max(2, Math.min(5, pairs));
 }
@@ -74,7 +74,7 @@ async function look(folder) {
 const usable = (patient) => patient.studies.filter((study) => study.structure_sets.some((structures) =>
   structures.rois.some((roi) => roi.lesion && roi.fits.some((uid) => study.series.some((one) => one.series_uid === uid && one.modality === "MR")))));
 
-function patientBox(patient) {
+function patientBox(patient, few) {
   const visits = usable(patient).length;
   const rows = patient.studies.flatMap((study) => {
     const by = Object.fromEntries(patient.studies.flatMap((one) => one.series).map((one) => [one.series_uid, `${one.modality} ${one.number}`]));
@@ -88,7 +88,7 @@ function patientBox(patient) {
     });
     return h("tr", {}, h("td", {}, study.date ?? "no date"), h("td", {}, series), h("td", {}, sets.length ? sets : h("span", { class: "note" }, "no structure set: passed over")));
   });
-  return h("details", { open: visits < 2 }, h("summary", {}, `${patient.name || patient.patient_id}: ${count(visits, "visit")} that may be used of ${patient.studies.length}`),
+  return h("details", { open: visits < 2 || few }, h("summary", {}, `${person(patient.name || patient.patient_id)}: ${count(visits, "visit")} that may be used of ${patient.studies.length}`),
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Date", "Series", "Structures"].map((text) => h("th", {}, text)))), h("tbody", {}, rows))));
 }
 
@@ -154,7 +154,7 @@ function drawCards() {
     h("div", { class: "box" }, h("div", { class: "row" }, h("h2", {}, `${found.name}: ${count(found.lesions.length, "lesion")}`),
       h("span", { class: "spacer" }),
       wrong && state.folder !== null ? h("button", { type: "button", onclick: () => again(found) }, "Import again without the wrong pairs") : null,
-      h("button", { type: "button", class: "main", onclick: () => learnFrom(found.cohort) }, "Train on it")),
+      h("button", { type: "button", class: "main", onclick: () => learnFrom(found.cohort, found.cards[0]?.size) }, "Train on it")),
       h("p", {}, look ? `${count(look, "pair")} to look at, with a bar on the left.` : "No figure stands out. Look at every pair all the same.",
         wrong ? ` ${count(wrong, "pair")} called wrong, in ${nameOf(found.wrong_file)}.` : ""),
       h("p", { class: "note" }, "First MRI, second MRI, and drift: orange is brighter, blue darker at the second MRI. Outlines: yellow first, light blue second."),

@@ -43,6 +43,9 @@ export function signal(value) {
   return value.toFixed(digits).replace("-", "−");
 }
 
+/** A name as DICOM writes it, as people do. */
+export const person = (name) => name.split("^").filter(Boolean).join(", ");
+
 export function duration(seconds) {
   const whole = Math.round(seconds);
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
@@ -79,6 +82,8 @@ export function curve({ title, lines, zero = null }) {
       `${part ? "" : "step "}${at.toLocaleString("en")}`));
   }
   if (zero !== null) svg.append(s("line", { class: "zero", x1: left, x2: width - right, y1: y(zero), y2: y(zero) }));
+  lines.forEach((line, place) => line.points.length < 40 && svg.append(...line.points.map((point) => s("circle",
+    { class: place ? "dot second" : "dot", cx: x(point[0]), cy: y(point[1]), r: 2.6 }))));
   lines.forEach((line, place) => svg.append(s("polyline", {
     class: place ? "second" : "first",
     points: line.points.map((point) => `${x(point[0]).toFixed(1)},${y(point[1]).toFixed(1)}`).join(" ") })));

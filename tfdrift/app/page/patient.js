@@ -1,6 +1,6 @@
 // A patient: images, a model, a prediction, and saving it.
 
-import { $, h, s, show, error, warning, empty, count, mm3, fixed, interval, key } from "./dom.js";
+import { $, h, s, show, error, warning, empty, count, mm3, fixed, interval, key, person } from "./dom.js";
 import { call, follow, ask, said, fileUrl, sentence } from "./calls.js";
 import { pick, nameOf, join } from "./picker.js";
 import { PatientViewer, MAPS } from "./viewer.js";
@@ -58,14 +58,18 @@ function offer(found, folder) {
     for (const structures of study.structure_sets) {
       const lesions = structures.rois.filter((roi) => roi.lesion);
       const series = study.series.filter((one) => one.modality === "MR" && lesions.some((roi) => roi.fits.includes(one.series_uid)));
-      const who = `${patient.name || patient.patient_id}, ${study.date ?? "no date"}`;
+      const who = `${person(patient.name || patient.patient_id)}; ${study.date ?? "no date"}`;
       for (const one of series) {
+        if (one.folders.length > 1) {
+          others.push(`${who}: ${one.modality} ${one.number}: its slices lie in ${one.folders.length} folders; put them into one`);
+          continue;
+        }
         const names = lesions.filter((roi) => roi.fits.includes(one.series_uid)).map((roi) => roi.name);
-        fitting.push({ who, series: one, structures, names, apart: one.folders.length > 1 });
+        fitting.push({ who, series: one, structures, names });
       }
       if (!series.length) others.push(`${who}: ${structures.modality} ${structures.label}: ${why(structures, lesions)}`);
     }
-    for (const one of study.series) if (one.fault) others.push(`${patient.name || patient.patient_id}: ${one.modality} ${one.number}: ${one.fault}`);
+    for (const one of study.series) if (one.fault) others.push(`${person(patient.name || patient.patient_id)}: ${one.modality} ${one.number}: ${one.fault}`);
   }
   const radios = fitting.map((one, place) => h("label", {}, h("input", { type: "radio", name: "match", value: place,
       onchange: () => read({ series: join(folder, one.series.folders[0]), structures: join(folder, one.structures.file) }) }),
@@ -253,7 +257,7 @@ function showCases(document_) {
   const slide = h("input", { type: "range", id: "case", min: 0, max: cases.length - 1, value: 0, oninput: () => draw() });
   const draw = () => {
     const at = Number(slide.value);
-    told.textContent = cases[at].words;
+    told.textContent = isCourse ? `${cases[at].given.interval_days} after the first MRI` : cases[at].words;
     show(place, h("table", {}, h("tbody", {}, document_.lesions.map((lesion) => {
       const volume = lesion.scenarios[at].volume_mm3;
       return h("tr", {}, h("td", {}, lesion.name), h("td", { class: "number" }, `${mm3(volume.mean)} mm³`),

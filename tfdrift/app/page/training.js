@@ -18,6 +18,7 @@ export function start(facts) {
     const answer = await ask($("train-state"), () => call("kind", { folder }));
     if (answer?.kind === "cohort") {
       cohort = folder;
+      if (answer.image_size) $("train-image-size").value = answer.image_size;
       show($("train-state"));
       $("train-cohort-chosen").textContent = folder;
     } else if (answer) show($("train-state"), error("This folder is no cohort: it has no import.json. Import one on the page Cohort."));
@@ -31,8 +32,9 @@ export function shown() {
 }
 
 /** A cohort from the page Cohort to learn from. */
-export function learnFrom(folder) {
+export function learnFrom(folder, size) {
   cohort = folder;
+  if (size) $("train-image-size").value = size;
   document.querySelector("[name=data][value=cohort]").click();
   $("train-cohort-chosen").textContent = folder;
   location.hash = "training";
@@ -90,7 +92,7 @@ async function look() {
   if (!runs.some((run) => run.name === chosen)) chosen = runs[0].name;
   const run = runs.find((one) => one.name === chosen);
   const found = run.step === undefined ? { curves: {} } : await call("curves", { run: chosen });
-  const now = JSON.stringify([runs.map(({ job, ...rest }) => [rest, job?.state, job?.progress]), found, chosen]);
+  const now = JSON.stringify([runs.map(({ job, exported, ...rest }) => [rest, job?.state, job?.progress, exported?.state]), found, chosen]);
   if (now === last) return;
   last = now;
   const at = document.activeElement?.dataset?.run;
@@ -122,8 +124,15 @@ function card(run, curves) {
   } }, run.job.state === "stopping" ? "Stopping…" : "Stop") : null;
   const resume = !running && !run.finished && run.step !== undefined ? h("button", { type: "button", class: "main", "data-run": "resume",
     onclick: async () => { await ask($("runs-state"), () => call("resume", { run: run.name })); last = ""; } }, "Go on") : null;
+  const exported = run.exported;
+  const busy = exported && ["running", "stopping"].includes(exported.state);
+  const keep = !running && run.finished ? h("button", { type: "button", class: "main", "data-run": "export", disabled: busy,
+    onclick: async () => { await ask($("runs-state"), () => call("export", { run: run.name })); last = ""; } },
+    busy ? "Making a model…" : "Make it a model") : null;
   return h("div", { class: "box" },
-    h("div", { class: "row" }, h("h2", {}, run.name), h("span", { class: "note" }, stateOf(run)), h("span", { class: "spacer" }), resume, stop),
+    h("div", { class: "row" }, h("h2", {}, run.name), h("span", { class: "note" }, stateOf(run)), h("span", { class: "spacer" }), keep, resume, stop),
+    exported?.state === "done" ? h("p", { class: "good" }, `The model ${run.name} can be asked on the page Patient.`) : null,
+    exported?.state === "failed" ? h("div", {}, error(sentence(exported.error)), said(exported)) : null,
     running && progress ? h("div", { class: "state" }, h("progress", { max: progress.total, value: progress.done, "aria-label": "Training" }), h("p", {}, progress.words)) : null,
     run.job?.state === "failed" ? h("div", {}, error(sentence(run.job.error)), said(run.job)) : null,
     h("div", { class: "charts" },

@@ -117,10 +117,20 @@ class Eye {
   }
 
   go(mm) {
-    this.nv.scene.crosshairPos = this.nv.mm2frac(mm);
-    this.nv.drawScene();
+    // With the third argument an oblique grid is taken as it lies, and not as if its axes were the patient's.
+    this.nv.scene.crosshairPos = this.nv.mm2frac(mm, 0, true);
+    this.zoom(this.zoomed ?? 1);
     this.nv.createOnLocationChange();
-    this.nv.sync?.();
+  }
+
+  /** Enlarge around the cursor, which stays where it is on the screen. */
+  zoom(value) {
+    this.zoomed = value;
+    if (!this.nv.volumes.length) return;
+    this.nv.opts.crosshairWidth = 1 / value;
+    const [x, y, z] = this.nv.frac2mm(this.nv.scene.crosshairPos);
+    this.nv.setPan2Dxyzmm([(1 - value) * x, (1 - value) * y, (1 - value) * z, value]);
+    this.nv.drawScene();
   }
 }
 
@@ -137,6 +147,8 @@ const labels = (...colours) => ({
   R: [0, ...colours.map((c) => c[0])], G: [0, ...colours.map((c) => c[1])], B: [0, ...colours.map((c) => c[2])],
   A: [0, ...colours.map(() => 255)], I: [0, ...colours.map((_, place) => place + 1)],
   labels: ["", ...colours.map(() => "contour")] });
+// On grey, orange, blue and violet to yellow alike nothing else is magenta.
+const GTV = [255, 95, 225];
 const DRAWN = [255, 214, 10], OTHER = [150, 150, 150], LATER = [60, 190, 255];
 
 function slider(text, attributes, oninput) {
@@ -146,6 +158,11 @@ function slider(text, attributes, oninput) {
   const element = h("div", { class: "control" }, h("label", {}, text, " ", value, input));
   return { element, input, set: (number) => { input.value = number; oninput(number, value); } };
 }
+
+const zoomer = (eyes, id) => slider("Zoom", { id, min: 1, max: 8, step: 0.5, value: 1 }, (value, told) => {
+  told.textContent = `× ${value}`;
+  for (const eye of eyes()) eye.zoom(value);
+});
 
 function planes(chosen, change) {
   const buttons = Object.entries(PLANES).map(([name, text]) => h("button", { type: "button", class: "small",
@@ -177,12 +194,14 @@ export class PatientViewer {
     });
     this.outlined = h("input", { type: "checkbox", id: "outlined", checked: true,
       onchange: () => this.eye.outline(this.outlined.checked) });
-    this.ofMap = h("div", { class: "row", hidden: true },
+    this.ofMap = h("div", { class: "line-of-tools", hidden: true },
       h("div", { class: "control" }, h("label", { for: "map" }, "Over the MRI"), this.select),
       this.opacity.element, this.level.element);
     this.level.element.hidden = true;
-    this.tools = h("div", { class: "tools" }, planes("all", (name) => this.eye.plane(name)), this.ofMap,
-      h("label", { class: "check" }, this.outlined, " Contours as drawn"));
+    this.zoom = zoomer(() => [this.eye], "zoom");
+    this.tools = h("div", { class: "tools" },
+      h("div", { class: "line-of-tools" }, planes("all", (name) => this.eye.plane(name)), this.zoom.element,
+        h("label", { class: "check" }, this.outlined, " Contours as drawn")), this.ofMap);
     show(place, this.tools, this.screen, h("div", { class: "foot" }, this.legend, h("span", { class: "spacer" }), this.readout));
     this.wait("No patient yet", "Choose images on the left; the MRI appears here with what is drawn on it.");
   }
@@ -194,8 +213,9 @@ export class PatientViewer {
 
   async load(mri, contours, count) {
     this.offer([]);
-    await this.eye.load(mri, contours, labels(...Array.from({ length: Math.max(count, 1) }, () => DRAWN)));
+    await this.eye.load(mri, contours, labels(...Array.from({ length: Math.max(count, 1) }, () => GTV)));
     this.veil.hidden = true;
+    this.zoom.set(1);
     this.eye.outline(this.outlined.checked);
   }
 
@@ -226,13 +246,17 @@ export class PatientViewer {
 
   moved(found) {
     const values = found.values ?? [];
-    const [x, y, z] = found.mm;
-    // NIfTI's axes point to the right, the front and the head.
-    const side = `${Math.abs(x).toFixed(1)} ${x < 0 ? "L" : "R"}, ${Math.abs(y).toFixed(1)} ${y < 0 ? "P" : "A"}, ${Math.abs(z).toFixed(1)} ${z < 0 ? "F" : "H"} mm`;
+    const side = where(found.mm);
     const mri = values[0] ? `  ·  MRI ${signal(values[0].value)}` : "";
     const map = this.shown && values[1] ? `  ·  ${this.shown.label.split(":")[0]} ${signal(values[1].value)} ${this.shown.kind === "share" ? "" : this.shown.unit}` : "";
     this.readout.textContent = side + mri + map;
   }
+}
+
+/** A place in mm; NIfTI's axes point to the right, the front and the head. */
+function where([x, y, z]) {
+  const part = (mm, less, more) => `${Math.abs(mm).toFixed(1)} ${mm < 0 ? less : more}`;
+  return `${part(x, "L", "R")}, ${part(y, "P", "A")}, ${part(z, "F", "H")} mm`;
 }
 
 function drawLegend(map, top) {
@@ -261,8 +285,11 @@ export class PairViewer {
   constructor(place) {
     this.screen = h("div", { class: "screen two" });
     this.readout = h("span", {});
-    this.pre = new Eye(this.screen, "First MRI", "First MRI", (found) => this.moved(found));
-    this.post = new Eye(this.screen, "Second MRI, on the first one's grid", "Second MRI, registered", () => {});
+    this.pre = new Eye(this.screen, "First MRI", "First MRI", (found) => this.moved(found, this.post));
+    this.post = new Eye(this.screen, "Second MRI, on the first one's grid", "Second MRI, registered", (found) => this.moved(found, this.pre));
+    this.post.element.classList.add("later");
+    this.line = h("div", { class: "line", hidden: true });
+    this.screen.append(this.line);
     this.swipe = slider("First MRI up to", { id: "swipe", min: 0, max: 100, value: 50 }, (value, told) => {
       told.textContent = `${value}%`;
       this.cut = value;
@@ -273,11 +300,12 @@ export class PairViewer {
     } });
     const modes = ["Side by side", "Swipe"].map((text, place) => h("button", { type: "button", class: "small",
       "aria-pressed": String(place === 0), onclick: () => this.mode(modes, place === 1) }, text));
-    this.tools = h("div", { class: "tools" },
+    this.tools = h("div", { class: "tools" }, h("div", { class: "line-of-tools" },
       h("div", { class: "control row", role: "group", "aria-label": "Arrangement" }, modes),
       planes("axial", (name) => { for (const eye of [this.pre, this.post]) eye.plane(name); }),
+      zoomer(() => [this.pre, this.post].filter(Boolean), "pair-zoom").element,
       this.swipe.element,
-      h("label", { class: "check" }, this.outlined, " Contours"));
+      h("label", { class: "check" }, this.outlined, " Contours")));
     this.swipe.element.hidden = true;
     const keys = h("span", {}, "Yellow: this lesion at the first visit. Grey: others. Blue: contours of the second visit.");
     show(place, this.tools, this.screen, h("div", { class: "foot" }, keys, h("span", { class: "spacer" }), this.readout));
@@ -296,22 +324,28 @@ export class PairViewer {
   }
 
   arrange() {
-    if (this.post) this.post.element.style.clipPath = this.swiping ? `inset(0 0 0 ${this.cut}%)` : "none";
+    if (!this.post) return;
+    this.post.element.style.clipPath = this.swiping ? `inset(0 0 0 ${this.cut}%)` : "none";
+    this.line.hidden = !this.swiping;
+    this.line.style.left = `${this.cut}%`;
   }
 
   async load(url, centre) {
     await this.pre.load(url("pre.nii"), url("pre_contours.nii.gz"), labels(DRAWN, OTHER));
     await this.post.load(url("post.nii"), url("post_contours.nii.gz"), labels(LATER));
-    const [first, second] = [this.pre.nv, this.post.nv];
-    // One window for both: the import has brought neither to the other's scale here, so each has its own brightness.
     for (const eye of [this.pre, this.post]) eye.plane("axial");
-    first.broadcastTo([second], { "2d": true, "3d": true });
-    second.broadcastTo([first], { "2d": true, "3d": true });
-    this.pre.go(centre);
-    this.post.go(centre);
+    for (const eye of [this.pre, this.post]) eye.go(centre);
   }
 
-  moved(found) {
-    this.readout.textContent = found.mm ? `${Array.from(found.mm).slice(0, 3).map((mm) => mm.toFixed(1).replace("-", "−")).join(", ")} mm` : "";
+  /** The cursor of one MRI has moved: the other's follows, on the same voxels. */
+  moved(found, other) {
+    const at = found.vox && this.post.nv.volumes[0] ? Array.from(found.vox).slice(0, 3).map(Math.round) : null;
+    if (!at) return;
+    const [first, second] = [this.pre, this.post].map((eye) => signal(eye.nv.volumes[0].getValue(...at)));
+    const eye = other === this.post ? this.pre : this.post;
+    other.nv.scene.crosshairPos = [...eye.nv.scene.crosshairPos];
+    other.nv.drawScene();
+    for (const one of [this.pre, this.post]) one.element.dataset.place = Array.from(one.nv.frac2vox(one.nv.scene.crosshairPos)).join(" ");
+    this.readout.textContent = `${where(found.mm)}  ·  first ${first}, second ${second}`;
   }
 }
