@@ -60,6 +60,7 @@ setup(
             "hypothesis>=6.100",
             "psutil>=5.9",
             "nibabel>=5.2",
+            "playwright>=1.49",  # drives the page in an installed Chromium
         ],
     },
     classifiers=[

@@ -76,7 +76,7 @@ function offer(found, folder) {
     h("span", {}, one.who, h("small", {}, `${one.series.description || "MR"}, ${count(one.series.slices, "slice")}`),
       h("small", {}, `${one.structures.modality} ${one.structures.label}: ${one.names.join(", ")}`))));
   show($("scan-found"),
-    fitting.length ? h("fieldset", { class: "list" }, h("legend", {}, `${count(fitting.length, "MRI")} with lesions drawn`), radios)
+    fitting.length ? h("fieldset", { class: "list" }, h("legend", {}, `${count(fitting.length, "MRI")} with lesions drawn`), h("div", {}, radios))
       : h("div", {}, error(found.patients.length
         ? "No MRI here has a structure set with lesions that fits it."
         : `There is no DICOM in this folder: of ${count(found.files, "file")}, none could be used. Choose the folder of a patient's export.`)),

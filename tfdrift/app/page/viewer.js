@@ -26,6 +26,7 @@ export const MAPS = {
   residual: { label: "What movement and gain leave", unit: "scanner units", kind: "signed" },
 };
 
+const NEXT_TO_0 = 0.05;
 const PLANES = { all: "Three planes", axial: "Axial", coronal: "Coronal", sagittal: "Sagittal" };
 const KEYS = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0],
   PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
@@ -37,7 +38,7 @@ class Eye {
       "aria-label": `${label}. Arrow keys move the cursor, Page Up and Page Down the slice.` });
     this.element = h("div", { class: "eye" }, this.canvas, tag ? h("p", { class: "tag" }, tag) : null);
     place.append(this.element);
-    this.nv = new Niivue({ dragAndDropEnabled: false, backColor: [0, 0, 0, 1], crosshairColor: CROSS, crosshairWidth: 1, crosshairGap: 14,
+    this.nv = new Niivue({ dragAndDropEnabled: false, backColor: [0, 0, 0, 1], crosshairColor: CROSS, crosshairWidth: 0.4, crosshairGap: 30,
       multiplanarShowRender: 0, isRadiologicalConvention: true, logLevel: "error", show3Dcrosshair: false,
       fontColor: [0.85, 0.9, 0.95, 1], loadingText: "", isNearestInterpolation: false, tileMargin: 2 });
     this.nv.onLocationChange = (place) => moved(place);
@@ -81,8 +82,9 @@ class Eye {
     if (map.kind === "signed") {
       volume.colormap = "tfdrift-more";
       volume.colormapNegative = "tfdrift-less";
-      [volume.cal_min, volume.cal_max] = [0, top];
-      [volume.cal_minNeg, volume.cal_maxNeg] = [-top, -0];
+      // Next to 0 the sign is chance, and a colour for it would frame every crop.
+      [volume.cal_min, volume.cal_max] = [NEXT_TO_0 * top, top];
+      [volume.cal_minNeg, volume.cal_maxNeg] = [-top, -NEXT_TO_0 * top];
     } else if (map.kind === "image") {
       volume.colormap = "gray";
       const mri = this.nv.volumes[0];
@@ -127,7 +129,6 @@ class Eye {
   zoom(value) {
     this.zoomed = value;
     if (!this.nv.volumes.length) return;
-    this.nv.opts.crosshairWidth = 1 / value;
     const [x, y, z] = this.nv.frac2mm(this.nv.scene.crosshairPos);
     this.nv.setPan2Dxyzmm([(1 - value) * x, (1 - value) * y, (1 - value) * z, value]);
     this.nv.drawScene();
