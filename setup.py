@@ -31,7 +31,7 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli"],
     package_dir={"tfdrift_cli": "cli"},
-    package_data={"tfdrift": ["*/templates/*"]},
+    package_data={"tfdrift": ["*/templates/*", "app/page/*"]},
     entry_points={"console_scripts": ["tfdrift = tfdrift_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21",
@@ -71,6 +71,7 @@ setup(
             "hypothesis>=6.100",
             "psutil>=5.9",
             "nibabel>=5.2",
+            "playwright>=1.49",  # drives the page in an installed Chromium
         ],
     },
     classifiers=[

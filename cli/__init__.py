@@ -10,6 +10,7 @@ reproduce      figures and tables by name
 export         a run to a served model
 serve          models over gRPC and REST
 predict        a patient
+app            a page on this machine
 quiet          TensorFlow without its greetings
 reference      docs/cli.md, made of the help of every command
 """

@@ -44,6 +44,9 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
     help="The first two a pair and the third their follow-up, or also every other two a pair.",
 )  # fmt: skip
 @click.option(
+    "--exclude", type=click.Path(path_type=Path), help="CSV of wrong pairs to leave out: patient, lesion, reason."
+)
+@click.option(
     "--box", type=click.Choice(BOXES), default=ImportSettings.box, show_default=True, help="What the crop is made of."
 )
 @click.option(

@@ -1,5 +1,7 @@
 """`tfdrift predict`: a patient's lesions at the second MRI, for a DICOM viewer and a colleague."""
 
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -101,6 +103,7 @@ def predict(
             seed=seed,
             given=given,
             guidance=guidance,
+            progress=_progress,
         )
     finally:
         answering.close()
@@ -124,6 +127,16 @@ def predict(
         + (f"calibrated on {known['patients']} patients" if known else "not calibrated: far too narrow")
     )
     click.echo(f"{'report':<24} {out / 'report.html'}")
+
+
+def _progress(lesions: Sequence, total: int) -> Iterator:
+    """A bar on a terminal, a line for each lesion elsewhere."""
+    from tqdm import tqdm
+
+    for number, lesion in enumerate(tqdm(lesions, total=total, unit="lesion", disable=None), start=1):
+        if not sys.stderr.isatty():
+            click.echo(f"lesion {number} of {total}", err=True)
+        yield lesion
 
 
 def _line(lesion: dict) -> str:

@@ -78,11 +78,14 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert groups[""] | groups["serve"] == found | NOT_IMPORTED.keys()
 
 
-def test_the_extra_holds_what_the_embedded_server_alone_imports():
+def test_the_extra_holds_what_servers_alone_import():
     assert distributions_of(extra.MODULES) == declared()["serve"]
     files = imported(ROOT / "tfdrift")
     importing = set().union(*(files[module] for module in extra.MODULES))
-    assert importing == {f"tfdrift/serving/{name}.py" for name in ("server", "rest_api", "monitoring")}
+    assert importing == {
+        *(f"tfdrift/serving/{name}.py" for name in ("server", "rest_api", "monitoring")),
+        *(f"tfdrift/app/{name}.py" for name in ("server", "calls", "access")),
+    }
     assert not extra.MODULES & imported(ROOT / "cli").keys()
 
 

@@ -21,6 +21,7 @@ evaluation    scores on held-out patients, beside the baselines
 reproduction  the paper's figures and our tables
 export        a run to a blessed, versioned SavedModel
 clinic        a prediction for a patient
+app           a page on this machine for those who type no commands
 serving       TF Serving's protocol for any SavedModel; beside the others, it imports `errors` alone
 """
 

@@ -8,6 +8,7 @@ from tfdrift.cohort.tables import (
     Exclusion,
     LesionRow,
     read_table,
+    read_wrong_pairs,
     write_exclusions,
     write_lesions,
 )
@@ -78,3 +79,25 @@ def test_a_damaged_table_is_refused(tmp_path, content, said):
         file.write_bytes(content)
     with pytest.raises(DataError, match=rf"exclusions.csv {said}.*import"):
         read_table(file, ("patient", "reason"))
+
+
+def test_wrong_pairs_are_read_by_lesion(tmp_path):
+    (tmp_path / "wrong.csv").write_text("reason,lesion,patient,by\nmoved, l1 ,p1,me\n", encoding="utf-8-sig")
+    assert read_wrong_pairs(tmp_path / "wrong.csv") == {"l1": {"patient": "p1", "reason": "moved"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("patient,lesion\np,l\n", "must have the columns patient, lesion, reason"),
+        ("patient,lesion,reason\np,,moved\n", "row 1 of the table of wrong pairs must name"),
+        ("patient,lesion,reason\np,l\n", "row 1 of the table of wrong pairs must name"),
+        ('patient,lesion,reason\n"p,l,m\n', "is not a CSV file"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_table_of_wrong_pairs_that_is_none_is_one_line(tmp_path, text, said):
+    if text is not None:
+        (tmp_path / "wrong.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_wrong_pairs(tmp_path / "wrong.csv")

@@ -605,3 +605,26 @@ def test_an_interrupt_ends_the_processes_and_leaves_nothing(heads, small, tmp_pa
 
     refused(KeyboardInterrupt, heads, tmp_path / "cohort", key=small / "cohort.key", progress=interrupt)
     assert multiprocessing.active_children() == []
+
+
+def test_lesions_called_wrong_are_left_out_without_the_words_of_who_looked(heads, small, tmp_path):
+    before = _rows(small / "cohort/lesions.csv")
+    patients = [row["patient"] for row in before]
+    wrong = next(row for row in before if patients.count(row["patient"]) > 1)
+    table = tmp_path / "wrong.csv"
+    row = f"{wrong['patient']},{wrong['lesion']},{CANARY} moved"
+    table.write_text(f"patient,lesion,reason\n{row}\np,lffffffffffffffff,of another key\n")
+    settings = ImportSettings(**{**QUICK, "key": small / "cohort.key", "exclude": table})
+    document = import_cohort(heads, tmp_path / "cohort", settings=settings, write_slices=write_list)
+    after = _rows(tmp_path / "cohort/lesions.csv")
+    assert [row["lesion"] for row in after] == [row["lesion"] for row in before if row != wrong]
+    assert document["excluded"]["called a wrong pair"] == 1
+    reason = "1 of the wrong pairs: not among the lesions; they may be of another key or other patients"
+    assert document["excluded"][reason] == 1
+    assert document["options"]["exclude"]
+    assert all(CANARY.encode() not in content for content in files_of(tmp_path / "cohort").values())
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))

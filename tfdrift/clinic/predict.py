@@ -12,7 +12,7 @@ overlap their predictions are added; the outcomes of two lesions are independent
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
 
+Progress = Callable[[Sequence[Any], int], Iterable[Any]]
+
+
+def _silent(lesions: Sequence[Any], _total: int) -> Iterable[Any]:
+    return lesions
+
 
 def predict_patient(
     model: Model,
@@ -49,6 +55,7 @@ def predict_patient(
     seed: int = 0,
     given: Sequence[str] = (),
     guidance: float = 1.0,
+    progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
 
@@ -65,6 +72,7 @@ def predict_patient(
         seed: of the noise, 0 or more.
         given: what is known, or asked "if", beside the MRI, see `tfdrift.clinic.scenarios.make_plan`.
         guidance: see there.
+        progress: wraps the iteration over lesions; called with it and its length.
 
     Returns:
         What stands in `prediction.json`.
@@ -76,7 +84,7 @@ def predict_patient(
     """
     plan = _check(model, out, outcomes, seed, given, guidance)
     files = read_dicom_files(series_dir, rtstruct, roi, by_place=by_place)
-    return _predict(model, files, out, outcomes, seed, plan)
+    return _predict(model, files, out, outcomes, seed, plan, progress)
 
 
 def predict_nifti(
@@ -91,6 +99,7 @@ def predict_nifti(
     seed: int = 0,
     given: Sequence[str] = (),
     guidance: float = 1.0,
+    progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion of masks on an MRI, and write OUT as `predict_patient` does, but no DICOM.
 
@@ -105,6 +114,7 @@ def predict_nifti(
         seed: of the noise, 0 or more.
         given: see `predict_patient`.
         guidance: see there.
+        progress: see there.
 
     Returns:
         What stands in `prediction.json`.
@@ -116,7 +126,7 @@ def predict_nifti(
     """
     plan = _check(model, out, outcomes, seed, given, guidance)
     files = read_nifti_files(image, masks, roi, components=components)
-    return _predict(model, files, out, outcomes, seed, plan)
+    return _predict(model, files, out, outcomes, seed, plan, progress)
 
 
 def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[str], guidance: float) -> Plan:
@@ -134,7 +144,9 @@ def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[st
     return plan
 
 
-def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed: int, plan: Plan) -> dict[str, Any]:
+def _predict(
+    model: Model, patient: PatientFiles, out: Path, outcomes: int, seed: int, plan: Plan, progress: Progress
+) -> dict[str, Any]:
     calibration, conditions = calibration_of(model.about), model.about.conditions
     image, series = patient.image, patient.series
     voxels, spacing_mm = sitk.GetArrayViewFromImage(image), image.GetSpacing()[::-1]
@@ -155,7 +167,7 @@ def _predict(model: Model, patient: PatientFiles, out: Path, outcomes: int, seed
         slices = sorted({k for _, _, crops, _ in drawn for k in crops.slices})
         rehearse_dicom(patient.headers, series, slices, [one.roi for one, *_ in drawn], model.about)
     lesions = []
-    for one, gtv, crops, warnings in drawn:
+    for one, gtv, crops, warnings in progress(drawn, len(drawn)):
         seeds = outcome_seeds(seed, one.roi.number, outcomes, len(crops.shown))
         measured_of = measure(crops, gtv)
         values = told_of(conditions, measured_of, plan.told)

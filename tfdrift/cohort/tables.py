@@ -11,6 +11,9 @@ LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
 EXCLUSION_COLUMNS = ("patient", "reason")
 """What a cohort's tables must have to be read; later versions write more."""
 
+WRONG_COLUMNS = ("patient", "lesion", "reason")
+"""Of the table of pairs that a person has called wrong, see `read_wrong_pairs`."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LesionRow:
@@ -124,6 +127,33 @@ def read_table(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         if None in row or None in row.values():
             raise DataError(f"{file} is damaged at row {number}; import the cohort again")
     return rows
+
+
+def read_wrong_pairs(file: Path) -> dict[str, dict[str, str]]:
+    """Return patient and reason of each lesion that a person has called a wrong pair, by its pseudonym.
+
+    Args:
+        file: CSV in UTF-8 with the columns patient, lesion, reason; pseudonyms of `lesions.csv`.
+
+    Raises:
+        DataError: there is no such table, or a row names no lesion.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            if not set(WRONG_COLUMNS) <= set(reader.fieldnames or ()):
+                raise DataError(f"the table of wrong pairs must have the columns {', '.join(WRONG_COLUMNS)}")
+            rows = list(reader)
+    except OSError as error:
+        raise DataError(f"the table of wrong pairs cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError("the table of wrong pairs is not a CSV file in UTF-8; save it as one") from None
+    found = {}
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values() or not row["lesion"].strip():
+            raise DataError(f"row {number} of the table of wrong pairs must name patient, lesion and reason")
+        found[row["lesion"].strip()] = {"patient": row["patient"].strip(), "reason": row["reason"].strip()}
+    return found
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -14,7 +14,7 @@ structures are numbers, and of all DICOM attributes only those in `imaging.slice
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,15 @@ from tfdrift.axes import image_axes
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.samples import Samples, join_samples, read_samples
-from tfdrift.cohort.tables import LESION_COLUMNS, Exclusion, LesionRow, read_table, write_exclusions, write_lesions
+from tfdrift.cohort.tables import (
+    LESION_COLUMNS,
+    Exclusion,
+    LesionRow,
+    read_table,
+    read_wrong_pairs,
+    write_exclusions,
+    write_lesions,
+)
 from tfdrift.drawing.figure import write_png
 from tfdrift.errors import DataError, UsageError
 from tfdrift.files import staged
@@ -80,13 +88,14 @@ def import_cohort(
     if key_file.resolve().is_relative_to(out.resolve()):
         raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
     given = read_pairs(settings.pairs) if settings.pairs else {}
+    wrong = read_wrong_pairs(settings.exclude) if settings.exclude else {}
     with staged(out) as (whole, scratch):
         patients, refused = source.find_patients(export, settings, lambda files: progress(files, len(files), "file"))
         _check_enough(len(patients), settings.folds, source.where)
         key = read_or_make_key(key_file)
-        imported = _import_each(patients, scratch, key, settings, given, progress)
+        imported = _import_each(patients, scratch, key, settings, given, frozenset(wrong), progress)
         in_table = [pseudonym(key, "patient", one) for one in given]
-        exclusions = collect_exclusions(imported, refused, in_table)
+        exclusions = collect_exclusions(imported, refused, in_table, len(wrong))
         if settings.strict and any(one.broken for _, one in exclusions):
             reasons = most_common_reasons(exclusions, broken=True)
             raise DataError(f"something is broken ({reasons}); nothing was written")
@@ -119,12 +128,13 @@ def _import_each(
     key: bytes,
     settings: ImportSettings,
     given: Mapping[str, Sequence[GivenPair]],
+    wrong: Set[str],
     progress: Progress,
 ) -> dict[str, ImportedPatient]:
     """Return what came of each patient, by pseudonym; their slices are in `scratch`."""
     names = [pseudonym(key, "patient", patient.patient_id) for patient in patients]
     tasks = [
-        (patient, scratch / f"{name}.npz", key, settings, given.get(patient.patient_id))
+        (patient, scratch / f"{name}.npz", key, settings, given.get(patient.patient_id), wrong)
         for patient, name in zip(patients, names, strict=True)
     ]
     workers = settings.workers or os.cpu_count() or 1

@@ -5,7 +5,7 @@ Nothing of what it returns or writes identifies: IDs are pseudonyms, dates are i
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.sessions import EVERY, VISITS, Patient, Session, Visit, bring_onto
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, number_of, target_rule
+
+CALLED_WRONG = "called a wrong pair"
+"""Why a lesion of `--exclude` is left out; a person's own words may hold a name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,12 @@ class ImportedPatient:
 
 
 def import_alone(
-    patient: Patient, part: Path, key: bytes, settings: ImportSettings, given: Sequence[GivenPair] | None
+    patient: Patient,
+    part: Path,
+    key: bytes,
+    settings: ImportSettings,
+    given: Sequence[GivenPair] | None,
+    wrong: Set[str],
 ) -> ImportedPatient:
     """Call `import_patient` in a process that works for this patient alone, on one thread.
 
@@ -52,9 +60,10 @@ def import_alone(
         key: see there.
         settings: see there.
         given: see there.
+        wrong: see there.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    return import_patient(patient, part, key=key, settings=settings, given=given)
+    return import_patient(patient, part, key=key, settings=settings, given=given, wrong=wrong)
 
 
 def import_patient(
@@ -64,6 +73,7 @@ def import_patient(
     key: bytes,
     settings: ImportSettings,
     given: Sequence[GivenPair] | None = None,
+    wrong: Set[str] = frozenset(),
 ) -> ImportedPatient:
     """Pair a patient's lesions and write their slices.
 
@@ -75,6 +85,7 @@ def import_patient(
         key: of the pseudonyms.
         settings: of the import.
         given: the pairs, see `read_pairs`; override the pattern.
+        wrong: pseudonyms of lesions that a person has called wrong pairs; they are left out.
 
     Raises:
         ResourceError: the part cannot be written.
@@ -89,7 +100,7 @@ def import_patient(
             if len(sessions) > 1:
                 pairs = _pair(group, sessions, given, said)
                 told = () if places[:2] == (0, 1) else (f"visits {places[0]} {places[1]}",)
-                cut_out = _cut_out(patient, sessions, pairs, key, settings, said, told)
+                cut_out = _cut_out(patient, sessions, pairs, key, settings, said, told, wrong)
                 acquisitions = acquisitions or tuple(session.acquisition for session in sessions[:2] if cut_out)
                 every += cut_out
         except DataError as error:
@@ -206,10 +217,17 @@ def _cut_out(
     settings: ImportSettings,
     exclusions: list[Exclusion],
     told: tuple[str, ...],
+    wrong: Set[str],
 ) -> list[tuple[LesionRow, LesionSlices]]:
+    named = [(numbers, pseudonym(key, "lesion", patient.patient_id, str(numbers[0]), *told)) for numbers in pairs]
+    exclusions += [
+        Exclusion(visit=sessions[0].name, structure=numbers[0], reason=CALLED_WRONG)
+        for numbers, name in named
+        if name in wrong
+    ]
+    pairs, names = [numbers for numbers, name in named if name not in wrong], [n for _, n in named if n not in wrong]
     if not pairs:
         return []
-    names = [pseudonym(key, "lesion", patient.patient_id, str(numbers[0]), *told) for numbers in pairs]
     cut_out, spoilt = crop_pairs_of(
         sessions,
         pairs,

@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfdrift.cohort.tables import Exclusion, LesionRow
-from tfdrift.importing.patient import ImportedPatient
+from tfdrift.importing.patient import CALLED_WRONG, ImportedPatient
 
 ABSENT = Exclusion(visit="", structure=None, reason="in the pairs table, and not among the files", broken=True)
 
 
 def collect_exclusions(
-    imported: Mapping[str, ImportedPatient], refused: Sequence[Exclusion], in_table: Iterable[str]
+    imported: Mapping[str, ImportedPatient],
+    refused: Sequence[Exclusion],
+    in_table: Iterable[str],
+    called_wrong: int = 0,
 ) -> list[tuple[str, Exclusion]]:
     """Return every exclusion with the pseudonym of its patient, which is empty for files that cannot be read.
 
@@ -19,9 +22,14 @@ def collect_exclusions(
         imported: what came of each patient, by pseudonym.
         refused: files that belong to no patient.
         in_table: pseudonyms of the patients in the table of pairs.
+        called_wrong: how many lesions the table of wrong pairs names.
     """
     rows = [(name, exclusion) for name in sorted(imported) for exclusion in imported[name].exclusions]
     rows += [(name, ABSENT) for name in sorted(set(in_table) - set(imported))]
+    missing = called_wrong - sum(exclusion.reason == CALLED_WRONG for _, exclusion in rows)
+    if missing:
+        reason = f"{missing} of the wrong pairs: not among the lesions; they may be of another key or other patients"
+        rows.append(("", Exclusion(visit="", structure=None, reason=reason, broken=True)))
     return rows + [("", exclusion) for exclusion in refused]
 
 

@@ -20,6 +20,7 @@ class ImportSettings:
         roi: which structures are lesions, see `target_rule`.
         pairs: table for `read_pairs`; it decides for the patients it names.
         visits: one of `VISIT_CHOICES`.
+        exclude: table for `tfdrift.cohort.tables.read_wrong_pairs`; the lesions that it names are left out.
         box: one of `BOXES`, see `crop_lesion`.
         slices: one of `SLICES`, see `choose_slices`.
         lesion: one of `LESIONS`, what a crop is.
@@ -45,6 +46,7 @@ class ImportSettings:
     roi: str = DEFAULT_ROI_PATTERN
     pairs: Path | None = None
     visits: str = THREE
+    exclude: Path | None = None
     box: str = "pre"
     slices: str = "three"
     lesion: str = SLICE
@@ -91,6 +93,7 @@ class ImportSettings:
             # A pattern or a table that was given may hold a name, so it is only said that there was one.
             "roi": "default" if self.roi == DEFAULT_ROI_PATTERN else "given",
             "pairs": self.pairs is not None,
+            **({"exclude": True} if self.exclude else {}),
             **{
                 name: getattr(self, name)
                 for name in (

@@ -1,4 +1,4 @@
-"""The extra `serve`: the packages that the embedded server needs and nothing else does."""
+"""The extra `serve`: the packages that the embedded server and the page need and nothing else does."""
 
 from importlib.util import find_spec
 
