@@ -11,6 +11,9 @@ assert VERSION is not None
 # `tfdrift serve` with its embedded server; see tfdrift/serving/extra.py.
 SERVE = ["grpcio-health-checking>=1.68", "prometheus_client>=0.21", "starlette>=0.40", "uvicorn>=0.32"]
 
+# `--scheduler` and `tfdrift workers`; see tfdrift/cluster.py.
+CLUSTER = ["distributed>=2025.1"]
+
 setup(
     name="tfdrift",
     version=VERSION.group(1),
@@ -51,8 +54,10 @@ setup(
     ],
     extras_require={
         "serve": SERVE,
+        "cluster": CLUSTER,
         "dev": [
             *SERVE,
+            *CLUSTER,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
@@ -60,6 +65,9 @@ setup(
             "hypothesis>=6.100",
             "psutil>=5.9",
             "nibabel>=5.2",
+            "pyyaml>=6.0",
+            "kubernetes-validate>=1.33",  # Kubernetes' published schemas, for deploy/
+            "compose-spec>=0.2",  # the Compose Specification, for deploy/
         ],
     },
     classifiers=[
