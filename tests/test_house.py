@@ -23,6 +23,7 @@ OTHER_TEST_FILES = {
     "tests/test_house.py",
     "tests/test_readme.py",
     "tests/test_setup.py",
+    "tests/test_deploy.py",
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
     "tests/test_golden.py",
