@@ -21,6 +21,9 @@ MANUAL = [
     "ipykernel>=6.29",
 ]
 
+# `--scheduler` and `tfdrift workers`; see tfdrift/cluster.py.
+CLUSTER = ["distributed>=2025.1"]
+
 setup(
     name="tfdrift",
     version=VERSION.group(1),
@@ -61,9 +64,11 @@ setup(
     ],
     extras_require={
         "serve": SERVE,
+        "cluster": CLUSTER,
         "dev": [
             *SERVE,
             *MANUAL,
+            *CLUSTER,
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.8",
@@ -72,6 +77,9 @@ setup(
             "psutil>=5.9",
             "nibabel>=5.2",
             "playwright>=1.49",  # drives the page in an installed Chromium
+            "pyyaml>=6.0",
+            "kubernetes-validate>=1.33",  # Kubernetes' published schemas, for deploy/
+            "compose-spec>=0.2",  # the Compose Specification, for deploy/
         ],
     },
     classifiers=[

@@ -8,6 +8,7 @@ evaluate       a run on its held-out patients
 crossval       every patient held out once
 reproduce      figures and tables by name
 export         a run to a served model
+workers        of a Dask cluster, on this machine
 serve          models over gRPC and REST
 predict        a patient
 app            a page on this machine

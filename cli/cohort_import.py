@@ -73,6 +73,9 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 @click.option("--seed", default=ImportSettings.seed, show_default=True, help="Of the folds and of the registration.")
 @click.option("--key", type=click.Path(path_type=Path), help="Key file of the pseudonyms.  [default: OUT.key]")
 @click.option("--workers", type=int, help="Patients at a time.  [default: one for each processor]")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Import on the workers of a Dask cluster, such as tcp://10.0.0.1:8786."
+)
 @click.option("--strict", is_flag=True, help="Write nothing and exit with 3 where something is broken.")
 def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
     """Make a cohort of the patients in an export: MR series with an RTSTRUCT or SEG, two visits or more.
@@ -96,8 +99,12 @@ def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
     if roi is not None:
         options["roi"] = roi
     settings = ImportSettings(**options)
-    document = import_cohort(export, out, settings=settings, write_slices=write, progress=_progress)
+    document = import_cohort(export, out, settings=settings, write_slices=write, progress=_progress, echo=_say)
     click.echo(_summary(document, out, settings.key or out.with_name(f"{out.name}.key")))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:

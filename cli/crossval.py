@@ -7,6 +7,7 @@ import click
 
 from tfdrift import config as settings
 from tfdrift.config import train_config
+from tfdrift.errors import UsageError
 
 from .quiet import start_tensorflow
 from .train import training_options
@@ -17,6 +18,11 @@ workers_option = click.option(
     show_default=True,
     type=click.IntRange(1),
     help="Trainings at a time. With 2 or more each has one processor thread, and the weights are those of one thread.",
+)
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Train on the workers of a Dask cluster, such as tcp://10.0.0.1:8786; the weights are those of one thread.",
 )
 
 
@@ -43,6 +49,7 @@ workers_option = click.option(
     help="Outcomes of each slice.",
 )
 @workers_option
+@scheduler_option
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 @training_options
 def crossval(
@@ -53,6 +60,7 @@ def crossval(
     members: int,
     outcomes: int,
     workers: int,
+    scheduler: str | None,
     as_json: bool,
     preset: str,
     mnist_file: Path | None,
@@ -68,8 +76,10 @@ def crossval(
     Example:
       tfdrift crossval direct
       tfdrift crossval method1 --workers 4
+      tfdrift crossval method1 --scheduler tcp://10.0.0.1:8786
       tfdrift crossval direct --data cohort --groups sites.csv
     """
+    check_where(workers, scheduler)
     config = train_config(method, preset=preset, mnist_file=str(mnist_file) if mnist_file else None, **given)
     chosen = _numbers(folds) if folds is not None else None
     folder = out or Path("crossval") / (method if groups is None else f"{method}-groups")
@@ -86,14 +96,32 @@ def crossval(
         members=members,
         count=outcomes,
         workers=workers,
+        scheduler=scheduler,
         echo=lambda line: click.echo(line, err=as_json),
     )
     click.echo(to_json(metrics).rstrip() if as_json else in_short(metrics, folder))
 
 
-def _numbers(folds: str) -> list[int]:
-    from tfdrift.errors import UsageError
+def check_where(workers: int, scheduler: str | None) -> None:
+    """Refuse a cluster that does not answer, or one together with processes of this machine, before anything is done.
 
+    Args:
+        workers: of `--workers`.
+        scheduler: of `--scheduler`.
+
+    Raises:
+        UsageError: there are several workers and a scheduler, or nobody answers at its address.
+        ResourceError: the extra `cluster` is not installed.
+    """
+    if workers > 1 and scheduler is not None:
+        raise UsageError(f"--workers {workers}: how many run at a time is up to the workers of --scheduler")
+    if scheduler is not None:
+        from tfdrift.cluster import check_scheduler
+
+        check_scheduler(scheduler)
+
+
+def _numbers(folds: str) -> list[int]:
     try:
         return sorted({int(number) for number in folds.split(",")})
     except ValueError:

@@ -21,6 +21,7 @@ COMMANDS = {
     "export": ("export:export", "Write a trained run as a SavedModel for TF Serving."),
     "predict": ("predict:predict", "Predict a patient's second MRI, for a DICOM viewer."),
     "app": ("app:app", "Open a page in the browser for cohorts, training and patients."),
+    "workers": ("workers:workers", "Start workers on this machine for --scheduler, until Ctrl-C."),
     "serve": ("serve:serve", "Serve models over gRPC and REST as TF Serving does."),
 }
 """Name of each command: where it is, and the line `tfdrift --help` shows, so that help needs no module of a command."""

@@ -7,7 +7,7 @@ import click
 
 from tfdrift.reproduction.experiments import EXPERIMENTS
 
-from .crossval import workers_option
+from .crossval import check_where, scheduler_option, workers_option
 from .quiet import start_tensorflow
 
 NAME_WIDTH = 16
@@ -50,8 +50,16 @@ def _print_list(context: click.Context, _: click.Parameter, asked: bool) -> None
 @click.option("--depth", type=int, help="Number of poolings.  [default: 3]")
 @click.option("--batch-size", type=int, help="Images a step.  [default: 64, the paper's]")
 @workers_option
+@scheduler_option
 def reproduce(
-    names: tuple[str, ...], out: Path, runs: Path, data: str, mnist_file: Path | None, workers: int, **settings: Any
+    names: tuple[str, ...],
+    out: Path,
+    runs: Path,
+    data: str,
+    mnist_file: Path | None,
+    workers: int,
+    scheduler: str | None,
+    **settings: Any,
 ) -> None:
     """Train what the figures NAME... of the paper need, draw them, and write their numbers beside them.
 
@@ -66,13 +74,20 @@ def reproduce(
       tfdrift reproduce readings --workers 4
       tfdrift reproduce all --mnist-file mnist.npz
     """
+    check_where(workers, scheduler)
     start_tensorflow()
     from tfdrift.reproduction.cached_runs import CachedRuns
     from tfdrift.reproduction.reproduce import reproduce as run_experiments
 
     overrides = {name: value for name, value in settings.items() if value is not None}
     cached = CachedRuns(
-        runs, lesions=data, mnist_file=mnist_file, overrides=overrides, workers=workers, echo=click.echo
+        runs,
+        lesions=data,
+        mnist_file=mnist_file,
+        overrides=overrides,
+        workers=workers,
+        scheduler=scheduler,
+        echo=click.echo,
     )
     for path in run_experiments(names, out, cached, echo=click.echo):
         click.echo(f"wrote {path}")

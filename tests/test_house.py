@@ -15,15 +15,16 @@ from tfdrift.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "axes", "files", "processes", "drawing", "statistics", "imaging", "diffusion", "model", "methods",
-    "config", "cohort", "synthetic", "importing", "training", "evaluation", "reproduction", "serving", "export",
-    "clinic", "app", "cli",
+    "errors", "axes", "files", "processes", "cluster", "drawing", "statistics", "imaging", "diffusion", "model",
+    "methods", "config", "cohort", "synthetic", "importing", "training", "evaluation", "reproduction", "serving",
+    "export", "clinic", "app", "cli",
 ]  # fmt: skip
 OTHER_TEST_FILES = {
     "tests/test_house.py",
     "tests/test_readme.py",
     "tests/test_manual.py",
     "tests/test_setup.py",
+    "tests/test_deploy.py",
     "tests/test_saved_models.py",
     "tests/test_network_doc.py",
     "tests/test_golden.py",

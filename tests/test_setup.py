@@ -74,8 +74,8 @@ def distributions_of(modules) -> set[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     found = distributions_of(imported(ROOT / "tfdrift") | imported(ROOT / "cli"))
     groups = declared()
-    assert set(groups) == {"", "serve", "dev"}
-    assert groups[""] | groups["serve"] == found | NOT_IMPORTED.keys()
+    assert set(groups) == {"", "serve", "cluster", "dev"}
+    assert groups[""] | groups["serve"] | groups["cluster"] == found | NOT_IMPORTED.keys()
 
 
 def test_the_extra_holds_what_servers_alone_import():
@@ -89,8 +89,13 @@ def test_the_extra_holds_what_servers_alone_import():
     assert not extra.MODULES & imported(ROOT / "cli").keys()
 
 
-def test_developers_get_the_extra_too():
-    assert declared()["serve"] <= declared()["dev"]
+def test_one_module_alone_imports_what_the_cluster_needs():
+    assert imported(ROOT / "tfdrift")["distributed"] == {"tfdrift/cluster.py"}
+    assert "distributed" not in imported(ROOT / "cli")
+
+
+def test_developers_get_the_extras_too():
+    assert declared()["serve"] | declared()["cluster"] <= declared()["dev"]
 
 
 def test_every_file_that_is_no_code_is_packaged():

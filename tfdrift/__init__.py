@@ -6,6 +6,7 @@ errors        what can go wrong, each with its exit code
 axes          which axis of an array of images is which
 files         what is written appears whole or not at all
 processes     a process for each task
+cluster       such tasks on the workers of a Dask cluster
 drawing       figures, colours, panels, charts
 statistics    intervals over patients, comparisons, conformal margins
 imaging       files of a scanner or planning system to volumes and masks in mm

@@ -75,11 +75,12 @@ def test_import_hands_every_option_on(asked):
     ]
     options += ["--min-days", "2", "--max-days", "99"]
     options += ["--folds", "3", "--image-size", "16", "--seed", "7", "--key", "k", "--workers", "2", "--strict"]
+    options += ["--scheduler", "tcp://a:1"]
     run = import_command(*options)
     expected = {
         "roi": "^X", "pairs": Path("p.csv"), "box": "union", "slices": "all", "register": "rigid", "folds": 3,
         "image_size": 16, "seed": 7, "key": Path("k"), "workers": 2, "strict": True, "source": "dicom",
-        "min_days": 2, "max_days": 99,
+        "min_days": 2, "max_days": 99, "scheduler": "tcp://a:1",
     }  # fmt: skip
     assert asked["settings"] == ImportSettings(**expected)
     assert "keep        k, apart" in run.stdout

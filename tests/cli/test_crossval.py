@@ -28,6 +28,8 @@ def test_a_fold_is_trained_with_the_options_of_training(tmp_path, capsys):
         (["--groups", "none.csv"], 3, "the groups table cannot be read: No such file or directory"),
         (["--members", "0"], 2, "0 is not in the range"),
         (["--workers", "0"], 2, "0 is not in the range"),
+        (["--scheduler", "nonsense"], 2, "--scheduler nonsense: must be the address of a Dask scheduler"),
+        (["--scheduler", "127.0.0.1:1", "--workers", "2"], 2, "--workers 2: how many run at a time is up to"),
         (["--steps", "0"], 2, "--steps 0: must be 1 or more"),
     ],
 )

@@ -35,6 +35,8 @@ def test_a_figure_without_training_is_written_where_it_is_asked_for(tmp_path, ca
         ([], 2, "Missing argument"),
         (["fig5", "--steps", "0"], 2, "--steps 0: must be 1 or more"),
         (["fig5", "--workers", "0"], 2, "0 is not in the range"),
+        (["fig5", "--scheduler", "127.0.0.1:1", "--workers", "2"], 2, "--workers 2: how many run at a time is up to"),
+        (["fig5", "--scheduler", "nonsense"], 2, "--scheduler nonsense: must be the address of a Dask scheduler"),
         (["fig5", "--data", "nothing"], 3, "--data nothing"),
         (["fig3", "--mnist-file", "missing.npz"], 3, "missing.npz"),
         (["fig1b", "--out", "file/out"], 4, "cannot write to file/out"),

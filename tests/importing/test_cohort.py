@@ -21,6 +21,7 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from tests.clinic_export import CANARY, identifying_values, plant_broken_files, plant_names, write_clinic
+from tests.local_workers import start_workers
 from tfdrift.cohort.crop import choose_slices, crop_pairs, make_box, representative_slices
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import DataError, UsageError
@@ -368,6 +369,23 @@ def test_the_same_key_gives_the_same_bytes_whatever_the_number_of_workers(small,
     assert {"lesions.csv", "exclusions.csv", "import.json", "contact_sheet.png"} <= set(files_of(small / "cohort"))
 
 
+def test_the_workers_of_a_cluster_give_the_same_bytes(heads, small, tmp_path):
+    said = []
+    with start_workers() as (_, address):
+        settings = ImportSettings(**{**QUICK, "scheduler": address, "key": small / "cohort.key"})
+        import_cohort(heads, tmp_path / "cohort", settings=settings, write_slices=write_list, echo=said.append)
+    assert files_of(tmp_path / "cohort") == files_of(small / "cohort")
+    assert said == []
+
+
+def test_without_a_scheduler_nothing_is_read(tmp_path):
+    with pytest.raises(UsageError, match="--scheduler nonsense: must be the address"):
+        import_cohort(
+            tmp_path, tmp_path / "out", settings=ImportSettings(scheduler="nonsense"), write_slices=write_list
+        )
+    assert not list(tmp_path.glob("*.key"))
+
+
 def nothing(*_):
     raise AssertionError("no slices can be there")
 
@@ -428,7 +446,7 @@ def at_once(monkeypatch):
         for place, task in enumerate(tasks):
             yield Outcome(task=place, value=function(*task))
 
-    monkeypatch.setattr(importing, "run_each", run_here)
+    monkeypatch.setattr(importing, "run_anywhere", run_here)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -559,7 +577,7 @@ def import_at_once(clinic: Path, place: Path) -> dict[str, str | bytes]:
 
     settings = ImportSettings(folds=2, image_size=8, key=place / "key")
     with (
-        mock.patch.object(importing, "run_each", run_here),
+        mock.patch.object(importing, "run_anywhere", run_here),
         mock.patch.multiple(importing, draw_contact_sheet=mock.DEFAULT, write_png=mock.DEFAULT),
     ):
         import_cohort(clinic, place / "cohort", settings=settings, write_slices=write_list)

@@ -10,8 +10,10 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
+from tests.local_workers import start_workers
 from tests.prepared_cohort import write_cohort
 from tfdrift.errors import DivergedError, ResourceError, StoppedError, UsageError
 from tfdrift.training import side_by_side
@@ -42,7 +44,7 @@ def samples(cohort):
 def trained(cohort, samples, tiny_config, tmp_path_factory):
     """Two runs that were trained side by side, and what was said."""
     out, said = tmp_path_factory.mktemp("runs"), []
-    jobs = [(tiny_config("direct", data=cohort, fold=fold), out / f"fold{fold}", samples) for fold in (0, 1)]
+    jobs = [(tiny_config("direct", data=cohort, fold=fold, steps=40), out / f"fold{fold}", samples) for fold in (0, 1)]
     with pytest.MonkeyPatch.context() as patch:
         for name in THREADS:
             patch.delenv(name, raising=False)
@@ -75,9 +77,34 @@ def test_a_line_tells_of_each_run_that_ends(trained):
     assert sorted(line.split(": ")[1] for line in said[1:]) == ["fold0", "fold1"]
 
 
+def test_on_a_cluster_the_weights_are_the_same_after_a_worker_was_killed(trained, read_weights, tmp_path):
+    (config, here, samples), _ = trained[0]
+    there, killed = tmp_path / "there", []
+
+    def kill(scheduler: psutil.Process) -> None:
+        while newest_step(there / "checkpoints") == 0:
+            time.sleep(0.01)
+        for process in scheduler.children(recursive=True):
+            if str(there / ".lock") in [file.path for file in process.open_files()]:
+                worker = process.parent()
+                assert worker is not None
+                killed.append((worker.pid, newest_step(there / "checkpoints")))
+                worker.kill()
+
+    with start_workers() as (process, address):
+        threading.Thread(target=kill, args=(psutil.Process(process.pid),), daemon=True).start()
+        train_all([(config, there, samples)], workers=1, scheduler=address, echo=no_echo)
+    ((_, step),) = killed
+    assert 0 < step < 40
+    ours, theirs = read_weights(here), read_weights(there)
+    assert {name: value.tobytes() for name, value in ours.items()} == {
+        name: value.tobytes() for name, value in theirs.items()
+    }
+
+
 def test_a_run_that_has_its_steps_is_not_started(trained, monkeypatch):
     jobs, _ = trained
-    monkeypatch.setattr(side_by_side, "run_each", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(side_by_side, "run_anywhere", lambda *_, **__: pytest.fail("a process was started"))
     train_all(jobs, workers=2, echo=lambda line: pytest.fail(line))
 
 

@@ -36,6 +36,7 @@ def cross_validate(
     members: int = 1,
     count: int = 16,
     workers: int = 1,
+    scheduler: str | None = None,
     echo: Callable[[str], None],
     samples: Samples | None = None,
 ) -> Metrics:
@@ -53,6 +54,7 @@ def cross_validate(
         count: outcomes of each slice.
         workers: trainings at a time; one is in this process with all its threads, several as in
             `tfdrift.training.side_by_side.train_all`.
+        scheduler: of a cluster that trains, see there; the weights are those of several workers.
         echo: takes lines of progress.
         samples: the data, if they are at hand; what can be attained is then not known.
 
@@ -87,9 +89,9 @@ def cross_validate(
         fold: [dataclasses.replace(config, fold=fold, seed=config.seed + member) for member in range(members)]
         for fold in chosen
     }
-    if workers > 1:
+    if workers > 1 or scheduler is not None:
         jobs = [(member, _folder(out, member), data) for fold in chosen for member in runs[fold]]
-        train_all(jobs, workers=workers, echo=echo)
+        train_all(jobs, workers=workers, scheduler=scheduler, echo=echo)
     tf.config.experimental.enable_op_determinism()  # as training does: the same scores where nothing is left to train
     folds_answers = []
     for number, fold in enumerate(chosen):

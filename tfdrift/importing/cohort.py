@@ -23,6 +23,7 @@ import numpy as np
 
 from tfdrift import __version__
 from tfdrift.axes import image_axes
+from tfdrift.cluster import check_scheduler, run_anywhere
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.prepared import describe
 from tfdrift.cohort.samples import Samples, join_samples, read_samples
@@ -46,7 +47,6 @@ from tfdrift.importing.report import collect_exclusions, count_all, most_common_
 from tfdrift.importing.sessions import Patient
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sources import choose_source
-from tfdrift.processes import run_each
 
 LESIONS_ON_SHEET = 400
 """How many lesions the contact sheet shows, so that it stays a picture; `tfdrift cohort show` draws them all."""
@@ -62,6 +62,7 @@ def import_cohort(
     settings: ImportSettings,
     write_slices: WriteSlices,
     progress: Progress = lambda done, _total, _unit: done,
+    echo: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Any]:
     """Import every patient of an export.
 
@@ -74,12 +75,13 @@ def import_cohort(
         settings: what is asked for.
         write_slices: `tfdrift.cohort.store.write_slices`, which needs TensorFlow.
         progress: wraps the iteration over files and patients; called with it, its length and its unit.
+        echo: takes a line where a cluster has no worker.
 
     Returns:
         What is in `import.json`.
 
     Raises:
-        UsageError: `out` is taken, or the key would lie in it.
+        UsageError: `out` is taken, the key would lie in it, or no scheduler answers.
         DataError: the export or the pairs cannot be read, no lesion or fewer patients than folds are left, or `strict`.
         ResourceError: the key or `out` cannot be written.
     """
@@ -89,11 +91,13 @@ def import_cohort(
         raise UsageError("the key must lie outside the cohort, which others may see; give another --key")
     given = read_pairs(settings.pairs) if settings.pairs else {}
     wrong = read_wrong_pairs(settings.exclude) if settings.exclude else {}
+    if settings.scheduler is not None:
+        check_scheduler(settings.scheduler)
     with staged(out) as (whole, scratch):
         patients, refused = source.find_patients(export, settings, lambda files: progress(files, len(files), "file"))
         _check_enough(len(patients), settings.folds, source.where)
         key = read_or_make_key(key_file)
-        imported = _import_each(patients, scratch, key, settings, given, frozenset(wrong), progress)
+        imported = _import_each(patients, scratch, key, settings, given, frozenset(wrong), progress, echo)
         in_table = [pseudonym(key, "patient", one) for one in given]
         exclusions = collect_exclusions(imported, refused, in_table, len(wrong))
         if settings.strict and any(one.broken for _, one in exclusions):
@@ -130,6 +134,7 @@ def _import_each(
     given: Mapping[str, Sequence[GivenPair]],
     wrong: Set[str],
     progress: Progress,
+    echo: Callable[[str], None],
 ) -> dict[str, ImportedPatient]:
     """Return what came of each patient, by pseudonym; their slices are in `scratch`."""
     names = [pseudonym(key, "patient", patient.patient_id) for patient in patients]
@@ -138,7 +143,14 @@ def _import_each(
         for patient, name in zip(patients, names, strict=True)
     ]
     workers = settings.workers or os.cpu_count() or 1
-    outcomes = run_each(import_alone, tasks, workers=workers, time_limit_seconds=settings.time_limit_seconds)
+    outcomes = run_anywhere(
+        import_alone,
+        tasks,
+        workers=workers,
+        scheduler=settings.scheduler,
+        time_limit_seconds=settings.time_limit_seconds,
+        echo=echo,
+    )
     imported = {}
     # Closed, so that no process still writes when an exception here has the folders removed.
     with closing(outcomes):

@@ -35,6 +35,7 @@ class ImportSettings:
         seed: of the folds and the registration.
         key: file of the pseudonyms' key; made where there is none. By default `<out>.key` beside `out`.
         workers: processes; by default one for each processor.
+        scheduler: of a cluster that imports, see `tfdrift.cluster.run_anywhere`.
         strict: refuse, and write nothing, where something is broken.
         time_limit_seconds: for a patient; two rigid registrations of large heads take minutes.
 
@@ -60,6 +61,7 @@ class ImportSettings:
     seed: int = 0
     key: Path | None = None
     workers: int | None = None
+    scheduler: str | None = None
     strict: bool = False
     time_limit_seconds: float = 3600.0
 

@@ -53,6 +53,7 @@ class CachedRuns:
         mnist_file: see `tfdrift.synthetic.digits.digit_samples`.
         overrides: fields of `TrainConfig` that every run is given, such as `steps`.
         workers: trainings at a time; one is in this process with all its threads, several as in `train_all`.
+        scheduler: of a cluster that trains, see `train_all`.
         echo: takes lines of progress.
         samples: the data of `lesions` and `digits` where they are at hand.
     """
@@ -65,10 +66,12 @@ class CachedRuns:
         mnist_file: Path | None = None,
         overrides: Mapping[str, Any] | None = None,
         workers: int = 1,
+        scheduler: str | None = None,
         echo: Callable[[str], None],
         samples: Mapping[str, Samples] | None = None,
     ) -> None:
-        self._folder, self._overrides, self._workers, self._echo = folder, dict(overrides or {}), workers, echo
+        self._folder, self._overrides, self._echo = folder, dict(overrides or {}), echo
+        self._workers, self._scheduler = workers, scheduler
         self._names = {"lesions": lesions, "digits": "mnist"}
         self._mnist_file = str(mnist_file) if mnist_file else None
         self._samples = dict(samples or {})
@@ -158,12 +161,12 @@ class CachedRuns:
         return self._folder / f"{config.method}-{config.heads}-fold{config.fold}-{config.steps}-{digest}"
 
     def train_ahead(self, experiments: Sequence[Experiment]) -> None:
-        """Train side by side what experiments need; with one worker, wait for `predictions` to ask for each run.
+        """Train side by side what experiments need; one worker without a cluster waits for `predictions`.
 
         Raises:
             TfdriftError: as `tfdrift.training.side_by_side.train_all` does.
         """
-        if self._workers == 1:
+        if self._workers == 1 and self._scheduler is None:
             return
         needed = [(run, experiment) for experiment in experiments for run in experiment.runs]
         first = [(run.pretrained, experiment) for run, experiment in needed if run.pretrained is not None]
@@ -173,7 +176,7 @@ class CachedRuns:
                 samples = self.samples_of(config, experiment)
                 folder = self.folder_of(config, samples)
                 jobs[folder] = (config, folder, samples)
-            train_all(list(jobs.values()), workers=self._workers, echo=self._echo)
+            train_all(list(jobs.values()), workers=self._workers, scheduler=self._scheduler, echo=self._echo)
 
     def predictions(self, run: Run, experiment: Experiment) -> Predictions:
         """Train a run as far as it is not trained yet, and return what it predicts.

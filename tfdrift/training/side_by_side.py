@@ -9,16 +9,23 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tfdrift.cluster import run_anywhere
 from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig
 from tfdrift.errors import ResourceError, StoppedError, TfdriftError
-from tfdrift.processes import Outcome, run_each
+from tfdrift.processes import Outcome
 
 # `tfdrift.training.train` is imported inside the functions: a new process finds `_train_alone` by importing this
 # module, and TensorFlow greets before `run_each` has closed its standard error.
 
 
-def train_all(jobs: Sequence[tuple[TrainConfig, Path, Samples]], *, workers: int, echo: Callable[[str], None]) -> None:
+def train_all(
+    jobs: Sequence[tuple[TrainConfig, Path, Samples]],
+    *,
+    workers: int,
+    scheduler: str | None = None,
+    echo: Callable[[str], None],
+) -> None:
     """Train each run that lacks steps, `workers` at a time; the weights are those of one thread, whatever `workers` is.
 
     An error or a signal stops all: those that train write a checkpoint first, and the same call goes on from there.
@@ -27,10 +34,12 @@ def train_all(jobs: Sequence[tuple[TrainConfig, Path, Samples]], *, workers: int
         jobs: settings, run folder and data of each run. The data only tell whether the run is there already; a process
             reads its own by `config.data`.
         workers: trainings at a time.
+        scheduler: of a cluster whose workers train in place of this machine, see `tfdrift.cluster.run_anywhere`.
         echo: takes a line when a run ends.
 
     Raises:
-        UsageError: a folder holds a run with other settings or data, before anything is trained.
+        UsageError: a folder holds a run with other settings or data, before anything is trained, or nobody is the
+            scheduler.
         ResourceError: the process of a run was killed or failed; or see `tfdrift.training.train.train`.
         DataError: see `tfdrift.training.train.train`.
         DivergedError: see `tfdrift.training.train.train`.
@@ -42,12 +51,20 @@ def train_all(jobs: Sequence[tuple[TrainConfig, Path, Samples]], *, workers: int
     missing = [(config, folder) for config, folder, samples in jobs if not is_trained(config, folder, samples)]
     if not missing:
         return
-    echo(f"{len(missing)} of {len(jobs)} runs to train, {workers} at a time")
+    where = f"{workers} at a time" if scheduler is None else f"on the workers of {scheduler}"
+    echo(f"{len(missing)} of {len(jobs)} runs to train, {where}")
     trained, failures = 0, []
     with (
         stop_on_signals() as stopped_by,
         contextlib.closing(
-            run_each(_train_alone, missing, workers=workers, stopping=lambda: bool(stopped_by or failures))
+            run_anywhere(
+                _train_alone,
+                missing,
+                workers=workers,
+                scheduler=scheduler,
+                stopping=lambda: bool(stopped_by or failures),
+                echo=echo,
+            )
         ) as outcomes,
     ):
         for outcome in outcomes:
