@@ -36,3 +36,4 @@ for name in "$model" direct; do
     say tfdrift predict --server "$address" --name "$name" --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm \
         --out "$prediction-$name"
 done
+echo "the same in a browser: tfdrift app --models saved_models --runs runs"

@@ -26,4 +26,4 @@ app           a page on this machine for those who type no commands
 serving       TF Serving's protocol for any SavedModel; beside the others, it imports `errors` alone
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

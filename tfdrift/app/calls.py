@@ -40,7 +40,12 @@ async def start(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def folder(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what is in a folder."""
+    """Return what is in a folder.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `path`.
+    """
     return await asyncio.to_thread(desk.folders.listing, request.get("path", ""))
 
 
@@ -50,13 +55,23 @@ async def jobs(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def job(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return a command."""
+    """Return a command.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     found = desk.job(request.get("job"))
     return {**found.document(), "files": desk.file_names(found.id)}
 
 
 async def stop(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Stop a command, and return it once it has ended."""
+    """Stop a command, and return it once it has ended.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     found = desk.job(request.get("job"))
     await found.stop()
     return found.document()

@@ -17,7 +17,12 @@ from tfdrift.importing.nifti_source import is_bids, is_table
 
 
 async def kind(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what kind of folder one is: a cohort, a BIDS folder, a table of files, or another one."""
+    """Return what kind of folder one is: a cohort, a BIDS folder, a table of files, or another one.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `folder`.
+    """
     folder = desk.folders.path(request.get("folder"))
     if (folder / "import.json").is_file() and (folder / "lesion_slices").is_dir():
         return {"kind": "cohort", "image_size": await asyncio.to_thread(_image_size, folder)}
@@ -25,7 +30,12 @@ async def kind(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def import_cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start an import."""
+    """Start an import.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `exclude`, `folder`.
+    """
     arguments, out = commands.import_cohort(desk.folders, request)
     wrong = desk.folders.path(request["exclude"]) if request.get("exclude") else None
 
@@ -38,7 +48,12 @@ async def import_cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def open_cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start to read the crops of a cohort."""
+    """Start to read the crops of a cohort.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `cohort`.
+    """
     cohort = desk.folders.path(request.get("cohort"))
     out = desk.new_folder() / "crops"
     return desk.start(
@@ -47,7 +62,12 @@ async def open_cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables of a cohort that was opened, and its cards; their pixels are the file `cards.bin`."""
+    """Return the tables of a cohort that was opened, and its cards; their pixels are the file `cards.bin`.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     job = desk.job(request.get("job"), kind="cohort", done=True)
     folder, crops = desk.folders.path(job.told["cohort"]), job.out
     assert crops is not None
@@ -66,7 +86,12 @@ async def cohort(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def pair(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start to read both MRIs of a lesion's patient from the export."""
+    """Start to read both MRIs of a lesion's patient from the export.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `cohort`, `lesion`, `folder`.
+    """
     out = desk.new_folder()
     folder = desk.folders.path(request.get("cohort"))
     row = _row(folder, request.get("lesion"))
@@ -84,7 +109,12 @@ async def pair(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def wrong(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Write into the table of wrong pairs that a lesion is one, or that it is none."""
+    """Write into the table of wrong pairs that a lesion is one, or that it is none.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `cohort`, `reason`, `lesion`.
+    """
     folder = desk.folders.path(request.get("cohort"))
     reason = request.get("reason")
     mark(wrong_file(folder), _row(folder, request.get("lesion")), None if reason is None else str(reason))

@@ -27,20 +27,35 @@ async def models(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def scan(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start to list the DICOM files below a folder."""
+    """Start to list the DICOM files below a folder.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `folder`.
+    """
     return desk.start(
         "scan", commands.scan(desk.folders, request), shows_output=False, told={"folder": request["folder"]}
     )
 
 
 async def scanned(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what was found below a folder, and which structures have the name of a lesion."""
+    """Return what was found below a folder, and which structures have the name of a lesion.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     job = desk.job(request.get("job"), kind="scan", done=True)
     return await asyncio.to_thread(_read_scan, job)
 
 
 async def patient(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start to read a patient's MRI and contours."""
+    """Start to read a patient's MRI and contours.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends, see `tfdrift.app.commands`.
+    """
     files = commands.files_of(desk.folders, request)
     out = desk.new_folder()
     (out / "request.json").write_text(json.dumps({**files, "out": str(out)}), encoding="utf-8")
@@ -50,7 +65,12 @@ async def patient(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def predict(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start a prediction."""
+    """Start a prediction.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `model`.
+    """
     model = await asyncio.to_thread(find_model, desk.models, request.get("model"))
     out = desk.new_folder() / _PREDICTION
     arguments = commands.predict(desk.folders, model, request, out)
@@ -67,7 +87,12 @@ async def predict(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def prediction(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a prediction, and which maps there are."""
+    """Return the numbers of a prediction, and which maps there are.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     job = desk.job(request.get("job"), kind="predict", done=True)
     assert job.out is not None
     document = json.loads((job.out / "prediction.json").read_text(encoding="utf-8"))
@@ -76,7 +101,12 @@ async def prediction(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def save(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Copy the folder that `tfdrift predict` wrote, byte for byte, to where the user wants it."""
+    """Copy the folder that `tfdrift predict` wrote, byte for byte, to where the user wants it.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`, `out`.
+    """
     job = desk.job(request.get("job"), kind="predict", done=True)
     assert job.out is not None
     target = commands.new_folder(desk.folders, request.get("out"))
@@ -100,7 +130,12 @@ def _read_scan(job: Job) -> dict[str, Any]:
 
 
 async def read(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reading command said: of a patient's files, or of a pair."""
+    """Return what a reading command said: of a patient's files, or of a pair.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `job`.
+    """
     return json.loads(desk.job(request.get("job"), done=True).output)
 
 

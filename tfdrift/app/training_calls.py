@@ -38,12 +38,22 @@ async def runs(desk: Desk, _request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def curves(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the curves of a run."""
+    """Return the curves of a run.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `run`.
+    """
     return {"curves": await asyncio.to_thread(read_curves, desk.runs, request.get("run"))}
 
 
 async def train(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start a new run."""
+    """Start a new run.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `method`.
+    """
     arguments, name = commands.train(desk.folders, desk.runs, request, tuple(METHODS))
     if (desk.runs / name).exists():
         raise DataError(f"there is a run {name} already; give the new one another name")
@@ -51,13 +61,23 @@ async def train(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def resume(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Go on with a run that was stopped."""
+    """Go on with a run that was stopped.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `run`.
+    """
     run = await asyncio.to_thread(find_run, desk.runs, request.get("run"))
     return _start(desk, await asyncio.to_thread(commands.go_on, run), run.name, "")
 
 
 async def export(desk: Desk, request: dict[str, Any]) -> dict[str, Any]:
-    """Start to make a run a model that a patient can be asked with."""
+    """Start to make a run a model that a patient can be asked with.
+
+    Args:
+        desk: what the page works on.
+        request: what the page sends: `run`.
+    """
     run = await asyncio.to_thread(find_run, desk.runs, request.get("run"))
     arguments = [*commands.TFDRIFT, "export", str(run), "--to", str(desk.models / run.name)]
     return desk.start("export", arguments, told={"run": run.name})
