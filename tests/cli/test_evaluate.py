@@ -48,7 +48,13 @@ def test_new_patients_are_drawn_by_number_and_seed(trained, capsys, tmp_path):
     new = ["--data", "phantom", "--patients", "3", "--data-seed", "5"]
     assert exit_code(["evaluate", str(trained / "baseline"), *new, "--out", str(tmp_path), "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
-    assert metrics["new_patients"] == {"patients": 3, "data_seed": 5, "law": "response", "days": [21]}
+    assert metrics["new_patients"] == {
+        "patients": 3,
+        "data_seed": 5,
+        "law": "response",
+        "days": [21],
+        "lesion": "slice",
+    }
     assert (metrics["patients"], metrics["data"]) == (3, "phantom")
     assert metrics["attainable"]["skill"] > 0
 

@@ -18,7 +18,7 @@ def test_it_is_installed_here():
     require_extra()
 
 
-def test_without_the_extra_everything_but_the_embedded_server_can_be_imported():
+def test_without_the_extra_everything_but_the_servers_can_be_imported():
     code = """
 import importlib, pkgutil, tfdrift, tfdrift_cli
 failed = set()
@@ -36,7 +36,11 @@ assert all(missing.split(".")[0] in sys.argv[1:] for _, missing in failed), fail
     done = run(code, *MODULES)
     assert done.returncode == 0, done.stderr
     needs_it = [
-        "tfdrift.serving." + name for name in ("examples", "grpc_api", "inference", "monitoring", "rest_api", "server")
+        *("tfdrift.app." + name for name in ("access", "calls", "server")),
+        *(
+            "tfdrift.serving." + name
+            for name in ("examples", "grpc_api", "inference", "monitoring", "rest_api", "server")
+        ),
     ]
     assert done.stdout == f"{needs_it}\n"
 
