@@ -23,6 +23,8 @@ MANUAL = [
 
 # `--scheduler` and `tfdrift workers`; see tfdrift/cluster.py.
 CLUSTER = ["distributed>=2025.1"]
+# benchmarks/peers.py
+BENCH = ["torch>=2.13", "openvino>=2026.0"]
 
 setup(
     name="tfdrift",
@@ -65,6 +67,7 @@ setup(
     extras_require={
         "serve": SERVE,
         "cluster": CLUSTER,
+        "bench": BENCH,
         "dev": [
             *SERVE,
             *MANUAL,

@@ -74,7 +74,7 @@ def distributions_of(modules) -> set[str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     found = distributions_of(imported(ROOT / "tfdrift") | imported(ROOT / "cli"))
     groups = declared()
-    assert set(groups) == {"", "serve", "cluster", "dev"}
+    assert set(groups) == {"", "serve", "cluster", "bench", "dev"}
     assert groups[""] | groups["serve"] | groups["cluster"] == found | NOT_IMPORTED.keys()
 
 
@@ -92,6 +92,13 @@ def test_the_extra_holds_what_servers_alone_import():
 def test_one_module_alone_imports_what_the_cluster_needs():
     assert imported(ROOT / "tfdrift")["distributed"] == {"tfdrift/cluster.py"}
     assert "distributed" not in imported(ROOT / "cli")
+
+
+def test_the_peers_of_the_benchmarks_are_an_extra():
+    elsewhere = set().union(*(names for extra, names in declared().items() if extra != "bench"))
+    found = set(imported(ROOT / "benchmarks")) - {"benchmarks", "tests"}
+    assert found & {"torch", "openvino"} == declared()["bench"]
+    assert distributions_of(found - {"torch", "openvino"}) <= elsewhere
 
 
 def test_developers_get_the_extras_too():
