@@ -53,6 +53,8 @@ setup(
         "highdicom>=0.25",
         "tensorflow-datasets>=4.9.9",
         "importlib_resources>=6.0",  # imported by tensorflow-datasets without declaring it
+        "pysimdjson>=6.0",  # TF Serving's REST interface
+        "orjson>=3.10",
         "click>=8.1",
         "tqdm>=4.66",
         "matplotlib>=3.9",

@@ -81,7 +81,7 @@ class Tfdrift:
             sampled = tf.function(lambda image, seed: predictor.method.answer(self._ask, image, seed)["drift"])
             self._step = lambda: sampled(*given).numpy()
 
-    def _ask(self, x_t, t):
+    def _ask(self, x_t, t, _latent=None):
         return self._network({"image": x_t, "t": t}, training=False)
 
     def _training(self, pre, post):
@@ -349,7 +349,7 @@ def child(arguments: argparse.Namespace) -> None:
     kept = Path(arguments.weights)
     if arguments.engine == "tfdrift":
         engine = Tfdrift(arguments)
-        np.savez(kept, **engine.weights())
+        np.savez(kept, **engine.weights())  # pyright: ignore[reportArgumentType] - no weight has a setting's name
     else:
         with np.load(kept) as stored:
             weights = dict(stored)

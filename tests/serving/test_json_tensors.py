@@ -206,7 +206,7 @@ def test_every_float_comes_back_to_the_bit():
 
 
 def test_floats_are_written_as_short_as_they_can_be():
-    assert write_predict({"y": np.array([0.2, 1.0], np.float32)}, rows=False) == b'{"outputs": [0.2, 1.0]}'
+    assert write_predict({"y": np.array([0.2, 1.0], np.float32)}, rows=False) == b'{"outputs":[0.2,1.0]}'
 
 
 def test_outputs_of_bytes_are_base64_and_of_text_are_not():

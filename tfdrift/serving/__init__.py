@@ -9,6 +9,7 @@ inference      what a server says of its models
 examples       classify, regress and several at once, of tf.Examples
 grpc_api       the gRPC services
 rest_api       the REST interface
+json_arrays    arrays of numbers in JSON, without an object for each number
 json_tensors   tensors in REST's JSON
 json_examples  tf.Examples and their answers in it
 refusal        why a request gets no answer

@@ -9,26 +9,19 @@ import json
 import re
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
+from tfdrift.serving.json_arrays import PredictBody, is_plain, read_plain, write_plain
 from tfdrift.serving.loading import DEFAULT_SIGNATURE
 from tfdrift.serving.refusal import invalid, unimplemented
 
 BYTES_SUFFIX = "_bytes"
 FLOATS = (tf.float16, tf.float32, tf.float64)
 _STRING_OR_INF = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![A-Za-z])Inf(?!inity)', re.DOTALL)
-
-
-class PredictBody(NamedTuple):
-    """The body of a `:predict` request; `rows` tells the format, which is that of the answer too."""
-
-    signature: SignatureDef
-    inputs: dict[str, np.ndarray]
-    rows: bool
 
 
 def read_predict(body: bytes, signatures: Mapping[str, SignatureDef]) -> PredictBody:
@@ -44,6 +37,9 @@ def read_predict(body: bytes, signatures: Mapping[str, SignatureDef]) -> Predict
     Raises:
         Refusal: the body is not what the signature takes.
     """
+    plain = read_plain(body, signatures)
+    if plain is not None:
+        return plain
     document = parsed_body(body)
     name = document.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(name, str):
@@ -75,14 +71,20 @@ def write_predict(outputs: Mapping[str, np.ndarray], *, rows: bool) -> bytes:
     """
     if rows:
         _check_batch(outputs)
-    values = {name: _listed(name, value) for name, value in outputs.items()}
+    key = "predictions" if rows else "outputs"
+    if all(map(is_plain, outputs.values())):
+        return write_plain(key, _formatted({name: np.ascontiguousarray(one) for name, one in outputs.items()}, rows))
+    listed = _formatted({name: _listed(name, value) for name, value in outputs.items()}, rows)
+    return json.dumps({key: listed}).encode()
+
+
+def _formatted(values: Mapping[str, Any], rows: bool) -> Any:
     if len(values) == 1:
-        (listed,) = values.values()
-    elif rows:
-        listed = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    else:
-        listed = values
-    return json.dumps({"predictions" if rows else "outputs": listed}).encode()
+        (only,) = values.values()
+        return only
+    if rows:
+        return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return values
 
 
 def parsed_body(body: bytes) -> dict[str, Any]:
