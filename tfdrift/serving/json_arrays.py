@@ -118,7 +118,8 @@ def _array(value: Any, info: TensorInfo) -> np.ndarray:
     numbers = np.frombuffer(value.as_buffer(of_type=name), read_as)
     shape = _shape(value)
     # Without its numbers a regular array is brackets and commas that follow from its shape.
-    if bytes(value.mini).translate(None, _OF_NUMBERS) != _brackets(shape):
+    minified: Any = value.mini  # bytes; its stub says str
+    if minified.translate(None, _OF_NUMBERS) != _brackets(shape):
         raise _NotPlainError
     with np.errstate(over="ignore"):  # a number that is too large becomes Infinity
         found = numbers.astype(dtype).reshape(shape)
