@@ -107,6 +107,7 @@ def test_a_table_has_the_oracle_after_the_rows_of_each_law_and_the_share_of_what
         ["chance", "*oracle*", "1"],
     ]  # fmt: skip
     assert lines[0][3] == "0.600 [0.40, 0.60]"
+    assert (lines[0][5], lines[2][5]) == ("0.500 (1.00)", "0.500")  # CRPS; the oracle is no share of itself
     assert (lines[0][-2], lines[2][-2]) == ("–", "0.500")
     assert [line[-1] for line in lines] == ["", "-0.300 [-0.400, -0.200]", "", "", ""]
 

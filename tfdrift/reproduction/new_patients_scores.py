@@ -32,6 +32,8 @@ COLUMNS = {
     "wrong": "of these wrong",
 }
 """The scores of a row by name, and how a table calls them."""
+SHARED = ("drift_skill", "crps", "drift_coverage", "volume_coverage", "volume_width", "volume_error", "decided")
+"""Those that a table gives as a share of the oracle's too; of a rank correlation a share means nothing."""
 
 
 def score_rows(scored: Sequence[tuple[Run, TrainConfig, Results]]) -> list[dict[str, Any]]:
@@ -68,6 +70,8 @@ def score_rows(scored: Sequence[tuple[Run, TrainConfig, Results]]) -> list[dict[
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as a Markdown table, one who knows the law after the rows of each law.
 
+    In brackets stands the share of the oracle's score.
+
     Args:
         rows: of `score_rows`.
     """
@@ -81,7 +85,7 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
             share = row["scores"]["skill"]["value"] / row["attainable"]["skill"]
             against = row["against_first"]
             over = "" if against is None else interval_words(against["difference"], signed=True)
-            lines.append(f"| {law} | {row['label']} | {share:.2f} | {_cells(row['scores'])} | {over} |")
+            lines.append(f"| {law} | {row['label']} | {share:.2f} | {_cells(row['scores'], row['oracle'])} | {over} |")
         lines.append(f"| {law} | *oracle* | 1 | {_cells(of_law[-1]['oracle'])} | |")
     return "\n".join([*lines, ""])
 
@@ -171,8 +175,20 @@ def _scores(found: MethodScores) -> dict[str, Estimate | float | None]:
     }
 
 
-def _cells(scores: Mapping[str, Any]) -> str:
-    return " | ".join(_words(scores[name], full=name in ("skill", "rank_volume")) for name in COLUMNS)
+def _cells(scores: Mapping[str, Any], oracle: Mapping[str, Any] | None = None) -> str:
+    cells = []
+    for name in COLUMNS:
+        words = _words(scores.get(name), full=name in ("skill", "rank_volume"))
+        if oracle is not None and name in SHARED and (of_oracle := _value(oracle.get(name))):
+            words += f" ({_value(scores.get(name)) / of_oracle:.2f})"
+        cells.append(words)
+    return " | ".join(cells)
+
+
+def _value(score: Any) -> float:
+    """Return the number of a score, 0 where there is none."""
+    found = score["value"] if isinstance(score, Mapping) else score
+    return found or 0.0
 
 
 def _words(score: Any, *, full: bool) -> str:
