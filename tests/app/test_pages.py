@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.clinic.patients import CALIBRATION, noisy, write_formula, write_patient
 from tests.clinic_export import write_clinic
 from tests.prepared_cohort import write_cohort
 from tests.random_samples import make_samples
+from tfdrift.model.conditions import fit_conditions
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = os.environ.get("TFDRIFT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -66,6 +68,8 @@ def base(tmp_path_factory) -> Path:
     (folder / "root/letters").mkdir()
     (folder / "root/letters/letter.txt").write_text("no image")
     write_formula(folder / "models/chancy", noisy, tfdrift="1", calibration=CALIBRATION, data={"patients": 39})
+    days = fit_conditions(["interval_days"], {"interval_days": np.array([20.0, 90.0])})
+    write_formula(folder / "models/told", noisy, tfdrift="1", data={"patients": 39}, conditions=days)
     return folder
 
 
@@ -149,7 +153,6 @@ def shows_colour(page, selector: str) -> bool:
     """Whether an image on the page has both grey and coloured pixels; read off the screen, as a person does."""
     import io
 
-    import numpy as np
     import PIL.Image
 
     pixels = np.array(PIL.Image.open(io.BytesIO(page.locator(selector).first.screenshot())).convert("RGB")).astype(int)
@@ -199,6 +202,25 @@ def test_a_patient_from_choosing_to_saving(page, base):
     answer = page.request.get(page.url.split("#")[0] + report.lstrip("/"))
     assert "sandbox" in answer.headers["content-security-policy"]
     assert b"GTV 1" in answer.body()
+
+
+def test_a_model_that_is_told_days_is_asked_for_several(page):
+    turn_to(page, "patient")
+    page.click("#choose-dicom")
+    choose(page, NAME)
+    page.wait_for_selector("#patient-state li button")
+    assert page.locator("[data-given]").count() == 0
+    page.select_option("#model", "told")
+    assert "Seen in training: 20 to 90" in page.inner_text("#given-interval_days-about")
+    page.fill("#given-interval_days", "20, 80")
+    page.fill("#outcomes", "2")
+    page.click("#predict")
+    page.wait_for_selector("#case")
+    assert "20 days after the first MRI" in page.inner_text("#cases")
+    early = page.inner_text("#cases table")
+    page.fill("#case", "1")
+    assert "80 days after the first MRI" in page.inner_text("#cases")
+    assert page.inner_text("#cases table") != early
 
 
 def test_the_address_gives_up_its_token_and_opens_nothing_without_it(browser, address):
