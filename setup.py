@@ -34,9 +34,23 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli"],
-    package_dir={"tfdrift_cli": "cli"},
-    package_data={"tfdrift": ["*/templates/*", "app/page/*"]},
+    packages=[*find_packages(include=["tfdrift", "tfdrift.*"]), "tfdrift_cli", "tfdrift.saved_models"],
+    package_dir={"tfdrift_cli": "cli", "tfdrift.saved_models": "saved_models"},
+    package_data={
+        "tfdrift": ["*/templates/*", "app/page/*"],
+        # Others in saved_models/ are the user's own. See tfdrift/export/boxed_models.py.
+        "tfdrift.saved_models": [
+            "direct/*/*",
+            "direct/*/assets*/*",
+            "direct/*/variables/*",
+            "method1/*/*",
+            "method1/*/assets*/*",
+            "method1/*/variables/*",
+            "method2/*/*",
+            "method2/*/assets*/*",
+            "method2/*/variables/*",
+        ],
+    },
     entry_points={"console_scripts": ["tfdrift = tfdrift_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21",

@@ -1,5 +1,6 @@
 """`tfdrift app`: a page on this machine for those who type no commands."""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -26,9 +27,16 @@ def app(root: Path | None, models: Path, runs: Path, port: int, browser: bool) -
       tfdrift app
       tfdrift app --root /data/patients --no-browser
     """
+    from tfdrift.export.boxed_models import FOLDER, boxed_folder
+    from tfdrift.files import writing
     from tfdrift.serving.extra import require_extra
 
     require_extra()
+    boxed = boxed_folder()
+    if models == Path(FOLDER) and not models.exists() and boxed is not None:
+        with writing(models, to_do="choose a folder you may write to, or give --models"):
+            shutil.copytree(boxed, models, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        click.echo(f"models      {models} is new and holds those that come with tfdrift")
     from tfdrift.app.server import serve
 
     serve(root or Path.home(), models=models, runs=runs, port=port, browser=browser, echo=click.echo)

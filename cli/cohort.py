@@ -1,5 +1,6 @@
 """`tfdrift cohort`: from DICOM folders to a cohort."""
 
+import functools
 from pathlib import Path
 
 import click
@@ -106,7 +107,8 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, by_place: bool, out: Path) 
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--patients", default=39, show_default=True, help="How many, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of everything; the same seed writes the same files.")
-def phantom(out: Path, patients: int, seed: int) -> None:
+@click.option("--only", type=int, multiple=True, metavar="N", help="Write patient N alone; may be given again.")
+def phantom(out: Path, patients: int, seed: int, only: tuple[int, ...]) -> None:
     """Write a synthetic cohort as DICOM MR series and RTSTRUCT files, as a clinic would export it.
 
     Three visits a patient: before treatment, about 3 weeks and about 3 months later. Every other patient's visits have
@@ -121,7 +123,8 @@ def phantom(out: Path, patients: int, seed: int) -> None:
 
     from tfdrift.synthetic.phantom_dicom import write_phantom
 
-    write_phantom(out, patients=patients, seed=seed, progress=lambda done: tqdm(done, unit="patient", disable=None))
+    bar = functools.partial(tqdm, unit="patient", disable=None)
+    write_phantom(out, patients=patients, seed=seed, only=only, progress=bar)
 
 
 @cohort.command()

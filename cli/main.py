@@ -54,9 +54,15 @@ REPORTED = (
     "pydicom",
     "SimpleITK",
     "highdicom",
+    "scipy",
+    "scikit-image",
+    "matplotlib",
+    "tensorflow-datasets",
     "tensorflow-serving-api",
     "grpcio",
     "protobuf",
+    "starlette",
+    "uvicorn",
 )
 """Packages that a report of a fault must name."""
 
@@ -72,9 +78,7 @@ def print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> 
         return
     click.echo(f"tfdrift, version {tfdrift.__version__}")
     if ctx.params.get("verbose"):
-        click.echo(
-            f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-        )
+        click.echo(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
         for name in REPORTED:
             try:
                 click.echo(f"{name} {metadata.version(name)}")

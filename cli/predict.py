@@ -14,7 +14,11 @@ from .quiet import start_tensorflow
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help="Exported model: a version's folder, or the versions'.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Exported model: a version's folder, or the versions'; or a boxed one's name: direct, method1, method2.",
+)
 @click.option("--server", metavar="HOST:PORT", help="gRPC address of a model server, instead of --model.")
 @click.option("--name", help="Name of the model on the server.")
 @click.option("--series", "series_dir", type=click.Path(path_type=Path), help="Folder of one MR series.")
@@ -90,9 +94,10 @@ def predict(
     from tfdrift.clinic.local_model import LocalModel
     from tfdrift.clinic.predict import predict_nifti, predict_patient
     from tfdrift.clinic.served_model import ServedModel
+    from tfdrift.export.boxed_models import model_or_boxed
 
     refuse_used(out)
-    answering = LocalModel(model) if model else ServedModel(server or "", name or "")
+    answering = LocalModel(model_or_boxed(model)) if model else ServedModel(server or "", name or "")
     try:
         document = (predict_nifti if image else predict_patient)(
             answering,

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The whole way on synthetic patients: train, export, serve, and predict for one of them through the server, with the model
-# just trained and with the boxed one, whose interval is calibrated.
+# The whole way on synthetic patients: train, export, serve, and predict for a patient through the server.
+# The run is short, so that this takes two minutes; it is served, but its intervals are not calibrated (`tfdrift crossval`
+# does that, and trains a run for each fold). So the patient is predicted by `direct`, which comes calibrated.
 # Usage: docs/demo.sh RUN, with `tfdrift` on the PATH; `make demo` does that.
 set -eu
 run=$1
-model=$(basename "$run")
 clinic=$run-clinic
 prediction=$run-prediction
 
@@ -13,10 +13,10 @@ say() {
     "$@"
 }
 
-say tfdrift train method1 --out "$run"
+say tfdrift train method1 --image-size 16 --base-filters 4 --steps 100 --out "$run"
 say tfdrift export "$run"
 if [ ! -d "$clinic" ]; then
-    say tfdrift cohort phantom "$clinic" --patients 2
+    say tfdrift cohort phantom "$clinic" --patients 3 --only 3
 fi
 
 set -- saved_models --engine embedded --grpc-port 0 --rest-port 0
@@ -31,9 +31,15 @@ until address=$(sed -n 's/^gRPC *\([^ ]*\).*/\1/p' "$run-serve.log") && [ -n "$a
 done
 
 visit=$(ls -d "$clinic"/*/*_pre | head -n 1)
-for name in "$model" direct; do
-    rm -rf "$prediction-$name"
-    say tfdrift predict --server "$address" --name "$name" --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm \
-        --out "$prediction-$name"
-done
-echo "the same in a browser: tfdrift app --models saved_models --runs runs"
+rm -rf "$prediction"
+say tfdrift predict --server "$address" --name direct --series "$visit/MR_T1" --rtstruct "$visit"/RTSTRUCT/*.dcm --out "$prediction"
+kill "$server"
+trap - EXIT
+
+echo
+echo "Open $prediction/report.html. The same in a browser, with your own patients:"
+set -- app --models saved_models --runs runs
+echo "\$ tfdrift $*"
+if [ -t 1 ]; then
+    exec tfdrift "$@" --no-browser
+fi

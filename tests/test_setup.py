@@ -11,6 +11,7 @@ import pytest
 from tfdrift.serving import extra
 
 ROOT = Path(__file__).parents[1]
+BOXED = ("direct", "method1", "method2")
 NOT_IMPORTED = {
     "pylibjpeg": "found by pydicom",
     "pylibjpeg-openjpeg": "found by pylibjpeg",
@@ -112,6 +113,9 @@ def test_every_file_that_is_no_code_is_packaged():
     (patterns,) = [ast.literal_eval(one.value) for one in call.keywords if one.arg == "package_data"]
     package = ROOT / "tfdrift"
     packaged = {path for pattern in patterns["tfdrift"] for path in package.glob(pattern)}
+    boxed = {path for pattern in patterns["tfdrift.saved_models"] for path in (ROOT / "saved_models").glob(pattern)}
+    models = {path for name in BOXED for path in (ROOT / "saved_models" / name).rglob("*")}
+    assert {path for path in boxed if path.is_file()} == {path for path in models if path.is_file()} != set()
     there = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert packaged == there != set()
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 from tests.imaging.mock_dicom import contours_of, make_grid, structures_dataset, to_mm, write, write_series
 from tfdrift.clinic.models import About, Told
 from tfdrift.imaging.geometry import Grid
+from tfdrift.model.conditions import NO_CONDITIONS, Conditions
+from tfdrift.model.inputs import Inputs
 
 SIZE = 16
 LEFT = np.array([1.0, 0.0, 0.0])
@@ -86,11 +88,13 @@ def write_formula(
     *,
     size: int = SIZE,
     about: tuple[str, str] | None = None,
+    conditions: Conditions = NO_CONDITIONS,
     **facts,
 ) -> Path:
     """Write a model whose `post` and `drift` are a formula of image and seed, as version 7; return its folder.
 
-    With `about` it has the signature of that name, which answers these as `config` and `card`.
+    With `about` it has the signature of that name, which answers these as `config` and `card`. With `conditions` it may
+    be told these, and a hundred of the first number double its answer.
     """
     module = tf.Module()
     image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
@@ -107,11 +111,26 @@ def write_formula(
             input_signature=[asked],
         )
         signatures["about"] = tell.get_concrete_function()
+    if conditions.names:
+        told = tf.TensorSpec([None, conditions.numbers], tf.float32, name="condition")
+        conditioned = tf.function(
+            lambda image, seed, condition: formula(module.ones[0] * image * (1 + by_hundred(condition)), seed),
+            input_signature=[image, seed, told],
+        )
+        signatures["serving_conditioned"] = conditioned.get_concrete_function()
     tf.saved_model.save(module, str(versions / "7"), signatures=signatures)
     (versions / "7/assets").mkdir(exist_ok=True)
+    if conditions.names:
+        facts["data"] = {**facts.get("data", {}), "inputs": Inputs(conditions=conditions).as_document()}
     document = {"step": 3, "train": {"image_size": size, "method": "method1", "data": "phantom"}, **facts}
     (versions / "7/assets/config.json").write_text(json.dumps(document))
     return versions / "7"
+
+
+def by_hundred(condition: tf.Tensor) -> tf.Tensor:
+    """The first number of each condition over 100, 0 where it is unknown, one for each image."""
+    first = condition[:, :1, None, None]
+    return tf.where(tf.math.is_nan(first), 0.0, first) / 100
 
 
 class PythonModel:

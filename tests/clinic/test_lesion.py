@@ -111,6 +111,32 @@ def test_mean_and_variance_are_those_of_the_outcomes():
         np.testing.assert_allclose(prediction.post_mean[slice_number][inner], 800 + changes.mean(), rtol=1e-4)
 
 
+def test_the_predicted_lesion_is_pasted_into_the_first_mri_and_nothing_else_changes():
+    def brighter(image, _seed):
+        """Every lesion has one signal, and no noise."""
+        return {"post": 2000.0 * (image > 0), "drift": 2000.0 * (image > 0) - image}
+
+    found = predict(brighter)
+    inside = found.predicted_gtv
+    first = SIGNAL[(found.crops.slices, *found.window)]
+    np.testing.assert_array_equal(found.in_surroundings[~inside], first[~inside])
+    core = np.stack([ndimage.binary_erosion(one, iterations=2) for one in inside])
+    assert core.any()
+    np.testing.assert_allclose(found.in_surroundings[core], 2000.0, rtol=1e-6)
+
+
+def test_signal_of_the_lesion_is_the_mean_of_the_outcomes_that_show_it():
+    def some(image, seed):
+        """Every second outcome has lost the lesion."""
+        there = (seed[:, 0] % 2 == seed[0, 0] % 2)[:, None, None, None]
+        return {"post": image * there, "drift": image * there - image}
+
+    found = predict(some, outcomes=16, signal=np.full_like(SIGNAL, 800.0))
+    core = np.stack([ndimage.binary_erosion(one, iterations=2) for one in found.gtv])
+    assert 0 < found.lesion_probability[core].max() < 1
+    np.testing.assert_allclose(found.lesion_signal[core], 800.0, rtol=1e-5)
+
+
 @pytest.mark.parametrize("offset_mm", [(0, 0, 0), (9.0, -8.0, 0)], ids=["inside", "at the edge of the image"])
 def test_the_window_holds_all_of_the_box(offset_mm):
     prediction = predict(scaled, gtv=ball(GRID, offset_mm))

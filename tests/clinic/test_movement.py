@@ -144,10 +144,11 @@ def test_arrows_stand_in_the_lesion_and_point_where_it_goes(prediction):
     assert len(panels) == 3 * 4
     assert [axes.get_title() for axes in panels[:4]] == ["MRI now, and where it moves", "growth", "gain", "what is new"]
     (arrows,) = [artist for artist in panels[0].collections if hasattr(artist, "U")]
-    np.testing.assert_allclose(arrows.U, RIGHT, rtol=1e-5)
-    np.testing.assert_allclose(arrows.V, DOWN, rtol=1e-5)
+    in_mm = prediction.crops.pixel_mm  # the model tells crop pixels, and arrows are drawn in voxels of 0.9 x 1.1 mm
+    np.testing.assert_allclose(arrows.U, RIGHT * in_mm / 0.9, rtol=1e-5)
+    np.testing.assert_allclose(arrows.V, DOWN * in_mm / 1.1, rtol=1e-5)
     row = prediction.crops.slices.index(int(panels[0].get_ylabel().removeprefix("slice ")) - 1)
     columns, rows = np.asarray(arrows.XY, int).T
-    inside = prediction.crops.gtv[row] | (prediction.outcome_masks.mean(axis=0)[row] >= 0.5)
+    inside = prediction.gtv[row] | prediction.predicted_gtv[row]
     assert inside[rows, columns].all()
     assert panels[0].yaxis_inverted()  # rows grow downwards, so that a positive V points down

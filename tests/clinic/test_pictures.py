@@ -22,17 +22,29 @@ def shown(axes) -> np.ndarray:
     return np.asarray(axes.images[0].get_array())
 
 
-def test_slices_show_mri_post_drift_and_spread_in_this_order(prediction):
+def test_slices_show_mri_post_drift_and_spread_in_this_order_on_the_mris_grid(prediction):
     panels = [axes for axes in draw_slices(prediction, UPRIGHT).axes if axes.images]
-    assert len(panels) == 3 * 4
-    assert [axes.get_title() for axes in panels[:4]] == [
-        "MRI now", "predicted second MRI", "drift, mean of the outcomes", "drift, standard deviation",
+    assert len(panels) == 3 * 5
+    assert [axes.get_title() for axes in panels[:5]] == [
+        "MRI now", "predicted\nlesion", "predicted lesion\nin the MRI now", "drift, mean of\nthe outcomes",
+        "drift, standard\ndeviation",
     ]  # fmt: skip
     row = prediction.crops.slices.index(int(panels[0].get_ylabel().removeprefix("slice ")) - 1)
-    np.testing.assert_array_equal(shown(panels[0]), prediction.crops.surroundings[row])
-    np.testing.assert_array_equal(shown(panels[1]), prediction.post[:, row].mean(axis=0))
-    np.testing.assert_array_equal(shown(panels[2]), prediction.drift[:, row].mean(axis=0))
-    np.testing.assert_array_equal(shown(panels[3]), prediction.drift[:, row].std(axis=0, ddof=1))
+    np.testing.assert_array_equal(shown(panels[0]), prediction.crops.mri[row])
+    np.testing.assert_array_equal(shown(panels[1]), prediction.post_mean[row])
+    np.testing.assert_array_equal(shown(panels[2]), prediction.in_surroundings[row])
+    np.testing.assert_array_equal(shown(panels[3]), prediction.drift_mean[row])
+    np.testing.assert_allclose(shown(panels[4]) ** 2, prediction.drift_variance[row], rtol=1e-12)
+    assert panels[0].get_aspect() == 1.1 / 0.9
+    assert "outside blue: the MRI now" in [text.get_text() for text in panels[2].texts]
+
+
+def test_the_bar_is_as_long_as_it_says(prediction):
+    axes = draw_slices(prediction, UPRIGHT).axes[0]
+    (bar,) = [line for line in axes.lines if line.get_transform() == axes.transAxes]
+    start, end = axes.get_xlim()
+    assert np.ptp(np.asarray(bar.get_xdata())) * (end - start) * 0.9 == pytest.approx(10)
+    assert "10 mm" in [text.get_text() for text in axes.texts]
 
 
 def test_every_kind_of_picture_has_a_colour_bar_with_a_unit(prediction):

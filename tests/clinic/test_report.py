@@ -175,11 +175,16 @@ def test_what_the_interval_decides_is_said(prediction, decided, said):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_the_card_is_shown_as_it_is(prediction):
-    card = "# Card\n\n- " + HOSTILE
+def test_the_card_is_shown_and_brings_no_html_and_no_link(prediction):
+    table = "| a | b |\n|---|---|\n| 1 | 2 |\n"
+    card = f"# Model card\n\n## How well\n\n- {HOSTILE}\n- [here](javascript:alert(1))\n\n{table}"
     page = Page(build(prediction, make_document(), card))
-    assert card in page.text
+    assert HOSTILE in page.text
+    assert "[here](javascript:alert(1))" in page.text
     assert "script" not in page.tags
+    assert page.tags.count("a") == 1  # the one in the table of volumes
+    assert page.text.count("Model card") == 1
+    assert page.tags.count("table") == 2
 
 
 def test_without_a_card_the_page_says_so(page):

@@ -110,3 +110,22 @@ def test_no_panel_is_refused():
 def test_row_titles_that_do_not_match_are_refused():
     with pytest.raises(DataError, match="1 row titles for 2 rows"):
         draw_panels(grid(2, 1), row_titles=["a"])
+
+
+def outline(mask: np.ndarray, **settings) -> np.ndarray:
+    (line,) = draw_panels([[Panel(np.zeros(mask.shape), contours=((mask, "gold"),), **settings)]]).axes[0].collections
+    return np.concatenate([path.vertices for path in line.get_paths()])
+
+
+def test_a_smooth_outline_of_a_disc_is_nearer_to_its_circle():
+    rows, columns = np.indices((24, 24)) - 11.5
+    off = [
+        np.abs(np.hypot(*(outline(np.hypot(rows, columns) <= 7, smooth=smooth) - 11.5).T) - 7)
+        for smooth in (False, True)
+    ]
+    assert off[1].max() < 0.75 * off[0].max()
+    assert off[1].mean() < 0.25
+
+
+def test_pixels_are_as_tall_as_told():
+    assert draw_panels([[Panel(np.zeros((4, 4)), aspect=1.5)]]).axes[0].get_aspect() == 1.5

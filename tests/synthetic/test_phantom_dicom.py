@@ -276,6 +276,22 @@ def test_the_same_seed_writes_the_same_bytes(coarse, tmp_path):
     assert first == second
 
 
+def test_a_patient_alone_has_the_bytes_it_has_among_all(coarse, tmp_path):
+    write_phantom(tmp_path / "alone", patients=2, seed=3, only=[2], spacing_mm=COARSE_MM, workers=1)
+    (row,) = json.loads((tmp_path / "alone/truth.json").read_text())["patients"]
+    assert row == json.loads((coarse / "truth.json").read_text())["patients"][1]
+    (folder,) = [path for path in (tmp_path / "alone").iterdir() if path.is_dir()]
+    written = [path.relative_to(tmp_path / "alone") for path in folder.rglob("*") if path.is_file()]
+    assert len(written) > 30
+    assert all((coarse / path).read_bytes() == (tmp_path / "alone" / path).read_bytes() for path in written)
+
+
+def test_a_patient_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="--only 3: there are patients 1 to 2"):
+        write_phantom(tmp_path / "out", patients=2, only=[3])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_lesion_between_the_voxels_is_not_drawn(coarse):
     patient = json.loads((coarse / "truth.json").read_text())["patients"][1]
     assert [facts["roi"] for facts in patient["lesions"]] == [dict.fromkeys(SESSIONS)]

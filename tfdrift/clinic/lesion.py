@@ -28,10 +28,12 @@ class Crops:
     Args:
         image: float32 [n, S, S, 1], scanner units, zero outside the GTV.
         surroundings: float32 [n, S, S], the MRI in the same box, not masked.
+        mri: float32 [n, rows, columns], the MRI on its own grid, in the window.
         gtv: bool [n, S, S].
         slices: their indices in the series; where the model sees the whole lesion all that lie in its cube.
         left_out: number of slices of the GTV that cover no crop pixel by half, so that the model cannot see them.
         box: where they lie.
+        window: rows and columns of the grid that hold the box.
         spacing_mm: of slices, rows and columns.
         whole: float32 [1, S, S, S, 1], the lesion in one volume, zero outside the GTV; None where slices are seen.
         whole_gtv: bool, the same shape.
@@ -39,10 +41,12 @@ class Crops:
 
     image: np.ndarray
     surroundings: np.ndarray
+    mri: np.ndarray
     gtv: np.ndarray
     slices: list[int]
     left_out: int
     box: Box
+    window: tuple[slice, slice]
     spacing_mm: tuple[float, float, float]
     whole: np.ndarray | None = None
     whole_gtv: np.ndarray | None = None
@@ -83,6 +87,25 @@ class Crops:
         planes = images[..., 0, :, :, :, :]
         return planes[..., low, :, :, :] * (1 - share) + planes[..., low + 1, :, :, :] * share
 
+    def on_grid(self, images: np.ndarray) -> np.ndarray:
+        """Return crops on the MRI's own grid, in the window, by linear interpolation: float64 [..., rows, columns].
+
+        Args:
+            images: real [..., S, S].
+        """
+        rows, columns = self.window
+        box = dataclasses.replace(
+            self.box,
+            center_row=self.box.center_row - rows.start,
+            center_column=self.box.center_column - columns.start,
+            center_slice=None,
+        )
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        flat = images.reshape(-1, *images.shape[-2:])
+        return np.stack([paste_slice(one, box, self.spacing_mm, shape) for one in flat]).reshape(
+            *images.shape[:-2], *shape
+        )
+
     @property
     def pixel_mm(self) -> float:
         """Side of a crop pixel."""
@@ -97,9 +120,9 @@ class LesionPrediction:
         crops: what it was shown.
         post: float32 [K, n, S, S], K outcomes of the second MRI, scanner units.
         drift: float32 [K, n, S, S], K outcomes of the change.
-        window: rows and columns of the grid that the arrays below cover.
-        gtv: bool [n, rows, columns], the lesion now.
+        gtv: bool [n, rows, columns], the lesion now; this and what follows on the grid, in the window.
         post_mean: float64 [n, rows, columns], mean of the outcomes on the grid.
+        lesion_signal: float64 [n, rows, columns], mean of the outcomes that show the lesion there; 0 where none does.
         drift_mean: float64 [n, rows, columns].
         drift_variance: float64 [n, rows, columns], of the outcomes, K - 1 in the denominator.
         lesion_probability: float64 [n, rows, columns], share of the outcomes that show the lesion.
@@ -112,9 +135,9 @@ class LesionPrediction:
     crops: Crops
     post: np.ndarray
     drift: np.ndarray
-    window: tuple[slice, slice]
     gtv: np.ndarray
     post_mean: np.ndarray
+    lesion_signal: np.ndarray
     drift_mean: np.ndarray
     drift_variance: np.ndarray
     lesion_probability: np.ndarray
@@ -122,6 +145,16 @@ class LesionPrediction:
     outcome_volumes_mm3: np.ndarray
     outcome_masks: np.ndarray
     field: Field | None = None
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the grid that its arrays cover."""
+        return self.crops.window
+
+    @property
+    def in_surroundings(self) -> np.ndarray:
+        """The predicted lesion where it is predicted, and the first MRI elsewhere, float64 [n, rows, columns]."""
+        return np.where(self.predicted_gtv, self.lesion_signal, self.crops.mri)
 
     @property
     def predicted_gtv(self) -> np.ndarray:
@@ -220,13 +253,16 @@ def crop_gtv(
     masks = np.stack([inside[k] for k in slices])
     surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
     surroundings = surroundings.astype(np.float32)
+    window = _window(box, spacing_mm, image.shape[1:])
     crops = Crops(
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
+        mri=image[(slices, *window)],
         gtv=masks,
         slices=slices,
         left_out=len(filled) - len(slices),
         box=box,
+        window=window,
         spacing_mm=spacing_mm,
     )
     if (crops.scale <= 0).any():
@@ -257,13 +293,16 @@ def _crop_whole(
     surroundings = np.stack([crop_signal(image[k], seen[k], square, spacing_mm, image_size) for k in slices])
     masks = np.stack([crop_slice(gtv[k], square, spacing_mm, image_size) >= 0.5 for k in slices])
     surroundings = surroundings.astype(np.float32)
+    window = _window(box, spacing_mm, image.shape[1:])
     return Crops(
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
+        mri=image[(slices, *window)],
         gtv=masks,
         slices=slices,
         left_out=0,
         box=box,
+        window=window,
         spacing_mm=spacing_mm,
         whole=whole[None, ..., None],
         whole_gtv=inside[None, ..., None],
@@ -321,45 +360,38 @@ def predict_lesion(
     answer = {name: crops.on_slices(images) for name, images in answer.items()}
     post, drift = (answer[name].squeeze(axis=-1) for name in ("post", "drift"))
 
-    window, box = _window(crops, gtv.shape[1:])
-    shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-
-    def on_grid(images: np.ndarray) -> np.ndarray:
-        return np.stack([paste_slice(one, box, crops.spacing_mm, shape) for one in images])
-
-    masks = np.stack([predicted_mask(on_grid(outcome), crops.scale) for outcome in post])
+    masks, signal = [], np.zeros(crops.mri.shape)
+    for outcome in map(crops.on_grid, post):
+        masks.append(predicted_mask(outcome, crops.scale))
+        signal += outcome * masks[-1]
+    masks = np.stack(masks)
+    shown = masks.sum(axis=0)
     voxel_mm3 = math.prod(crops.spacing_mm)
     # Pasting is linear, so the mean is pasted instead of every outcome; the variance needs each of them.
-    drift_mean = on_grid(drift.mean(axis=0))
-    squares = sum((on_grid(outcome) - drift_mean) ** 2 for outcome in drift)
+    drift_mean = crops.on_grid(drift.mean(axis=0))
+    squares = sum((crops.on_grid(outcome) - drift_mean) ** 2 for outcome in drift)
     return LesionPrediction(
         crops=crops,
         post=post,
         drift=drift,
-        window=window,
-        gtv=gtv[(crops.slices, *window)],
-        post_mean=on_grid(post.mean(axis=0)),
+        gtv=gtv[(crops.slices, *crops.window)],
+        post_mean=crops.on_grid(post.mean(axis=0)),
+        lesion_signal=np.divide(signal, shown, out=signal, where=shown > 0),
         drift_mean=drift_mean,
         drift_variance=squares / (outcomes - 1),
         lesion_probability=masks.mean(axis=0),
         volume_mm3=float(gtv.sum() * voxel_mm3),
         outcome_volumes_mm3=masks.sum(axis=image_axes(masks)) * voxel_mm3,
         outcome_masks=np.stack([predicted_mask(outcome, crops.scale) for outcome in post]),
-        field=make_field({name: images.mean(axis=0) for name, images in answer.items()}, crops.pixel_mm, on_grid),
+        field=make_field({name: images.mean(axis=0) for name, images in answer.items()}, crops.pixel_mm, crops.on_grid),
     )
 
 
-def _window(crops: Crops, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Box]:
-    """Return the part of a slice that holds the box, and the box in it: pasting needs no more."""
+def _window(box: Box, spacing_mm: tuple[float, float, float], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the part of a slice that holds the box: pasting needs no more."""
     ranges = []
-    places = ((crops.box.center_row, crops.spacing_mm[1]), (crops.box.center_column, crops.spacing_mm[2]))
+    places = ((box.center_row, spacing_mm[1]), (box.center_column, spacing_mm[2]))
     for (center, spacing), length in zip(places, shape, strict=True):
-        reach = crops.box.side_mm / 2 / spacing
+        reach = box.side_mm / 2 / spacing
         ranges.append(slice(max(math.floor(center - reach), 0), min(math.ceil(center + reach) + 1, length)))
-    box = dataclasses.replace(
-        crops.box,
-        center_row=crops.box.center_row - ranges[0].start,
-        center_column=crops.box.center_column - ranges[1].start,
-        center_slice=None,
-    )
-    return (ranges[0], ranges[1]), box
+    return ranges[0], ranges[1]

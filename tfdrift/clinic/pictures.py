@@ -12,6 +12,7 @@ from tfdrift.clinic.lesion import LesionPrediction
 from tfdrift.clinic.movement import Field
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
+from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.drawing.colours import SERIES
 from tfdrift.drawing.figure import new_figure
 from tfdrift.drawing.panels import Panel, colour_scales, draw_panel
@@ -20,7 +21,7 @@ NOW_COLOUR, PREDICTED_COLOUR = "gold", "deepskyblue"
 UNIT = "scanner units"
 MAX_OUTCOMES_SHOWN = 16
 _OUTCOMES_A_ROW = 8
-_DPI = 180  # twice the pixels of the page, so that print and sharp screens look clean
+_BAR_MM = 10.0
 _EDGES = {"left": (0.05, 0.5), "right": (0.95, 0.5), "top": (0.5, 0.95), "bottom": (0.5, 0.05)}
 _INK, _QUIET, _BLUE, _ARROWS = "#1d2733", "#8a94a0", "#1878b4", "#ff5fa2"
 
@@ -50,42 +51,46 @@ def side_letters(direction: Sequence[float]) -> dict[str, str]:
 
 
 def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Figure:
-    """Draw up to three slices: the MRI, the mean predicted MRI, the mean drift and its standard deviation.
+    """Draw up to three slices on the MRI's own grid: the MRI, the mean predicted MRI alone and in it, drift and spread.
 
     Args:
         prediction: of the lesion.
         direction: of the series' grid, see `side_letters`.
     """
     crops = prediction.crops
-    post, drift = prediction.post.mean(axis=0), prediction.drift.mean(axis=0)
-    spread, expected = prediction.drift.std(axis=0, ddof=1), prediction.outcome_masks.mean(axis=0) >= 0.5
     chosen = choose_slices(crops.gtv, "three")
     rows = []
     for row in chosen:
-        now, then = (crops.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR)
+        now, then = (prediction.gtv[row], NOW_COLOUR), (prediction.predicted_gtv[row], PREDICTED_COLOUR)
         rows.append(
             [
-                Panel(crops.surroundings[row], "MRI now", "image", (now,)),
-                Panel(post[row], "predicted second MRI", "image", (now, then)),
-                Panel(drift[row], "drift, mean of the outcomes", "drift", (now,)),
-                Panel(spread[row], "drift, standard deviation", "uncertainty", (now,)),
+                _panel(prediction, crops.mri[row], "MRI now", (now,)),
+                _panel(prediction, prediction.post_mean[row], "predicted\nlesion", (now, then)),
+                _panel(prediction, prediction.in_surroundings[row], "predicted lesion\nin the MRI now", (now, then)),
+                _panel(prediction, prediction.drift_mean[row], "drift, mean of\nthe outcomes", (now,), "drift"),
+                _panel(
+                    prediction,
+                    np.sqrt(prediction.drift_variance[row]),
+                    "drift, standard\ndeviation",
+                    (now,),
+                    "uncertainty",
+                ),
             ]
         )
     scales = colour_scales([panel for row in rows for panel in row], (0.0, _white(prediction)), None)
-    figure = new_figure(8.6, 2.15 * len(rows) + 0.75)
-    grid = figure.subplots(len(rows), 4, squeeze=False)
+    figure = new_figure(8.6, 1.8 * len(rows) + 0.95)
+    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for row, panels in enumerate(rows):
         for column, panel in enumerate(panels):
             draw_panel(grid[row, column], panel, "", scales[panel.kind])
             if row == 0:
-                grid[row, column].set_title(panel.title, fontsize=9, color=_INK)
+                grid[row, column].set_title(panel.title, fontsize=8.5, color=_INK)
         for edge, text in side_letters(direction).items():
-            x, y = _EDGES[edge]
-            label = grid[row, 0].text(x, y, text, color="white", fontsize=8, ha="center", va="center")
-            label.set(transform=grid[row, 0].transAxes, path_effects=[withStroke(linewidth=2, foreground="black")])
+            _write(grid[row, 0], *_EDGES[edge], text, 8)
+        _draw_bar(grid[row, 0], crops.spacing_mm[2])
+        _write(grid[row, 2], 0.5, 0.05, "outside blue: the MRI now", 6)
         grid[row, 0].set_ylabel(f"slice {crops.slices[chosen[row]] + 1}", fontsize=9, color=_INK)
-    columns_of = {"image": [0, 1], "drift": [2], "uncertainty": [3]}
-    for kind, columns in columns_of.items():
+    for kind, columns in {"image": [0, 1, 2], "drift": [3], "uncertainty": [4]}.items():
         below = grid[:, columns].ravel().tolist()
         bar = figure.colorbar(scales[kind], ax=below, location="bottom", aspect=18 * len(columns), pad=0.02)
         bar.locator = MaxNLocator(3 * len(columns), steps=[1, 2, 5, 10])
@@ -94,6 +99,33 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
         bar.set_label(f"{'signal' if kind == 'image' else 'drift'}, {UNIT}", fontsize=8, color=_INK)
         bar.outline.set_linewidth(0.5)
     return figure
+
+
+def _panel(
+    prediction: LesionPrediction,
+    image: np.ndarray,
+    title: str = "",
+    contours: tuple[tuple[np.ndarray, str], ...] = (),
+    kind: str = "image",
+) -> Panel:
+    """Return a panel of a slice on the MRI's own grid, shown as a viewer shows an MRI."""
+    _, row_mm, column_mm = prediction.crops.spacing_mm
+    return Panel(image, title, kind, contours, smooth=True, aspect=row_mm / column_mm)
+
+
+def _write(axes: Axes, x: float, y: float, text: str, size: float) -> None:
+    """Write on a picture, at shares of its width and height."""
+    written = axes.text(x, y, text, color="white", fontsize=size, ha="center", va="center")
+    written.set(transform=axes.transAxes, path_effects=[withStroke(linewidth=2, foreground="black")])
+
+
+def _draw_bar(axes: Axes, column_mm: float) -> None:
+    """Draw a bar of 10 mm in the lower right corner, and say its length."""
+    start, end = axes.get_xlim()
+    share = _BAR_MM / column_mm / (end - start)
+    line = axes.plot([0.96 - share, 0.96], [0.13, 0.13], color="white", lw=1.6, transform=axes.transAxes)
+    line[0].set_path_effects([withStroke(linewidth=3, foreground="black")])
+    _write(axes, 0.96 - max(share, 0.3) / 2, 0.2, f"{_BAR_MM:g} mm", 6)
 
 
 def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
@@ -105,10 +137,10 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         prediction: of the lesion.
         field: how it moves.
     """
-    crops, expected = prediction.crops, prediction.outcome_masks.mean(axis=0) >= 0.5
+    crops, expected = prediction.crops, prediction.predicted_gtv
     chosen = choose_slices(crops.gtv, "three")
-    inside = (crops.gtv | expected)[..., None]
-    shown = {name: images * inside for name, images in field.crops.items()}
+    inside = (prediction.gtv | expected)[..., None]
+    shown = {name: images * inside for name, images in field.grid.items()}
     figure = new_figure(8.6, 2.15 * len(chosen) + 0.75)
     grid = figure.subplots(len(chosen), 4, squeeze=False)
     columns = {
@@ -120,9 +152,9 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
     for column, (name, (title, unit)) in enumerate(columns.items()):
         panels = []
         for row in chosen:
-            now, then = (crops.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR)
-            image = shown[name][row, ..., 0] if name else crops.surroundings[row]
-            panels.append(Panel(image, title, "drift" if name else "image", (now, then)))
+            contours = ((prediction.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR))
+            image = shown[name][row, ..., 0] if name else crops.mri[row]
+            panels.append(_panel(prediction, image, title, contours, "drift" if name else "image"))
         (scale,) = colour_scales(panels, (0.0, _white(prediction))).values()
         for place, panel in enumerate(panels):
             draw_panel(grid[place, column], panel, "", scale)
@@ -133,16 +165,18 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         bar.ax.tick_params(labelsize=8, length=2, colors=_INK)
         bar.set_label(unit, fontsize=8, color=_INK)
         bar.outline.set_linewidth(0.5)
+    spacing_mm = np.array(crops.spacing_mm[1:])
+    every = np.maximum(1, np.round(2 * crops.pixel_mm / spacing_mm)).astype(int)
     for place, row in enumerate(chosen):
         grid[place, 0].set_ylabel(f"slice {crops.slices[row] + 1}", fontsize=9, color=_INK)
-        _draw_arrows(grid[place, 0], shown["displacement_mm"][row][..., -2:] / crops.pixel_mm, inside[row, ..., 0])
+        _draw_arrows(grid[place, 0], shown["displacement_mm"][row][..., -2:] / spacing_mm, inside[row, ..., 0], every)
     return figure
 
 
-def _draw_arrows(axes: Axes, displacement: np.ndarray, inside: np.ndarray) -> None:
-    """Draw an arrow in every second pixel of the lesion, from where the tissue is to where it goes."""
+def _draw_arrows(axes: Axes, displacement: np.ndarray, inside: np.ndarray, every: np.ndarray) -> None:
+    """Draw an arrow at every second crop pixel of the lesion, from where the tissue is to where it goes."""
     rows, columns = np.nonzero(inside)
-    kept = (rows % 2 == 0) & (columns % 2 == 0)
+    kept = (rows % every[0] == 0) & (columns % every[1] == 0)
     rows, columns = rows[kept], columns[kept]
     down, right = np.moveaxis(displacement[rows, columns], -1, 0)
     axes.quiver(columns, rows, right, down, angles="xy", scale_units="xy", scale=1, color=_ARROWS, width=0.008)
@@ -158,12 +192,17 @@ def draw_outcomes(prediction: LesionPrediction) -> Figure:
     for axes in grid[shown:]:
         axes.set_axis_off()
     scale = colour_scales([Panel(prediction.post[0, row])], (0.0, _white(prediction)), None)["image"]
-    now = (prediction.crops.gtv[row], NOW_COLOUR)
     for outcome, axes in enumerate(grid[:shown]):
-        then = (prediction.outcome_masks[outcome, row], PREDICTED_COLOUR)
-        draw_panel(axes, Panel(prediction.post[outcome, row], contours=(now, then)), "", scale)
+        draw_panel(axes, _outcome(prediction, outcome, row), "", scale)
         axes.set_title(f"{prediction.outcome_volumes_mm3[outcome]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
     return figure
+
+
+def _outcome(prediction: LesionPrediction, outcome: int, row: int) -> Panel:
+    """Return the panel of a slice in one outcome."""
+    image = prediction.crops.on_grid(prediction.post[outcome, row])
+    (mask,) = predicted_mask(image[None], prediction.crops.scale[row : row + 1])
+    return _panel(prediction, image, contours=((prediction.gtv[row], NOW_COLOUR), (mask, PREDICTED_COLOUR)))
 
 
 def draw_scenarios(prediction: LesionPrediction, scenarios: Mapping[str, LesionPrediction]) -> Figure:
@@ -177,17 +216,16 @@ def draw_scenarios(prediction: LesionPrediction, scenarios: Mapping[str, LesionP
     figure = new_figure(8.6, 1.45 * len(scenarios) + 0.1)
     grid = figure.subplots(len(scenarios), _OUTCOMES_A_ROW, squeeze=False)
     scale = colour_scales([Panel(prediction.post[0, row])], (0.0, _white(prediction)), None)["image"]
-    now = (prediction.crops.gtv[row], NOW_COLOUR)
+    now = _panel(prediction, prediction.crops.mri[row], contours=((prediction.gtv[row], NOW_COLOUR),))
     for line, (words, case) in zip(grid, scenarios.items(), strict=True):
-        draw_panel(line[0], Panel(prediction.crops.surroundings[row], contours=(now,)), "", scale)
+        draw_panel(line[0], now, "", scale)
         line[0].set_title("now", fontsize=8, color=_INK, pad=3)
         line[0].set_ylabel("\n".join(words.replace(" responds", "\nresponds").split(", ")), fontsize=7, color=_INK)
         for outcome, axes in enumerate(line[1:]):
             if outcome >= len(case.post):
                 axes.set_axis_off()
                 continue
-            then = (case.outcome_masks[outcome, row], PREDICTED_COLOUR)
-            draw_panel(axes, Panel(case.post[outcome, row], contours=(now, then)), "", scale)
+            draw_panel(axes, _outcome(case, outcome, row), "", scale)
             axes.set_title(f"{case.outcome_volumes_mm3[outcome]:,.0f} mm³", fontsize=8, color=_INK, pad=3)
     return figure
 

@@ -2,10 +2,13 @@
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import markdown
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from tfdrift.clinic.lesion import LesionPrediction
@@ -50,7 +53,7 @@ def build_report(
         axis: see `tfdrift.clinic.scenarios.Plan`.
 
     Returns:
-        HTML in which every text of the document and the card is escaped.
+        HTML in which every text of the document is escaped; the card can bring neither HTML nor a link.
     """
     lesions = zip(document["lesions"], predictions, strict=True)
     asked = scenarios or [()] * len(predictions)
@@ -64,9 +67,28 @@ def build_report(
         not_a_forecast=NOT_A_FORECAST,
         skipped=[f"not predicted: {sentence}" for sentence in document["skipped"]],
         note=_note(document["calibration"], document["samples"]),
-        card=card,
+        card=_card(card),
         version=document["tfdrift"],
     )
+
+
+_DATA = {"phantom": "the synthetic phantom", "mnist": "MNIST digits", "cohort": "a cohort"}
+_FROM_ELSEWHERE = (
+    "html", "link", "image_link", "reference", "image_reference", "short_reference", "short_image_ref", "autolink",
+    "automail",
+)  # fmt: skip
+
+
+def _card(card: str | None) -> Markup | None:
+    """Return a model card as HTML below the page's own headings; it comes with the model, so it brings no HTML."""
+    if card is None:
+        return None
+    shown = markdown.Markdown(extensions=["tables"], output_format="html")
+    shown.preprocessors.deregister("html_block")
+    for name in _FROM_ELSEWHERE:
+        shown.inlinePatterns.deregister(name)
+    text = re.sub(r"^##? ", "### ", card.removeprefix("# Model card\n"), flags=re.MULTILINE)
+    return Markup(shown.convert(text))
 
 
 def _facts(document: Mapping[str, Any]) -> dict[str, str]:
@@ -74,7 +96,11 @@ def _facts(document: Mapping[str, Any]) -> dict[str, str]:
     columns, rows, slices = series["columns_rows_slices"]
     spacing = " × ".join(f"{mm:.2f}" for mm in series["spacing_mm"])
     version = "" if model["version"] is None else f", version {model['version']}"
-    trained = [f"{key} {model[key]}" for key in ("method", "data", "step") if model[key] is not None]
+    trained = [
+        words.format(_DATA.get(model[key], model[key]))
+        for key, words in {"method": "{}", "data": "on {}", "step": "{} steps"}.items()
+        if model[key] is not None
+    ]
     return {
         "Model": f"{model['name']}{version}",
         "Trained": ", ".join(trained) or "not told by the model",

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from tfdrift.drawing.colours import MAPS, NOT_A_NUMBER
 from tfdrift.drawing.figure import new_figure
@@ -22,6 +23,8 @@ _CHARACTER_INCH = 0.58 * _FONT_PT / 72  # mean width in DejaVu Sans
 _GAP_INCH = 0.05
 _BAR_INCH = 0.85
 _DPI = 120
+_ROUNDING_PIXELS = 0.7  # takes the steps out of an outline and moves it by less than a tenth of a pixel
+_FINER = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +36,9 @@ class Panel:
         title: text above it; wrapped to the panel's width.
         kind: `image` (gray), `drift` (red high, white zero, blue low) or `uncertainty` (dark low, bright high).
         contours: pairs of a bool [H, W] mask and a matplotlib colour, drawn as outline half-way between pixel centres.
+        smooth: interpolate between pixel centres and round the outlines, as a viewer of MRIs does; by default every
+            pixel is seen.
+        aspect: height of a pixel in units of its width.
 
     Raises:
         DataError: the image is not 2-D, the kind is unknown, or a mask has another shape than the image.
@@ -42,6 +48,8 @@ class Panel:
     title: str = ""
     kind: str = "image"
     contours: tuple[tuple[np.ndarray, str], ...] = ()
+    smooth: bool = False
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         if np.ndim(self.image) != 2:
@@ -180,13 +188,17 @@ def draw_panel(axes: Axes, panel: Panel, title: str, colours: ScalarMappable) ->
         colours: of its kind, one of `colour_scales`.
     """
     low, high = colours.get_clim()
-    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation="nearest")
+    how = "bicubic" if panel.smooth else "nearest"
+    axes.imshow(panel.image, cmap=colours.cmap, vmin=low, vmax=high, interpolation=how, aspect=panel.aspect)
     limits = axes.get_xlim(), axes.get_ylim()
     for mask, colour in panel.contours:
         if np.any(mask):
             # One pixel of background all around closes the outline of a mask that touches the border.
             padded = np.pad(np.asarray(mask, np.float64), 1)
-            columns, rows = np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1
+            columns, rows = np.arange(padded.shape[1]) - 1.0, np.arange(padded.shape[0]) - 1.0
+            if panel.smooth:
+                padded = ndimage.zoom(ndimage.gaussian_filter(padded, _ROUNDING_PIXELS), _FINER, order=3)
+                columns, rows = (np.linspace(at[0], at[-1], _FINER * len(at)) for at in (columns, rows))
             axes.contour(columns, rows, padded, levels=[0.5], colors=[colour], linewidths=1.0)
     axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
     for spine in axes.spines.values():

@@ -8,6 +8,7 @@ warmup          requests that a server answers to itself
 blessing        whether a model deserves to be served
 canary          a model tried out before it is pushed
 push            from a run to a version that is served
+boxed_models    the small models that come with tfdrift
 model_folder    versions and what they say of themselves
 server_configs  the files TF Serving is started with
 """

@@ -24,7 +24,7 @@ import multiprocessing
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -33,7 +33,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from skimage.measure import find_contours
 
-from tfdrift.errors import ResourceError
+from tfdrift.errors import ResourceError, UsageError
 from tfdrift.files import refuse_used, write_whole, writing
 from tfdrift.synthetic.phantom import HEAD_SEMI_AXES_MM, SESSIONS, Lesion, Patient, make_cohort, rician, tissue_signal
 from tfdrift.synthetic.phantom_objects import Structure, mr_slice, spatial_registration, structure_set
@@ -56,6 +56,7 @@ def write_phantom(
     *,
     patients: int = 39,
     seed: int = 0,
+    only: Collection[int] = (),
     spacing_mm: tuple[float, float, float] = CLINIC_SPACING_MM,
     workers: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
@@ -75,15 +76,22 @@ def write_phantom(
         out: a folder that is empty or does not exist.
         patients: how many, at least 2.
         seed: of everything.
+        only: numbers of the patients to write, from 1; by default all. Their files are those that all would have.
         spacing_mm: distance of slices, rows and columns.
         workers: processes; by default one for each processor.
         progress: wraps the iteration over finished patients, such as `tqdm.tqdm`.
 
     Raises:
-        UsageError: fewer than 2 patients, or `out` is a file or a folder that is not empty; nothing is written.
+        UsageError: fewer than 2 patients, a number in `only` that none has, or `out` is a file or a folder that is not
+            empty; nothing is written.
         ResourceError: `out` cannot be written, or a process was killed.
     """
     cohort = make_cohort(patients, seed=seed)
+    for number in only:
+        if not 1 <= number <= patients:
+            raise UsageError(f"--only {number}: there are patients 1 to {patients}")
+    if only:
+        cohort = [patient for patient in cohort if patient.number + 1 in only]
     refuse_used(out)
     try:
         with writing(out):

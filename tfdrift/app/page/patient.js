@@ -207,7 +207,7 @@ function showResult(document_, job) {
     draw();
   } });
   const told = h("span", {}, "none");
-  $("cases").append(h("div", { class: "row" }, h("label", { for: "outcome" }, "Outcome: ", told), h("div", { class: "control" }, slide)));
+  $("cases").append(h("div", { class: "row" }, h("label", { for: "outcome" }, "Mark one outcome’s volume below (the maps show all outcomes): ", told), h("div", { class: "control" }, slide)));
   draw();
   $("result").hidden = false;
   $("result").querySelector("h2").scrollIntoView({ block: "nearest" });
@@ -257,7 +257,7 @@ function showCases(document_) {
   const slide = h("input", { type: "range", id: "case", min: 0, max: cases.length - 1, value: 0, oninput: () => draw() });
   const draw = () => {
     const at = Number(slide.value);
-    told.textContent = isCourse ? `${cases[at].given.interval_days} after the first MRI` : cases[at].words;
+    told.textContent = isCourse ? `${cases[at].given.interval_days} days after the first MRI` : cases[at].words;
     show(place, h("table", {}, h("tbody", {}, document_.lesions.map((lesion) => {
       const volume = lesion.scenarios[at].volume_mm3;
       return h("tr", {}, h("td", {}, lesion.name), h("td", { class: "number" }, `${mm3(volume.mean)} mm³`),

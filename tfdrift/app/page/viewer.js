@@ -3,6 +3,16 @@
 import { h, show, signal } from "./dom.js";
 
 const { Niivue } = window.niivue;
+
+// NiiVue's outline is one pixel of the screen wide, which is hard to see on a bright lesion; this is two of the page's.
+const OUTLINE_PIXELS = 2 * Math.max(1, window.devicePixelRatio);
+const compile = WebGL2RenderingContext.prototype.shaderSource;
+WebGL2RenderingContext.prototype.shaderSource = function (shader, source) {
+  compile.call(this, shader, source
+    .replace("vec3 offsetX = dFdx(texPos);", `vec3 offsetX = ${OUTLINE_PIXELS.toFixed(1)} * dFdx(texPos);`)
+    .replace("vec3 offsetY = dFdy(texPos);", `vec3 offsetY = ${OUTLINE_PIXELS.toFixed(1)} * dFdy(texPos);`));
+};
+
 const CROSS = [0.95, 0.85, 0.2, 0.9];
 
 // Blue against orange is told apart by every kind of colour vision; both grow lighter away from 0.
