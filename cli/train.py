@@ -1,5 +1,6 @@
 """`tfdrift train`: one method on one data set into a run folder."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,9 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
     distribution draws what may happen from latent noise, palette by DDIM from noise, given the first MRI. The same
     command on the same --out goes on where it stopped.
 
+    Started on several machines with TF_CONFIG set, it trains one model on all of them: each takes its part of every
+    batch, the first writes the run folder, and all must see that folder and the data.
+
     \b
     Example:
       tfdrift train method1 --out runs/first
@@ -145,7 +149,10 @@ def train(method: str, out: Path | None, preset: str, dry_run: bool, mnist_file:
     folder = out or Path("runs") / method
     start_tensorflow()
     from tfdrift.evaluation.report import evaluate_run, run_in_short
+    from tfdrift.training.machines import join
     from tfdrift.training.train import train as run_training
 
-    run_training(config, folder, echo=click.echo)
-    click.echo(run_in_short(evaluate_run(folder), folder))
+    machines = join(config, os.environ.get("TF_CONFIG", ""), echo=click.echo)
+    run_training(config, folder, echo=click.echo, machines=machines)
+    if machines.is_chief:
+        click.echo(run_in_short(evaluate_run(folder), folder))

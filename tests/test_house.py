@@ -15,9 +15,9 @@ from tfdrift.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "axes", "files", "processes", "cluster", "drawing", "statistics", "imaging", "diffusion", "model",
-    "methods", "config", "cohort", "synthetic", "importing", "training", "evaluation", "reproduction", "serving",
-    "export", "clinic", "app", "cli",
+    "errors", "axes", "files", "on_disk", "processes", "cluster", "drawing", "statistics", "imaging", "diffusion",
+    "model", "methods", "config", "cohort", "synthetic", "importing", "training", "evaluation", "reproduction",
+    "serving", "export", "clinic", "app", "cli",
 ]  # fmt: skip
 OTHER_TEST_FILES = {
     "tests/test_house.py",

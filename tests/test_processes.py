@@ -66,6 +66,21 @@ def test_one_that_fails_costs_no_other():
     ]
 
 
+def test_a_task_is_taken_when_a_process_is_free():
+    taken = []
+
+    def tasks():
+        for number in range(3):
+            taken.append(number)
+            yield "return", number
+
+    ended = run_each(act, tasks(), workers=1)
+    for number in range(3):
+        assert next(ended) == Outcome(task=number, value=number)
+        assert taken == list(range(number + 1))
+    assert list(ended) == []
+
+
 def test_one_that_hangs_is_stopped():
     ended = outcomes(("hang",), ("return", 1), workers=2, time_limit_seconds=4.0)
     assert ended == [Outcome(task=0, fault="stopped after 4 seconds"), Outcome(task=1, value=1)]

@@ -18,7 +18,7 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _ADDRESS = re.compile(r"(?:[a-z]+://)?(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}")
 
 def run_anywhere(
     function: Callable[..., Any],
-    tasks: Sequence[tuple],
+    tasks: Iterable[tuple],
     *,
     workers: int,
     scheduler: str | None,
@@ -133,26 +133,27 @@ def _connected(address: str) -> Iterator[Any]:
 
 def _run_on_cluster(
     function: Callable[..., Any],
-    tasks: Sequence[tuple],
+    tasks: Iterable[tuple],
     address: str,
     time_limit_seconds: float,
     stopping: Callable[[], bool],
     echo: Callable[[str], None],
 ) -> Generator[Outcome, None, None]:
-    if not tasks:
+    waiting = enumerate(tasks)
+    following = next(waiting, None)
+    if following is None:
         return
     with _connected(address) as client:
         crew = _Crew(client, address, function, time_limit_seconds, echo)
-        waiting = list(enumerate(tasks))[::-1]
         try:
-            while waiting or crew.running:
-                if waiting and stopping():
-                    waiting.clear()
+            while following is not None or crew.running:
                 if stopping():
+                    following = None
                     crew.stop()
-                room = crew.room() if waiting else 0
-                for task, arguments in [waiting.pop() for _ in range(min(room, len(waiting)))]:
-                    crew.submit(task, arguments)
+                room = crew.room() if following is not None else 0
+                while following is not None and room > 0:
+                    crew.submit(*following)
+                    following, room = next(waiting, None), room - 1
                 outcome = crew.next_outcome()
                 if outcome is not None:
                     yield outcome

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -48,7 +48,7 @@ class _Running:
 
 def run_each(
     function: Callable[..., Any],
-    tasks: Sequence[tuple],
+    tasks: Iterable[tuple],
     *,
     workers: int,
     time_limit_seconds: float = math.inf,
@@ -60,7 +60,7 @@ def run_each(
 
     Args:
         function: of a module, as a new process must find it; what it returns must be picklable.
-        tasks: positional arguments of each call.
+        tasks: positional arguments of each call; each is taken when a process is free for it.
         workers: how many run at a time.
         time_limit_seconds: a task that takes longer is killed.
         stopping: asked again and again; once it says yes no more tasks start, and those that run get a SIGTERM, which
@@ -69,23 +69,28 @@ def run_each(
     Raises:
         TfdriftError: a task met one that is not about its data, such as a full disk; the others are stopped.
     """
-    waiting = list(enumerate(tasks))[::-1]
+    waiting = enumerate(tasks)
     running: dict[Connection, _Running] = {}
-    told = False
+    told = all_started = False
     try:
-        while waiting or running:
+        while running or not all_started:
             if not told and stopping():
-                told = True
-                waiting.clear()
+                told = all_started = True
                 for one in running.values():
                     one.process.terminate()
                 continue
-            while waiting and len(running) < workers:
-                task, arguments = waiting.pop()
+            while not all_started and len(running) < workers:
+                following = next(waiting, None)
+                if following is None:
+                    all_started = True
+                    break
+                task, arguments = following
                 connection, process = _start(function, arguments)
                 running[connection] = _Running(
                     task=task, process=process, deadline=time.monotonic() + time_limit_seconds
                 )
+            if not running:
+                break
             left_seconds = min(one.deadline for one in running.values()) - time.monotonic()
             for connection in wait(list(running), min(max(left_seconds, 0), _LOOK_SECONDS)):
                 assert isinstance(connection, Connection)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfdrift.cohort.neighbours import turned
+from tfdrift.evaluation import memorisation, page
 from tfdrift.evaluation.assessment import assess
 from tfdrift.evaluation.memorisation import NEARLY, audit
 from tfdrift.evaluation.page import compose
@@ -89,3 +90,16 @@ def test_baselines_stand_beside_the_method_and_one_outcome_has_no_row_of_its_own
 def test_the_page_says_that_nothing_is_copied(make_answers):
     page = compose(assess(make_answers(shrink=0.1)).metrics, PICTURES)
     assert "No answer and no outcome is nearly a copy of a training image" in page
+
+
+def test_of_many_slices_some_are_looked_at(make_answers, monkeypatch):
+    answers = make_answers()
+    monkeypatch.setattr(memorisation, "AUDITED", 3)
+    last = len(answers.held_out) - 1
+    assert audit(answers) == audit(answers.take(np.array([0, last // 2, last])))
+
+
+def test_the_page_says_how_many_slices_were_looked_at(assessed, monkeypatch):
+    assert "Looked at are" not in compose(assessed.metrics, PICTURES)
+    monkeypatch.setattr(page, "AUDITED", 3)
+    assert f"Looked at are 3 of the {assessed.metrics.slices} slices, evenly" in compose(assessed.metrics, PICTURES)

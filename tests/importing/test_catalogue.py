@@ -156,7 +156,7 @@ def test_a_directory_of_a_disc_is_no_patient_whatever_its_name(tmp_path):
     shutil.copy(tmp_path / "disc" / "DICOMDIR", tmp_path / "disc" / "index.dcm")
     found = scan(tmp_path / "disc")
     assert [patient.patient_id for patient in found.patients] == ["P1"]
-    assert found.refused == ()
+    assert list(found.refused) == []
 
 
 def with_names(file: Path) -> pydicom.Dataset:

@@ -83,7 +83,9 @@ def nearest(images: np.ndarray, known: np.ndarray) -> Neighbours:
             nearer = smallest < best[block]
             best[block][nearer], row[block][nearer] = smallest[nearer], place[nearer]
             symmetry[block][nearer] = number
-    found = Neighbours(row, symmetry, best)
     # A difference of large sums would round the distance of a near copy away.
-    exact = np.mean((images.astype(np.float64) - found.of(known)) ** 2, axis=image_axes(images))
-    return found._replace(distance=exact)
+    for start in range(0, len(images), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        like = Neighbours(row[block], symmetry[block], best[block]).of(known)
+        best[block] = np.mean((images[block].astype(np.float64) - like) ** 2, axis=image_axes(images))
+    return Neighbours(row, symmetry, best)

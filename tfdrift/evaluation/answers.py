@@ -15,6 +15,7 @@ from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
+from tfdrift.evaluation.large_arrays import joined
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
@@ -111,6 +112,23 @@ class Answers:
     def has_drawn_errors(self) -> bool:
         """Whether an outcome is an answer with an error drawn onto it: then their mean is what is to be scored."""
         return self.config.dressing != "none"
+
+    def take(self, rows: np.ndarray) -> "Answers":
+        """Return the answers about some of the slices; what is shown of one slice stays as it is.
+
+        Args:
+            rows: int [k], which.
+        """
+        each = ("left_out", "group", "mean_drift", "exponent", "cut")
+        of_each_draw = ("post", "drift", "level_post_errors", "level_drift_errors")
+        return dataclasses.replace(
+            self,
+            held_out=self.held_out.take(rows),
+            **{name: getattr(self, name)[rows] for name in each},
+            **{name: getattr(self, name)[:, rows] for name in of_each_draw},
+            volume_baselines={name: ratio[rows] for name, ratio in self.volume_baselines.items()},
+            movement=None if self.movement is None else self.movement[rows],
+        )
 
     def first_outcome(self) -> "Answers":
         """Return the answers to a single request for each slice."""
@@ -284,7 +302,7 @@ def ensemble(parts: Sequence[Answers], folders: Sequence[Path]) -> Answers:
         first,
         label=f"{first.label}, {len(parts)} runs",
         members=len(parts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("post", "drift")},
+        **{name: joined([getattr(part, name) for part in parts]) for name in ("post", "drift")},
         **{name: mean(name) for name in ("level_post_errors", "level_drift_errors", "shown")},
         movement=mean("movement") if moves else None,
     )
@@ -336,16 +354,16 @@ def join(folds: Sequence[Answers]) -> Answers:
         folds: of one method and one data set, each by runs that were not trained on it.
     """
 
-    def joined(name: str, axis: int) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in folds], axis=axis)
+    def of_all(name: str, axis: int) -> np.ndarray:
+        return joined([getattr(part, name) for part in folds], axis)
 
     return dataclasses.replace(
         folds[0],
         held_out=join_samples([part.held_out for part in folds]),
         group=np.concatenate([np.full(len(part.held_out), number) for number, part in enumerate(folds)]),
-        **{name: joined(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
-        **{name: joined(name, 0) for name in ("left_out", "mean_drift", "exponent", "cut")},
-        movement=joined("movement", 0) if all(part.movement is not None for part in folds) else None,
+        **{name: of_all(name, 1) for name in ("post", "drift", "level_post_errors", "level_drift_errors")},
+        **{name: of_all(name, 0) for name in ("left_out", "mean_drift", "exponent", "cut")},
+        movement=of_all("movement", 0) if all(part.movement is not None for part in folds) else None,
         volume_baselines={
             name: np.concatenate([part.volume_baselines[name] for part in folds])
             for name in folds[0].volume_baselines

@@ -16,12 +16,16 @@ import numpy as np
 
 from tfdrift.cohort.neighbours import nearest
 from tfdrift.evaluation.answers import Answers
+from tfdrift.evaluation.large_arrays import joined
 from tfdrift.evaluation.scores import ONE, predictions
 from tfdrift.statistics.intervals import Estimate, mean_interval, ratio_interval
 
 NEARLY = 0.1
 """An answer is nearly a copy below this share of the truth's distance: its differences are less than a third of those
 that separate a new patient from the training patients."""
+
+AUDITED = 2000
+"""The most slices that are held against the training images, each against all of them; of more every k-th."""
 
 SHOWN = 3
 
@@ -68,14 +72,19 @@ class Memorisation:
 def audit(answers: Answers) -> dict[str, Memorisation]:
     """Return what the baselines, the answers of a method and its outcomes have of the training images, by name.
 
+    Of more than `AUDITED` slices so many are looked at, evenly spaced.
+
     Args:
         answers: each slice is held against the patients that its own run was trained on.
     """
+    count = len(answers.held_out)
+    if count > AUDITED:
+        answers = answers.take(np.linspace(0, count - 1, AUDITED).astype(int))
     truth = _nearest(answers, answers.held_out.post[None])
     found = {}
     for name, (post, _) in predictions(answers).items():
         if name == answers.label and len(answers.post) > 1:
-            near = _nearest(answers, np.concatenate([post[None], answers.post]))
+            near = _nearest(answers, joined([post[None], answers.post]))
             found[name] = _memorisation(answers, near, truth.distance[0], outcomes=True)
         elif name != answers.label + ONE:  # which is among the outcomes
             found[name] = _memorisation(answers, _nearest(answers, post[None]), truth.distance[0], outcomes=False)
@@ -95,7 +104,7 @@ def _nearest(answers: Answers, posts: np.ndarray) -> _Nearest:
     data = answers.data
     found = _Nearest(np.empty(shape), np.empty(shape, data.patient.dtype), np.empty(shape, data.lesion.dtype))
     for rows, training in answers.by_training():
-        asked = posts[:, rows]
+        asked = joined([post[None, rows] for post in posts])
         near = nearest(asked.reshape(-1, *posts.shape[2:]), training.post)
         for column, values in zip(
             found, (near.distance, training.patient[near.row], training.lesion[near.row]), strict=True

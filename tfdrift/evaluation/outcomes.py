@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfdrift.cohort.context import foreseen_columns
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
+from tfdrift.evaluation.large_arrays import new_array
 from tfdrift.methods.method import Predictor
 
 BATCH = 64
@@ -38,7 +39,8 @@ def draw_outcomes(
         guidance: W, see `tfdrift.methods.guidance.guided`.
 
     Returns:
-        `post` and `drift`, float32 [N, n, ..., S, S, 1], and `displacement`, [N, n, ..., S, S, D] in pixels, of methods
+        Arrays that may lie on disk, see `tfdrift.evaluation.large_arrays`: `post` and `drift`, float32 [N, n, ..., S,
+        S, 1], and `displacement`, [N, n, ..., S, S, D] in pixels, of methods
         whose drift is a field.
     """
     pre, known = samples.pre, _conditions(trained, samples) if told is None else told
@@ -48,12 +50,16 @@ def draw_outcomes(
 
     ask = _compile(trained.__call__ if guidance == 1 else led, trained, pre.shape[1:])
     seeds = lesion_seeds(samples, count, seed)
-    parts = []
+    found: dict[str, np.ndarray] = {}
     for start in range(0, len(seeds), BATCH):
-        here = np.arange(start, min(start + BATCH, len(seeds))) % len(pre)
-        parts.append(ask(tf.constant(pre[here]), seeds[start : start + BATCH], tf.constant(known[here])))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in KEPT if name in parts[0]}
-    return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in joined.items()}
+        rows = slice(start, min(start + BATCH, len(seeds)))
+        here = np.arange(rows.start, rows.stop) % len(pre)
+        part = ask(tf.constant(pre[here]), seeds[rows], tf.constant(known[here]))
+        for name in KEPT:
+            if name in part:
+                images = part[name].numpy()
+                found.setdefault(name, new_array((len(seeds), *images.shape[1:]), images.dtype))[rows] = images
+    return {name: images.reshape(count, len(pre), *images.shape[1:]) for name, images in found.items()}
 
 
 def lesion_seeds(samples: Samples, count: int, seed: int) -> tf.Tensor:
@@ -78,14 +84,21 @@ def draw_levels(trained: Predictor, samples: Samples, *, seed: int) -> dict[str,
         seed: of the noise.
 
     Returns:
-        `post` and `drift`, float32 [L, n, ..., S, S, 1].
+        `post` and `drift`, float32 [L, n, ..., S, S, 1], as `draw_outcomes`.
     """
     pre, known = samples.pre, _conditions(trained, samples)
     ask = _compile(trained.at_levels, trained, pre.shape[1:])
     seeds = lesion_seeds(samples, 1, seed)
-    rows = [slice(start, start + BATCH) for start in range(0, len(pre), BATCH)]
-    parts = [ask(tf.constant(pre[row]), seeds[row], tf.constant(known[row])) for row in rows]
-    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in ("post", "drift")}
+    found: dict[str, np.ndarray] = {}
+    for start in range(0, len(pre), BATCH):
+        rows = slice(start, start + BATCH)
+        part = ask(tf.constant(pre[rows]), seeds[rows], tf.constant(known[rows]))
+        for name in ("post", "drift"):
+            images = part[name].numpy()
+            found.setdefault(name, new_array((len(images), *pre.shape[:1], *images.shape[2:]), images.dtype))[
+                :, rows
+            ] = images
+    return found
 
 
 def _conditions(trained: Predictor, samples: Samples) -> np.ndarray:

@@ -11,7 +11,7 @@ from tfdrift.evaluation.answers import ORACLE
 from tfdrift.evaluation.calibration import ADAPTIVE, CONSTANT, CoverageGroup, MarginComparison
 from tfdrift.evaluation.decisions import Decided
 from tfdrift.evaluation.document import Metrics
-from tfdrift.evaluation.memorisation import NEARLY
+from tfdrift.evaluation.memorisation import AUDITED, NEARLY
 from tfdrift.evaluation.metrics import METRICS
 from tfdrift.evaluation.uncertainty import CALIBRATED, RAW, SpreadScores
 from tfdrift.methods import METHODS
@@ -445,6 +445,7 @@ def _memorisation(metrics: Metrics) -> str:
     ]
     ours = metrics.ours.memorisation
     assert ours is not None
+    sampled = metrics.slices > AUDITED
     nearest = "; ".join(
         f"{one.lesion} to {one.training_lesion} of {one.training_patient} ({_number(one.ratio, 2)})"
         for one in ours.nearest
@@ -462,7 +463,7 @@ def _memorisation(metrics: Metrics) -> str:
             "fits best, over those of the true second MRIs: 0 for a copy, 1 where predictions are as far from the "
             "training lesions as what really happened. The mean of what may happen is nearer to every image than its "
             "outcomes are, so an answer somewhat below 1 is no sign of copying; an outcome is. Nearly a copy: below "
-            f"{NEARLY}.",
+            f"{NEARLY}." + (f" Looked at are {AUDITED} of the {metrics.slices} slices, evenly spaced." * sampled),
         ]
     )
 

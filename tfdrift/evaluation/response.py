@@ -80,10 +80,10 @@ def area_ratios(masks: np.ndarray, samples: Samples) -> np.ndarray:
         float64 [..., m], in the order of `lesions_of`.
     """
     owner = lesions_of(samples).owner
-    slices_of = np.equal.outer(owner, np.arange(owner.max() + 1)).astype(np.float64)
     before, leading = samples.pre_mask, masks.ndim - samples.pre_mask.ndim + 1
-    areas = masks.sum(axis=image_axes(masks, leading=leading)) @ slices_of
-    return areas / (before.sum(axis=image_axes(before)) @ slices_of)
+    pixels = masks.sum(axis=image_axes(masks, leading=leading))
+    areas = np.array([np.bincount(owner, row) for row in pixels.reshape(-1, len(owner))])
+    return areas.reshape(*pixels.shape[:-1], -1) / np.bincount(owner, before.sum(axis=image_axes(before)))
 
 
 def ratio_outcomes(post: np.ndarray, samples: Samples, exponent: np.ndarray) -> np.ndarray:
@@ -98,9 +98,12 @@ def ratio_outcomes(post: np.ndarray, samples: Samples, exponent: np.ndarray) -> 
         float64 [N, m], in the order of `lesions_of`.
     """
     rows, columns = spatial_axes(post, leading=2)[-2:]
-    slices = post.reshape(-1, post.shape[rows], post.shape[columns])
-    masks = predicted_mask(slices, np.ones(len(slices))).reshape(post.shape)
-    return area_ratios(masks, samples) ** of_lesions(exponent, samples)
+    ratios = []
+    for outcome in post:
+        slices = outcome.reshape(-1, post.shape[rows], post.shape[columns])
+        masks = predicted_mask(slices, np.ones(len(slices))).reshape(outcome.shape)
+        ratios.append(area_ratios(masks, samples))
+    return np.stack(ratios) ** of_lesions(exponent, samples)
 
 
 def fit_exponent(training: Samples) -> float:

@@ -13,6 +13,7 @@ from tfdrift.axes import image_axes
 from tfdrift.cohort.gtv_regions import REGIONS, gtv_regions
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.baselines import copy
+from tfdrift.evaluation.large_arrays import parts
 from tfdrift.evaluation.metrics import absolute_errors, squared_errors
 from tfdrift.evaluation.response import lesions_of, of_lesions
 from tfdrift.statistics import conformal
@@ -93,15 +94,22 @@ def interval(outcomes: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndar
     Source: Hyndman and Fan (1996), definition 7.
     """
     outside = (1 - coverage) / 2
-    low, high = np.quantile(outcomes.astype(np.float64), [outside, 1 - outside], axis=0)
-    return low, high
+    flat = outcomes.reshape(len(outcomes), -1)
+    low, high = np.empty((2, flat.shape[1]))
+    for here in parts(flat, 1):
+        low[here], high[here] = np.quantile(flat[:, here].astype(np.float64), [outside, 1 - outside], axis=0)
+    return low.reshape(outcomes.shape[1:]), high.reshape(outcomes.shape[1:])
 
 
 def spread(outcomes: np.ndarray) -> np.ndarray:
     """Return the standard deviation over the outcomes (with N - 1), float64 [...]; 0 for N = 1."""
     if len(outcomes) == 1:
         return np.zeros(outcomes.shape[1:])
-    return outcomes.std(axis=0, ddof=1, dtype=np.float64)
+    flat = outcomes.reshape(len(outcomes), -1)
+    found = np.empty(flat.shape[1])
+    for here in parts(flat, 1):
+        found[here] = flat[:, here].std(axis=0, ddof=1, dtype=np.float64)
+    return found.reshape(outcomes.shape[1:])
 
 
 def crps(outcomes: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -2,26 +2,33 @@
 
 A catalogue is identifying: it holds patient names, dates, UIDs and file names, for the console of the person whose
 files they are. Nothing of it may be written into a cohort.
+
+An archive has more files than memory has room for, so what is kept of each is a row of a `tfdrift.on_disk.Table`, and a
+patient is put together from these when it is asked for.
 """
 
 import dataclasses
 import datetime
 import filecmp
+import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.dicom import parsing, read_header
+from tfdrift.imaging.geometry import Plane
 from tfdrift.imaging.matching import parts_of, weigh_candidates
 from tfdrift.imaging.series import Series, assemble_series
 from tfdrift.imaging.slices import Slice, is_directory, slices_of
 from tfdrift.imaging.structures import Roi, StructureSet, in_frame, misfit, read_structures
 from tfdrift.importing.copies import same_content
 from tfdrift.importing.dates import days_between, image_date, study_date
+from tfdrift.on_disk import Each, Table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,19 +137,22 @@ class Catalogue:
     Args:
         folder: where.
         num_files: files looked at.
-        patients: by ID.
+        patients: by ID, each made when it is asked for.
         refused: each file that is not DICOM, a copy or cannot be read, with the reason; sorted by file.
     """
 
     folder: Path
     num_files: int
-    patients: tuple[FoundPatient, ...]
-    refused: tuple[tuple[Path, str], ...]
+    patients: Sequence[FoundPatient]
+    refused: Sequence[tuple[Path, str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Header:
-    """What is kept of one file; the data set itself would hold the memory of thousands."""
+    """What is kept of one file; the data set itself would hold the memory of thousands.
+
+    Structures are read when their patient is put together, and `fault` of structure sets is then known.
+    """
 
     file: Path
     patient_id: str
@@ -157,8 +167,8 @@ class _Header:
     modality: str
     label: str
     slices: tuple[Slice, ...]
-    structures: StructureSet | None
     fault: str
+    structures: StructureSet | None = None
 
 
 STRUCTURE_MODALITIES = ("RTSTRUCT", "SEG")
@@ -171,7 +181,7 @@ _OF_A_COPY = ("patient_id", "patient_name", "study_uid", "date", "study_date", "
 RIVAL = "another file has its SOPInstanceUID and other content; keep the right one"
 """Why a structure set is not used of whose instance there are two versions."""
 
-Progress = Callable[[list[Path]], Iterable[Path]]
+Progress = Callable[[Collection[Path]], Iterable[Path]]
 """Wraps the iteration over files, such as `tqdm.tqdm`."""
 
 
@@ -187,41 +197,51 @@ def scan(folder: Path, progress: Progress | None = None) -> Catalogue:
 
     Raises:
         DataError: the folder does not exist or cannot be listed.
+        ResourceError: the disk has no room for the table of headers.
     """
-    files, refused = _walk(folder)
-    headers: list[_Header] = []
+    headers, refused = Table("headers"), Table("files")
+    files = Each(_walk(folder, refused), lambda row: Path(os.fsdecode(row)))
     for file in progress(files) if progress else files:
         try:
             header = _read(file)
-            if header:
-                headers.append(header)
         except DataError as error:
-            refused.append((file, str(error)))
-    headers, copies = _without_copies(headers)
-    refused += [(file, COPY) for file in copies]
-    patients: dict[str, list[_Header]] = defaultdict(list)
-    for header in headers:
-        patients[header.patient_id or header.patient_name or header.study_uid].append(header)
+            _refuse(refused, file, str(error))
+            continue
+        if header is None:
+            continue
+        if header.sop_uid and any(_is_copy(header, _of_row(row)) for row in headers.rows(name=header.sop_uid)):
+            _refuse(refused, file, COPY)
+            continue
+        patient = header.patient_id or header.patient_name or header.study_uid
+        headers.add(_as_row(header), group=patient, name=header.sop_uid)
     return Catalogue(
         folder=folder,
         num_files=len(files),
-        patients=tuple(_patient(patient_id, patients[patient_id]) for patient_id in sorted(patients)),
-        refused=tuple(sorted(refused)),
+        patients=Each(list(headers.groups()), lambda patient: _patient(patient, headers)),
+        refused=Each(refused.sorted_by_name(), _of_refused),
     )
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return every file below a folder, and the folders that cannot be listed."""
+def _refuse(refused: Table, file: Path, reason: str) -> None:
+    refused.add(json.dumps([str(file), reason]).encode(), name="\0".join(file.parts))  # in the order of paths
+
+
+def _of_refused(row: bytes) -> tuple[Path, str]:
+    file, reason = json.loads(row)
+    return Path(file), reason
+
+
+def _walk(folder: Path, refused: Table) -> Table:
+    """Return every file below a folder; folders that cannot be listed are refused."""
     try:
         os.scandir(folder).close()
     except OSError as error:
         raise DataError(f"the folder to scan cannot be read: {error.strerror}") from None
-    refused: list[tuple[Path, str]] = []
-    files: list[Path] = []
+    files = Table("files")
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
-        refused.append((Path(error.filename), f"folder cannot be listed: {error.strerror}"))
+        _refuse(refused, Path(error.filename), f"folder cannot be listed: {error.strerror}")
 
     for at, below, names in os.walk(folder, onerror=refuse, followlinks=True):
         status = Path(at).stat()
@@ -230,8 +250,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
             continue
         seen.add((status.st_dev, status.st_ino))
         below.sort()
-        files += [Path(at, name) for name in sorted(names)]
-    return files, refused
+        for name in sorted(names):
+            files.add(os.fsencode(Path(at, name)))
+    return files
 
 
 def _read(file: Path) -> _Header | None:
@@ -243,14 +264,12 @@ def _read(file: Path) -> _Header | None:
 
 
 def _header(file: Path, dataset: Dataset) -> _Header:
-    slices, structures, fault = [], None, ""
-    try:
-        if dataset.get("Modality") in STRUCTURE_MODALITIES:
-            structures = read_structures(file, "the file")
-        else:
+    slices, fault = [], ""
+    if dataset.get("Modality") not in STRUCTURE_MODALITIES:
+        try:
             slices = slices_of(dataset, "the file", 0)
-    except DataError as error:
-        fault = str(error)
+        except DataError as error:
+            fault = str(error)
     return _Header(
         file=file,
         patient_id=str(dataset.get("PatientID") or "").strip(),
@@ -265,29 +284,61 @@ def _header(file: Path, dataset: Dataset) -> _Header:
         modality=str(dataset.get("Modality") or ""),
         label=str(dataset.get("StructureSetLabel") or dataset.get("ContentLabel") or ""),
         slices=tuple(slices),
-        structures=structures,
         fault=fault,
     )
 
 
-def _without_copies(headers: list[_Header]) -> tuple[list[_Header], list[Path]]:
-    """Return the headers without those that copy an earlier file of their instance; and the copies."""
-    of_instance: dict[str, list[_Header]] = defaultdict(list)
-    kept, copies = [], []
-    for header in headers:
-        earlier = of_instance[header.sop_uid] if header.sop_uid else []
-        if any(_is_copy(header, one) for one in earlier):
-            copies.append(header.file)
-            continue
-        earlier.append(header)
-        kept.append(header)
-    return kept, copies
+def _as_row(header: _Header) -> bytes:
+    told: dict[str, Any] = {
+        field.name: getattr(header, field.name) for field in dataclasses.fields(header) if field.name != "structures"
+    }
+    told["slices"] = [dataclasses.asdict(one) for one in header.slices]
+    return json.dumps(told, default=_plain).encode()
+
+
+def _plain(value: Path | datetime.date) -> str:
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+
+
+def _of_row(row: bytes) -> _Header:
+    told = json.loads(row)
+    slices = [
+        Slice(
+            **{
+                **one,
+                "plane": Plane(**{name: _tuple(value) for name, value in one["plane"].items()}),
+                "pixel_format": tuple(one["pixel_format"]),
+                "study_date": _day(one["study_date"]),
+            }
+        )
+        for one in told["slices"]
+    ]
+    days = {name: _day(told[name]) for name in ("date", "study_date")}
+    return _Header(**{**told, **days, "file": Path(told["file"]), "slices": tuple(slices)})
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _day(text: str | None) -> datetime.date | None:
+    return datetime.date.fromisoformat(text) if text else None
+
+
+def _with_structures(header: _Header) -> _Header:
+    if header.modality not in STRUCTURE_MODALITIES:
+        return header
+    try:
+        return dataclasses.replace(header, structures=read_structures(header.file, "the file"))
+    except DataError as error:
+        return dataclasses.replace(header, fault=str(error))
 
 
 def _is_copy(header: _Header, other: _Header) -> bool:
     """Return whether a file is another one byte for byte, or holds the same structures of the same study and day."""
     if filecmp.cmp(header.file, other.file, shallow=False):
         return True
+    header, other = _with_structures(header), _with_structures(other)
     if header.structures is None or any(getattr(header, name) != getattr(other, name) for name in _OF_A_COPY):
         return False
     return same_content(header.structures, other.structures)
@@ -307,8 +358,8 @@ def _without_rivals(headers: list[_Header]) -> list[_Header]:
     ]
 
 
-def _patient(patient_id: str, headers: list[_Header]) -> FoundPatient:
-    headers = _without_rivals(headers)
+def _patient(patient_id: str, table: Table) -> FoundPatient:
+    headers = _without_rivals([_with_structures(_of_row(row)) for row in table.rows(group=patient_id)])
     images: dict[str, list[_Header]] = defaultdict(list)
     for header in headers:
         if header.slices or (header.fault and header.modality not in STRUCTURE_MODALITIES):

@@ -14,7 +14,7 @@ structures are numbers, and of all DICOM attributes only those in `imaging.slice
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -137,15 +137,18 @@ def _import_each(
     echo: Callable[[str], None],
 ) -> dict[str, ImportedPatient]:
     """Return what came of each patient, by pseudonym; their slices are in `scratch`."""
-    names = [pseudonym(key, "patient", patient.patient_id) for patient in patients]
-    tasks = [
-        (patient, scratch / f"{name}.npz", key, settings, given.get(patient.patient_id), wrong)
-        for patient, name in zip(patients, names, strict=True)
-    ]
+    names: list[str] = []
+
+    def tasks() -> Iterator[tuple]:  # a patient is put together when a process is free for it
+        for patient in patients:
+            names.append(pseudonym(key, "patient", patient.patient_id))
+            part = scratch / f"{names[-1]}.npz"
+            yield patient, part, key, settings, given.get(patient.patient_id), wrong
+
     workers = settings.workers or os.cpu_count() or 1
     outcomes = run_anywhere(
         import_alone,
-        tasks,
+        tasks(),
         workers=workers,
         scheduler=settings.scheduler,
         time_limit_seconds=settings.time_limit_seconds,
@@ -154,7 +157,7 @@ def _import_each(
     imported = {}
     # Closed, so that no process still writes when an exception here has the folders removed.
     with closing(outcomes):
-        for outcome in progress(outcomes, len(tasks), "patient"):
+        for outcome in progress(outcomes, len(patients), "patient"):
             failed = Exclusion(visit="", structure=None, reason=outcome.fault, broken=True)
             imported[names[outcome.task]] = outcome.value or ImportedPatient(exclusions=(failed,))
     return imported

@@ -18,6 +18,7 @@ from tfdrift.importing.sessions import VISITS, Session
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, Structure
 from tfdrift.importing.visits import ChosenVisit, choose_visits
+from tfdrift.on_disk import Each
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,8 +119,10 @@ def find_patients(
     folder: Path,
     settings: ImportSettings,
     progress: Progress | None = None,
-) -> tuple[list[DicomPatient], list[Exclusion]]:
+) -> tuple[Sequence[DicomPatient], list[Exclusion]]:
     """Return the patients below a folder, by ID, and the files that cannot be read, counted by reason.
+
+    Each patient is put together when it is asked for.
 
     Args:
         folder: any layout.
@@ -135,10 +138,11 @@ def find_patients(
         broken = reason != COPY and not reason.endswith("is not a DICOM file")
         reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
         refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
-    return [
-        DicomPatient(found=patient, by_place=settings.by_place, at_most=settings.at_most_visits)
-        for patient in catalogue.patients
-    ], refused
+
+    def patient(found: FoundPatient) -> DicomPatient:
+        return DicomPatient(found=found, by_place=settings.by_place, at_most=settings.at_most_visits)
+
+    return Each(catalogue.patients, patient), refused
 
 
 def registration_files(patient: FoundPatient) -> list[Path]:

@@ -1,7 +1,7 @@
 """A catalogue as text for a terminal and as one document for programs; both name patients, as the catalogue does."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,12 @@ def to_document(catalogue: Catalogue) -> dict[str, Any]:
 
 def to_text(catalogue: Catalogue) -> str:
     """Return a catalogue as an indented tree, fit for any terminal: characters that would steer it are replaced."""
-    studies = [study for patient in catalogue.patients for study in patient.studies]
-    num_series = sum(len(study.series) for study in studies)
-    num_sets = sum(len(study.structure_sets) for study in studies)
-    lines = [
-        f"{catalogue.num_files} files: {_count(len(catalogue.patients), 'patient')}, "
-        f"{_count(len(studies), 'study', 'studies')}, {_count(num_series, 'series', 'series')}, "
-        f"{_count(num_sets, 'structure set')}; {len(catalogue.refused)} not read"
-    ]
-    for patient in catalogue.patients:
+    num_studies = num_series = num_sets = 0
+    lines = []
+    for patient in catalogue.patients:  # once: each is put together anew
+        num_studies += len(patient.studies)
+        num_series += sum(len(study.series) for study in patient.studies)
+        num_sets += sum(len(study.structure_sets) for study in patient.studies)
         lines += ["", f"{patient.patient_id}" + (f"  {patient.name}" if patient.name != patient.patient_id else "")]
         for study in patient.studies:
             apart = f"  dates up to {study.days_apart} days apart" if study.days_apart > 1 else ""
@@ -60,17 +57,25 @@ def to_text(catalogue: Catalogue) -> str:
                 lines += [f"    {line}" for line in _structures_lines(found, catalogue.folder, _by_uid(patient))]
             if study.others:
                 lines.append("    other: " + ", ".join(f"{kind} {len(paths)}" for kind, paths in study.others.items()))
+    head = (
+        f"{catalogue.num_files} files: {_count(len(catalogue.patients), 'patient')}, "
+        f"{_count(num_studies, 'study', 'studies')}, {_count(num_series, 'series', 'series')}, "
+        f"{_count(num_sets, 'structure set')}; {len(catalogue.refused)} not read"
+    )
+    counts: Counter[str] = Counter()
     by_reason: dict[str, list[Path]] = defaultdict(list)
     for path, reason in catalogue.refused:
-        by_reason[reason].append(path)
+        counts[reason] += 1
+        if counts[reason] <= _FILES_SHOWN:
+            by_reason[reason].append(path)
     if by_reason:
         lines += ["", "not read"]
     for reason, paths in sorted(by_reason.items()):
-        lines.append(f"  {_count(len(paths), 'file')}: {reason}")
-        lines += [f"    {_shown(path, catalogue.folder)}" for path in paths[:_FILES_SHOWN]]
-        if len(paths) > _FILES_SHOWN:
-            lines.append(f"    and {len(paths) - _FILES_SHOWN} more; --json lists all")
-    return "\n".join("".join(char if char.isprintable() else "?" for char in line).rstrip() for line in lines)
+        lines.append(f"  {_count(counts[reason], 'file')}: {reason}")
+        lines += [f"    {_shown(path, catalogue.folder)}" for path in paths]
+        if counts[reason] > len(paths):
+            lines.append(f"    and {counts[reason] - len(paths)} more; --json lists all")
+    return "\n".join("".join(char if char.isprintable() else "?" for char in line).rstrip() for line in [head, *lines])
 
 
 def _shown(path: Path, folder: Path) -> str:

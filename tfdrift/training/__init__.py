@@ -3,6 +3,7 @@
 data          the data that a run names
 batches       the batch of step k as a function of k
 losses        what an output is compared by
+machines      several that train one run together
 step          one optimiser step
 loop          many of them in one compiled call
 inner         how long to train and how far to trust it, chosen inside the training patients

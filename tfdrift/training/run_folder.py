@@ -32,6 +32,7 @@ from tfdrift.model.unet import build_unet
 from tfdrift.training.checkpoint import Checkpoints, newest_sha256, newest_step, writing
 from tfdrift.training.data import load_samples
 from tfdrift.training.inner import Chosen, read_chosen
+from tfdrift.training.machines import ALONE, Machines
 from tfdrift.training.step import Loss, make_loss
 
 _SHAPES = ("method", "base_filters", "depth", "heads", "condition", "output", "drift_form")
@@ -170,12 +171,13 @@ def make_predictor(
     )
 
 
-def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:
+def make_run_loss(config: TrainConfig, network: keras.Model, machines: Machines = ALONE) -> Loss:
     """Return the training loss of a configuration.
 
     Args:
         config: the settings.
         network: of `build_network`.
+        machines: who compute it together.
     """
     return make_loss(
         network,
@@ -183,6 +185,7 @@ def make_run_loss(config: TrainConfig, network: keras.Model) -> Loss:
         weights={"recon": config.recon_weight, "drift": config.drift_weight},
         ssim_shares={"recon": config.recon_ssim, "drift": config.drift_ssim},
         balance=config.balance,
+        machines=machines,
     )
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfdrift.methods.balances import BALANCES
 from tfdrift.methods.method import Method, asking
 from tfdrift.training.losses import LOSSES
+from tfdrift.training.machines import ALONE, Machines
 
 Batch = Mapping[str, tf.Tensor]
 """`pre` and `post`, float32 [B, ..., C] and [B, ..., 1], and `condition` float32 [B, K] where a run has any."""
@@ -63,6 +64,7 @@ def make_loss(
     weights: Mapping[str, float],
     ssim_shares: Mapping[str, float],
     balance: str = "fixed",
+    machines: Machines = ALONE,
 ) -> Loss:
     """Return the training loss as a function of a batch and a seed.
 
@@ -75,18 +77,23 @@ def make_loss(
         weights: factor of the loss of each output.
         ssim_shares: share of SSIM in it, where it has any.
         balance: a name in `tfdrift.methods.balances.BALANCES`.
+        machines: who compute it together, each its part of the batch.
 
     Source: paper, eq. 3 and "Data augmentation, loss function and model training".
     """
     scale = BALANCES[balance]
 
     def loss(batch: Batch, seed: tf.Tensor) -> Metrics:
-        ask = asking(network, batch.get("condition"), latents=method.latents, training=True)
+        size = int(batch["pre"].shape[0]) if machines.count > 1 else 0  # pyright: ignore[reportArgumentType]
+        condition = batch.get("condition")
+        if condition is not None:
+            condition = machines.part(condition, size)
+        ask = machines.asking_part(asking(network, condition, latents=method.latents, training=True), size)
         trial = method.attempt(ask, batch["pre"], batch["post"], seed)
-        compared = {
-            output: LOSSES[name].compare(trial.predicted[output], trial.targets[output], ssim_shares[output])
-            for output, name in method.losses.items()
-        }
+        compared = {}
+        for output, name in method.losses.items():
+            predicted, target = (machines.part(side[output], size) for side in trial)
+            compared[output] = machines.mean_losses(LOSSES[name].compare(predicted, target, ssim_shares[output]))
         total = [weights[output] * scale(parts["loss"]) for output, parts in compared.items()]
         return {
             "loss": tf.add_n(total),
@@ -106,6 +113,7 @@ def make_train_step(
     clip_norm: float = 0.0,
     averaged: keras.Model | None = None,
     ema: float = 0.0,
+    machines: Machines = ALONE,
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, Metrics]]:
     """Return the step k: its batch, loss, gradient and update, all a function of k and the weights alone.
 
@@ -120,6 +128,7 @@ def make_train_step(
         clip_norm: largest global norm of the gradient, 0 for no limit.
         averaged: a network of the same shape that follows the exponential moving average of the weights.
         ema: share the average keeps a step; it starts lower, at (1 + k) / (10 + k), so that early weights fade.
+        machines: who do it together, with `loss` of the same.
 
     Returns:
         A function of an int64 scalar step, giving (finite bool, metrics with `gradient_norm` added).
@@ -133,7 +142,7 @@ def make_train_step(
         images = batch(step)
         with tf.GradientTape() as tape:
             metrics = loss(images, tf.stack([tf.constant(seed, tf.int64), step]))
-        gradients = tape.gradient(metrics["loss"], weights)
+        gradients = machines.mean(tape.gradient(metrics["loss"], weights))
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(metrics["loss"]) & tf.math.is_finite(norm)
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,10 +24,11 @@ from tfdrift.config import TrainConfig, write_config
 from tfdrift.errors import DivergedError, StoppedError
 from tfdrift.files import whole_file
 from tfdrift.training.batches import make_batches
-from tfdrift.training.checkpoint import Checkpoints, writing
+from tfdrift.training.checkpoint import Checkpoints, newest_step, writing
 from tfdrift.training.dressing import Answered, learn_dressing
 from tfdrift.training.inner import FOLDER, Chosen, choose, deal
 from tfdrift.training.loop import compile_steps, run_steps
+from tfdrift.training.machines import ALONE, Machines
 from tfdrift.training.progress import Progress
 from tfdrift.training.run_folder import (
     build_network,
@@ -43,7 +45,7 @@ from tfdrift.training.run_folder import (
 from tfdrift.training.signals import stop_on_signals
 from tfdrift.training.step import make_optimizer, make_train_step, metric_names
 from tfdrift.training.summaries import Summaries
-from tfdrift.training.validation import looked_at, make_validation
+from tfdrift.training.validation import Look, looked_at, make_validation
 
 
 def train(
@@ -53,6 +55,7 @@ def train(
     echo: Callable[[str], None],
     samples: Samples | None = None,
     keep_answers: bool = False,
+    machines: Machines = ALONE,
 ) -> None:
     """Train until `config.steps` steps are done, or go on with what the folder holds.
 
@@ -66,11 +69,13 @@ def train(
         echo: takes lines of progress where there is no terminal.
         samples: the data, if they are at hand; otherwise `config.data` is loaded.
         keep_answers: whether what is answered at each look at the held-out patients stays in the folder.
+        machines: of `tfdrift.training.machines.join`, each of which calls this; all of them see the same folder.
 
     Raises:
-        UsageError: the folder holds a run with other settings or data (the message names them).
+        UsageError: the folder holds a run with other settings or data (the message names them), or another machine was
+            given others.
         DataError: the data cannot be had or split, or the checkpoint cannot be read.
-        ResourceError: another process trains in this folder, or it cannot be written.
+        ResourceError: another process trains in this folder, it cannot be written, or another machine is lost.
         DivergedError: a loss or gradient was not finite; the last checkpoint is from before.
         StoppedError: SIGINT or SIGTERM; a checkpoint was written.
     """
@@ -80,10 +85,12 @@ def train(
         samples = load_config_samples(config)
     training, held_out = split(samples, config.fold)
     data = data_facts(config, samples, training)
-    with locked(folder):
+    with machines.together(), locked(folder) if machines.is_chief else contextlib.nullcontext():
         refuse_other_run(folder, config, data)
+        saved = newest_step(folder / "checkpoints")
+        machines.agree({"settings": dataclasses.asdict(config.without_paths()), "data": data, "step": saved})
         chosen = _choose(config, folder, data, training, echo) if config.inner_folds else None
-        _train(config, folder, data, chosen, training, held_out, echo, keep_answers=keep_answers)
+        _train(config, folder, data, chosen, training, held_out, echo, keep_answers=keep_answers, machines=machines)
 
 
 def _choose(config: TrainConfig, folder: Path, data: dict, training: Samples, echo: Callable[[str], None]) -> Chosen:
@@ -136,6 +143,7 @@ def _train(
     echo: Callable[[str], None],
     *,
     keep_answers: bool,
+    machines: Machines,
 ) -> None:
     steps_to_do = config.steps if chosen is None else chosen.steps
     inputs = inputs_of(config, training)
@@ -153,7 +161,7 @@ def _train(
     train_step = make_train_step(
         network,
         optimizer,
-        make_run_loss(config, network),
+        make_run_loss(config, network, machines),
         make_batches(
             training,
             batch_size=config.batch_size,
@@ -166,27 +174,31 @@ def _train(
         clip_norm=config.clip_norm,
         averaged=averaged,
         ema=config.ema,
+        machines=machines,
     )
     checkpoints = Checkpoints(folder / "checkpoints", network=network, averaged=averaged, optimizer=optimizer)
-    with writing(folder):
-        checkpoints.sweep()
+    if machines.is_chief:
+        with writing(folder):
+            checkpoints.sweep()
     saved = step = checkpoints.restore()
     if step >= steps_to_do:
         echo(f"{folder} is trained already: {step} steps; more --steps would go on")
         return
-    with writing(folder):
-        told = {} if chosen is None else {"chosen": dataclasses.asdict(chosen)}
-        write_config(folder / "config.json", config.seen_from(folder), data=data, **told)
-    validate = make_validation(make_run_loss(config, predictor.network), predictor, held_out, config.seed)
     steps = compile_steps(train_step, metric_names(predictor.method))
-    progress = Progress(steps_to_do, start=step, echo=echo)
-    with (
-        Summaries(folder, start_step=step) as summaries,
-        contextlib.closing(progress),
-        stop_on_signals() as stopped_by,
-    ):
-        summaries.hyperparameters(dataclasses.asdict(config.without_paths()))
-        while step < steps_to_do:
+    with contextlib.ExitStack() as stack:
+        telling = None
+        if machines.is_chief:
+            with writing(folder):
+                told = {} if chosen is None else {"chosen": dataclasses.asdict(chosen)}
+                write_config(folder / "config.json", config.seen_from(folder), data=data, **told)
+            validate = make_validation(make_run_loss(config, predictor.network), predictor, held_out, config.seed)
+            telling = stack.enter_context(
+                _Telling(config, folder, validate, start=step, steps=steps_to_do, echo=echo, keep_answers=keep_answers)
+            )
+            telling.settings()
+        stopped_by = stack.enter_context(stop_on_signals())
+        stopping = 0
+        while step < steps_to_do and not stopping:
             boundaries = (config.log_every, config.validate_every, config.checkpoint_every)
             until = min(steps_to_do, *((step // every + 1) * every for every in boundaries))
             started = time.perf_counter()
@@ -200,24 +212,59 @@ def _train(
                 )
             images_per_second = (until - step) * config.batch_size / (time.perf_counter() - started)
             step = until
-            rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": images_per_second}
-            summaries.scalars("train", step, {**chunk.mean, **rates})
-            if step % config.validate_every == 0 or step == steps_to_do:
-                look = validate()
-                summaries.scalars("validation", step, look.scores)
-                summaries.picture(step, look.picture)
-                progress.validated(look.scores["skill"])
-                if keep_answers:
-                    _keep(look.post, _kept(folder, step))
-            progress.show(step, loss=chunk.mean["loss"], images_per_second=images_per_second)
-            stopping = bool(stopped_by)  # asked once: a signal from here on waits until the next steps are saved
+            if telling is not None:
+                rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": images_per_second}
+                telling.steps(step, chunk.mean, rates)
+            # Asked once: a signal from here on waits until the next steps are saved.
+            stopping = max(machines.each(stopped_by[0] if stopped_by else 0))
             if step % config.checkpoint_every == 0 or step == steps_to_do or stopping:
-                checkpoints.save(step)
+                if machines.is_chief:
+                    checkpoints.save(step)
                 saved = step
-            if stopping:
-                break
-    if stopped_by:
-        name = signal.Signals(stopped_by[0]).name
+    stopping = stopping or next(iter(stopped_by), 0)
+    if stopping:
+        name = signal.Signals(stopping).name
         raise StoppedError(
-            f"stopped by {name} at step {step} of {steps_to_do}; the same command goes on from there", stopped_by[0]
+            f"stopped by {name} at step {step} of {steps_to_do}; the same command goes on from there", stopping
         )
+
+
+class _Telling:
+    """What a run tells while it goes on: numbers, looks at the held-out patients, progress."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        validate: Callable[[], Look],
+        *,
+        start: int,
+        steps: int,
+        echo: Callable[[str], None],
+        keep_answers: bool,
+    ) -> None:
+        self._config, self._folder, self._validate = config, folder, validate
+        self._last, self._keep_answers = steps, keep_answers
+        self._summaries = Summaries(folder, start_step=start)
+        self._progress = Progress(steps, start=start, echo=echo)
+
+    def __enter__(self) -> "_Telling":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._progress.close()
+        self._summaries.__exit__(*error)
+
+    def settings(self) -> None:
+        self._summaries.hyperparameters(dataclasses.asdict(self._config.without_paths()))
+
+    def steps(self, step: int, mean: dict[str, float], rates: dict[str, float]) -> None:
+        self._summaries.scalars("train", step, {**mean, **rates})
+        if step % self._config.validate_every == 0 or step == self._last:
+            look = self._validate()
+            self._summaries.scalars("validation", step, look.scores)
+            self._summaries.picture(step, look.picture)
+            self._progress.validated(look.scores["skill"])
+            if self._keep_answers:
+                _keep(look.post, _kept(self._folder, step))
+        self._progress.show(step, loss=mean["loss"], images_per_second=rates["images_per_second"])
