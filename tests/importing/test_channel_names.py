@@ -8,7 +8,7 @@ from tfdrift.importing.channel_names import ChannelRule, read_channels
     ("name", "pattern", "fits", "does_not"),
     [
         ("FLAIR", "", ["t2_flair_tra", "Ax FLAIR FS", "T2 dark-fluid"], ["t2_tse", "T1 MPRAGE"]),
-        ("T2", "", ["t2_tse_tra", "Sag T2", "T2W" + " T2"], ["T2 FLAIR", "t2*", "AT2", "T20"]),
+        ("T2", "", ["t2_tse_tra", "Sag T2", "T2W T2"], ["T2 FLAIR", "t2*", "AT2", "T20"]),
         ("DWI", "", ["dwi_b1000", "EP2D DWI"], ["dwix"]),
         ("T2", "^ax.*t2", ["AX T2 FLAIR"], ["t2_tse"]),
     ],
