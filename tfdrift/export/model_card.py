@@ -41,6 +41,7 @@ def model_card(document: dict[str, Any]) -> str:
         regions=REGIONS,
         members=document.get("members", []),
         dressed="dressing" in document.get("chosen", {}),
+        channels=read_inputs(document["data"].get("inputs", {})).names,
         conditions=_conditions(read_inputs(document["data"].get("inputs", {})).conditions),
         guided=read_inputs(document["data"].get("inputs", {})).conditions.has_classes,
         not_scored=NOT_SCORED,

@@ -265,7 +265,8 @@ def _read(file: Path) -> _Header | None:
 
 def _header(file: Path, dataset: Dataset) -> _Header:
     slices, fault = [], ""
-    if dataset.get("Modality") not in STRUCTURE_MODALITIES:
+    # A dose has pixels too, and is read by `tfdrift.imaging.dose`.
+    if dataset.get("Modality") not in (*STRUCTURE_MODALITIES, "RTDOSE"):
         try:
             slices = slices_of(dataset, "the file", 0)
         except DataError as error:

@@ -5,7 +5,7 @@ structures. What they hold of names stays in memory; everything written goes by 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -21,6 +21,26 @@ VISITS: tuple[VisitName, ...] = ("pre", "post", "follow_up")
 THREE, EVERY = "three", "every"
 VISIT_CHOICES = (THREE, EVERY)
 """Which visits make pairs: the first two, with the third as their follow-up, or also every other two."""
+
+
+UNKNOWN = "the channel is unknown there"
+"""What a missing channel means; ends its reason."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class MoreChannels:
+    """What a visit has beyond its first channel.
+
+    Args:
+        images: float32 by the channel's name, on the grid of the first; in scanner units, or Gy. One that is not there
+            is unknown.
+        missing: a row for each that is unknown, with the reason.
+        fractions: in how many the dose is given; None where that is not known.
+    """
+
+    images: Mapping[str, sitk.Image]
+    missing: tuple[Exclusion, ...] = ()
+    fractions: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +61,7 @@ class Session:
         with_contrast: whether a contrast agent was given; None where the source cannot tell.
         sequence_name: of the pulse sequence, empty where it is not known; to compare in memory, it must not be written.
         registration: to the first visit; None for the first itself.
+        channels: reads what it has beyond this image, on the same grid; None where no more is asked for.
     """
 
     name: str
@@ -55,6 +76,7 @@ class Session:
     with_contrast: bool | None = None
     sequence_name: str = ""
     registration: Registration | None = None
+    channels: Callable[[], MoreChannels] | None = None
 
 
 class Visit(Protocol):
