@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from tfdrift.errors import UsageError
+from tfdrift.synthetic.dose_plan import DosePlan
 from tfdrift.synthetic.law import (
     CORE_MEAN,
     CORE_STD,
@@ -22,7 +23,6 @@ from tfdrift.synthetic.law import (
     Waves,
     sigmoid,
 )
-from tfdrift.synthetic.dose_plan import DosePlan
 from tfdrift.synthetic.laws import DOSE, NAMES, RANDOM, draw_law, law_of
 
 SESSION_DAYS = {"pre": 0, "post": SECOND_MRI_DAY, "follow_up": 90}
