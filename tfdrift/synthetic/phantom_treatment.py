@@ -1,6 +1,6 @@
 """The treatment in the phantom's export: one plan with its dose, of all lesions of a patient whose law asks for a dose.
 
-The dose grid is axial, whatever the MR's slices are, coarser than these, and no larger than the lesions need. It is in
+The dose grid is axial, whatever the MR's slices are, with larger pixels, and no larger than the lesions need. It is in
 the frame of reference of the first visit. Doses of several lesions are not added: a place has the highest of them, so
 that inside a GTV the dose is that of its own plan.
 """
@@ -16,7 +16,7 @@ from tfdrift.imaging.geometry import Grid
 from tfdrift.synthetic.phantom import Patient
 from tfdrift.synthetic.phantom_objects import Visit, as_decimals, new_object, to_mm
 
-DOSE_SPACING_MM = 2.0
+DOSE_SPACING_MM = 1.5
 """Along each axis."""
 DOSE_MARGIN_MM = 20.0
 """Around the lesions; beyond it less than a seventieth of the prescription is left."""
