@@ -57,6 +57,11 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
     help="What a crop is: a slice of a lesion, or all of it on isotropic pixels.",
 )  # fmt: skip
 @click.option(
+    "--channels", default=ImportSettings.channels, metavar="T1,NAME[=REGEX],dose",
+    help="More channels than the MRI that lesions are drawn on: other series of its study, by their description, and "
+    "the dose.  [default: one]",
+)  # fmt: skip
+@click.option(
     "--register", type=click.Choice(REGISTER_MODES), default=ImportSettings.register, show_default=True,
     help="How the second MRI comes onto the first.",
 )  # fmt: skip

@@ -42,6 +42,14 @@ from .quiet import start_tensorflow
 @click.option(
     "--guidance", default=1.0, show_default=True, metavar="W", help="How strongly a given class leads; 1 is plain."
 )
+@click.option(
+    "--dose", type=click.Path(path_type=Path),
+    help="RTDOSE file, or a folder of RTDOSE and RTPLAN files, of a model that sees the dose.",
+)  # fmt: skip
+@click.option(
+    "--channel", "channels", multiple=True, metavar="NAME=SERIES",
+    help="Folder of another MR series (with --image, a NIfTI file) of a model that sees several channels; repeatable.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same seed gives the same answer.")
 def predict(
     model: Path | None,
@@ -59,6 +67,8 @@ def predict(
     seed: int,
     given: tuple[str, ...],
     guidance: float,
+    dose: Path | None,
+    channels: tuple[str, ...],
 ) -> None:
     """Predict the second MRI of every lesion of a patient.
 
@@ -73,6 +83,8 @@ def predict(
       tfdrift predict --model saved_models/first --series MR_T1 --rtstruct RS.dcm --out prediction
       tfdrift predict --model saved_models/mine --series MR_T1 --rtstruct RS.dcm --out prediction \\
         --given interval_days=42 --given response=good,poor --guidance 2
+      tfdrift predict --model saved_models/mine --series MR_T1 --rtstruct RS.dcm --out prediction \\
+        --channel FLAIR=MR_FLAIR --dose RD.dcm
       tfdrift predict --server localhost:8500 --name first --series MR_T1 --rtstruct RS.dcm --out prediction
       tfdrift predict --model saved_models/first --image T1c.nii.gz --mask gtv.nii.gz --out prediction
     """
@@ -86,6 +98,7 @@ def predict(
         files = {"image": image, "masks": masks, "components": components}
     else:
         raise UsageError("give --series and --rtstruct (with --by-place), or --image and --mask (with --components)")
+    given_channels = _by_name(channels)
     start_tensorflow()
     from tfdrift.clinic.local_model import LocalModel
     from tfdrift.clinic.predict import predict_nifti, predict_patient
@@ -103,6 +116,8 @@ def predict(
             seed=seed,
             given=given,
             guidance=guidance,
+            dose=dose,
+            channels=given_channels,
             progress=_progress,
         )
     finally:
@@ -127,6 +142,18 @@ def predict(
         + (f"calibrated on {known['patients']} patients" if known else "not calibrated: far too narrow")
     )
     click.echo(f"{'report':<24} {out / 'report.html'}")
+
+
+def _by_name(channels: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for text in channels:
+        name, separator, path = (part.strip() for part in text.partition("="))
+        if not (name and separator and path):
+            raise UsageError("--channel: say NAME=SERIES, such as FLAIR=MR_FLAIR")
+        if name in found:
+            raise UsageError(f"--channel {name}: it comes twice")
+        found[name] = Path(path)
+    return found
 
 
 def _progress(lesions: Sequence, total: int) -> Iterator:

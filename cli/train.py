@@ -57,6 +57,7 @@ _SETTINGS = [
         type=float,
         help="How often a condition is shown as unknown.  [default: 0.1 where there are conditions]",
     ),
+    _option("channel_dropout", "How often a channel beyond the first is shown as unknown."),
     click.option("--pretrained", type=click.Path(), metavar="RUN", help="Run folder whose weights are the first ones."),
     _option(
         "output",

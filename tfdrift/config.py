@@ -36,6 +36,8 @@ PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "dose", "mixed", "ra
 PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
 """How often a condition is dropped in training unless it is said; runs of older versions dropped none."""
+CHANNEL_DROPOUT = CONDITION_DROPOUT
+"""How often a channel beyond the first is shown as unknown in training unless it is said."""
 _PATHS = ("mnist_file", "folds_file", "pretrained")
 
 
@@ -71,6 +73,7 @@ class TrainConfig:
     precision: str = "float32"
     condition: str = ""
     condition_dropout: float = 0.0
+    channel_dropout: float = CHANNEL_DROPOUT
 
     output: str = "images"
     drift_form: str = "difference"
@@ -365,6 +368,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "start_level": (0, math.inf, "0 or more"),
     "sample_steps": (1, math.inf, "1 or more"),
     "condition_dropout": (0, 0.9, "between 0 (never) and 0.9"),
+    "channel_dropout": (0, 0.9, "between 0 (never) and 0.9"),
     "eta": (0, 1, "between 0 (DDIM) and 1 (DDPM)"),
     "recon_weight": (0, math.inf, "0 or more"),
     "drift_weight": (0, math.inf, "0 or more"),

@@ -35,6 +35,8 @@ class Crops:
         spacing_mm: of slices, rows and columns.
         whole: float32 [1, S, S, S, 1], the lesion in one volume, zero outside the GTV; None where slices are seen.
         whole_gtv: bool, the same shape.
+        more: float32 [m, ..., S, S, C - 1], further channels of what is shown, in the units of their files; None where
+            the model sees one.
     """
 
     image: np.ndarray
@@ -46,11 +48,17 @@ class Crops:
     spacing_mm: tuple[float, float, float]
     whole: np.ndarray | None = None
     whole_gtv: np.ndarray | None = None
+    more: np.ndarray | None = None
 
     @property
     def shown(self) -> np.ndarray:
         """What the model is shown, float32 [m, ..., S, S, 1]: the slices, or the whole lesion in one volume."""
         return self.image if self.whole is None else self.whole
+
+    @property
+    def asked(self) -> np.ndarray:
+        """What a request holds, float32 [m, ..., S, S, C]: what is shown, with its further channels."""
+        return self.shown if self.more is None else np.concatenate([self.shown, self.more], axis=-1)
 
     @property
     def shown_gtv(self) -> np.ndarray:
@@ -314,7 +322,7 @@ def predict_lesion(
     for member in range(members):
         own = seeds[member::members]
         more = None if told is None else told._replace(condition=np.tile(told.condition, (len(own), 1)))
-        part = predict_batches(model, np.concatenate([crops.shown] * len(own)), own.reshape(-1, 2), member, more)
+        part = predict_batches(model, np.concatenate([crops.asked] * len(own)), own.reshape(-1, 2), member, more)
         for name, images in part.items():
             answer.setdefault(name, np.empty((outcomes, count, *images.shape[1:]), np.float32))
             answer[name][member::members] = images.reshape(len(own), count, *images.shape[1:])

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfdrift.cohort.crop import SLICE, VOLUME
+from tfdrift.cohort.samples import DEFAULT_CHANNELS
 from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
 from tfdrift.model.conditions import Conditions
-from tfdrift.model.inputs import read_inputs
+from tfdrift.model.inputs import Inputs, read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
 
 ABOUT = "about"
@@ -79,10 +80,12 @@ class About(NamedTuple):
     @property
     def conditions(self) -> Conditions:
         """What it may be told beside image and seed; nothing where it does not say so."""
-        try:
-            return read_inputs(self.facts.get("data", {}).get("inputs", {})).conditions
-        except (TypeError, AttributeError, ValueError):
-            raise DataError(f"what the model {self.name} may be told cannot be read; {EXPORTED}") from None
+        return _inputs(self.facts, f"the model {self.name}").conditions
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the channels of its images."""
+        return _inputs(self.facts, f"the model {self.name}").names or DEFAULT_CHANNELS
 
     def signature(self, member: int, told: Told | None = None) -> str:
         """Return the name of the signature in which a member answers alone, with all that it tells.
@@ -96,6 +99,13 @@ class About(NamedTuple):
         return name if told is None else told_signature(name, told.kind)
 
 
+def _inputs(facts: Mapping[str, Any], name: str) -> Inputs:
+    try:
+        return read_inputs(facts.get("data", {}).get("inputs", {}))
+    except (TypeError, AttributeError, ValueError):
+        raise DataError(f"what {name} may be told cannot be read; {EXPORTED}") from None
+
+
 class Model(Protocol):
     """What answers, wherever it is."""
 
@@ -107,7 +117,7 @@ class Model(Protocol):
         """Return `post` and `drift`, float32 [N, ..., S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
-            image: float32 [N, S, S, 1], or [N, S, S, S, 1] of volumes, pre crops, zero outside the GTV.
+            image: float32 [N, S, S, C], or [N, S, S, S, C] of volumes, pre crops, zero outside the GTV.
             seed: int64 [N, 2].
             member: number of the run that answers, below `About.members`.
             told: what is known beside the images, of N.
@@ -115,12 +125,13 @@ class Model(Protocol):
         ...
 
 
-def crops_of(signature: Signature, where: str) -> tuple[int, str]:
+def crops_of(signature: Signature, where: str, channels: int = 1) -> tuple[int, str]:
     """Return the side S of the crops that a signature takes, in pixels, and what they are of, see `About`.
 
     Args:
         signature: of a model.
         where: the model is, for the message.
+        channels: how many it says it sees.
 
     Raises:
         DataError: it is not that of `ServingModule.predict`.
@@ -128,14 +139,27 @@ def crops_of(signature: Signature, where: str) -> tuple[int, str]:
     image = signature.inputs.get("image")
     rank = 0 if image is None or image.shape is None else len(image.shape) - 2
     side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
-    images = TensorInfo("float32", (None, *[side] * rank, 1))
+    images, answers = (TensorInfo("float32", (None, *[side] * rank, count)) for count in (channels, 1))
     expected = Signature(
-        {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), images)
+        {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), answers)
     )
     if side is None or signature != expected:
         shapes = ", ".join(f"{name} {info.dtype} {_shape(info)}" for name, info in signature.inputs.items())
         raise DataError(f"{where} takes {shapes or 'nothing'}, not square crops and seeds; {EXPORTED}")
     return side, VOLUME if rank == 3 else SLICE
+
+
+def count_channels(facts: Mapping[str, Any], where: str) -> int:
+    """Return how many channels a model says that its images have.
+
+    Args:
+        facts: its `config.json`.
+        where: the model is, for the message.
+
+    Raises:
+        DataError: what it says cannot be read.
+    """
+    return len(_inputs(facts, where).names) or 1
 
 
 def predict_batches(
@@ -145,7 +169,7 @@ def predict_batches(
 
     Args:
         model: answers.
-        image: float32 [N, ..., S, S, 1].
+        image: float32 [N, ..., S, S, C].
         seed: int64 [N, 2].
         member: see `Model.predict`.
         told: see `Model.predict`.
@@ -163,7 +187,7 @@ def predict_batches(
         ]
     answer = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in answer.items():
-        expected = image.shape if name in ("post", "drift") else (*image.shape[:-1], values.shape[-1])
+        expected = (*image.shape[:-1], 1 if name in ("post", "drift") else values.shape[-1])
         if values.shape != expected or not np.isfinite(values).all():
             raise DataError(
                 f"the model's {name} is not an image of finite numbers for each crop; train or export again"

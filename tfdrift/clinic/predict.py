@@ -12,13 +12,15 @@ overlap their predictions are added; the outcomes of two lesions are independent
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from tfdrift.clinic.channels import check_given, read_dicom_channels, read_nifti_channels, with_channels
 from tfdrift.clinic.document import describe
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
@@ -35,6 +37,7 @@ from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
+NO_CHANNELS: Mapping[str, Path] = MappingProxyType({})
 
 Progress = Callable[[Sequence[Any], int], Iterable[Any]]
 
@@ -55,6 +58,8 @@ def predict_patient(
     seed: int = 0,
     given: Sequence[str] = (),
     guidance: float = 1.0,
+    dose: Path | None = None,
+    channels: Mapping[str, Path] = NO_CHANNELS,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion whose structure's name matches, and write OUT.
@@ -72,6 +77,8 @@ def predict_patient(
         seed: of the noise, 0 or more.
         given: what is known, or asked "if", beside the MRI, see `tfdrift.clinic.scenarios.make_plan`.
         guidance: see there.
+        dose: RTDOSE file, or a folder of RTDOSE and RTPLAN files, of a model that sees the dose.
+        channels: folder of an MR series of each further channel, by its name.
         progress: wraps the iteration over lesions; called with it and its length.
 
     Returns:
@@ -82,9 +89,11 @@ def predict_patient(
         DataError: the series, the structure set or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
+    check_given(channels, dose, model.about.channels)
     plan = _check(model, out, outcomes, seed, given, guidance)
     files = read_dicom_files(series_dir, rtstruct, roi, by_place=by_place)
-    return _predict(model, files, out, outcomes, seed, plan, progress)
+    more = read_dicom_channels(channels, dose, files.image, files.series)
+    return _predict(model, files, out, outcomes, seed, plan, progress, more)
 
 
 def predict_nifti(
@@ -99,6 +108,8 @@ def predict_nifti(
     seed: int = 0,
     given: Sequence[str] = (),
     guidance: float = 1.0,
+    dose: Path | None = None,
+    channels: Mapping[str, Path] = NO_CHANNELS,
     progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Predict the second MRI of every lesion of masks on an MRI, and write OUT as `predict_patient` does, but no DICOM.
@@ -114,6 +125,8 @@ def predict_nifti(
         seed: of the noise, 0 or more.
         given: see `predict_patient`.
         guidance: see there.
+        dose: refused; a dose on the image's grid is a channel.
+        channels: NIfTI of each further channel on the image's grid, by its name; `dose` in Gy.
         progress: see there.
 
     Returns:
@@ -124,9 +137,11 @@ def predict_nifti(
         DataError: the image, a mask or the model cannot be used, or they do not belong together.
         ResourceError: `out` cannot be written, or the server has gone.
     """
+    check_given(channels, dose, model.about.channels, nifti=True)
     plan = _check(model, out, outcomes, seed, given, guidance)
     files = read_nifti_files(image, masks, roi, components=components)
-    return _predict(model, files, out, outcomes, seed, plan, progress)
+    more = read_nifti_channels(channels, files.image)
+    return _predict(model, files, out, outcomes, seed, plan, progress, more)
 
 
 def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[str], guidance: float) -> Plan:
@@ -145,7 +160,14 @@ def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[st
 
 
 def _predict(
-    model: Model, patient: PatientFiles, out: Path, outcomes: int, seed: int, plan: Plan, progress: Progress
+    model: Model,
+    patient: PatientFiles,
+    out: Path,
+    outcomes: int,
+    seed: int,
+    plan: Plan,
+    progress: Progress,
+    more: Mapping[str, sitk.Image],
 ) -> dict[str, Any]:
     calibration, conditions = calibration_of(model.about), model.about.conditions
     image, series = patient.image, patient.series
@@ -157,10 +179,11 @@ def _predict(
             mask, warnings = one.mask()
             gtv, said = without_padding(sitk.GetArrayViewFromImage(mask).astype(bool), seen)
             crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen, lesion=model.about.lesion)
+            crops, of_channels = with_channels(crops, gtv, model.about.channels[1:], more)
         except DataError as error:
             skipped.append(f"{one.label}: {error}")
             continue
-        drawn.append((one, gtv, crops, [*warnings, *said]))
+        drawn.append((one, gtv, crops, [*warnings, *said, *of_channels]))
     if not drawn:
         raise DataError(f"no structure that matches --roi can be predicted; {skipped[0]}")
     if patient.headers:

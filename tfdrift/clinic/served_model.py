@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, crops_of
+from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, count_channels, crops_of
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.export.members import SIGNATURE
 from tfdrift.serving.client import Client
@@ -37,8 +37,8 @@ class ServedModel:
             signatures = self._client.metadata(name, version=self._version)
             if SIGNATURE not in signatures:
                 raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
-            image_size, lesion = crops_of(signatures[SIGNATURE], where)
             facts, card = self._told(where) if ABOUT in signatures else ({}, None)
+            image_size, lesion = crops_of(signatures[SIGNATURE], where, count_channels(facts, where))
         except BaseException:
             self.close()
             raise
@@ -63,7 +63,7 @@ class ServedModel:
         """As `Model.predict`.
 
         Args:
-            image: float32 [N, S, S, 1], see there.
+            image: float32 [N, S, S, C], see there.
             seed: int64 [N, 2], see there.
             member: see there.
             told: see there.

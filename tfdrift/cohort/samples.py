@@ -33,7 +33,8 @@ class Samples:
     A row is a slice, [S, S, C], or a stack of D slices, [D, S, S, C].
 
     Args:
-        pre: float32 [n, S, S, C] or [n, D, S, S, C], first MRI inside its GTV, zero outside, divided by `scale`.
+        pre: float32 [n, S, S, C] or [n, D, S, S, C], first MRI inside its GTV, zero outside. The first channel
+            is divided by `scale`, others as `tfdrift.cohort.channels.scalings` says; zero everywhere where not known.
         post: float32 [n, ..., S, S, 1], second MRI inside its own GTV, zero outside, divided by the same `scale`; of
             the kind of the first channel.
         pre_mask: bool [n, ..., S, S, 1], the GTV of the first MRI.

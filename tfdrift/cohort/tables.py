@@ -11,6 +11,9 @@ LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
 EXCLUSION_COLUMNS = ("patient", "reason")
 """What a cohort's tables must have to be read; later versions write more."""
 
+_WHERE_KNOWN = ("channels", "fractions")
+"""Columns of `LesionRow` that are written where a row has something to say in them."""
+
 WRONG_COLUMNS = ("patient", "lesion", "reason")
 """Of the table of pairs that a person has called wrong, see `read_wrong_pairs`."""
 
@@ -37,6 +40,8 @@ class LesionRow:
         pixel_mm: side of a crop pixel.
         outgrown: share of the second GTV that leaves the box.
         warnings: what a person should look at, separated by semicolons.
+        channels: names of those that are known, separated by spaces; empty where there is one alone.
+        fractions: in how many the dose is given; None where that is not known.
     """
 
     lesion: str
@@ -56,6 +61,8 @@ class LesionRow:
     pixel_mm: float
     outgrown: float
     warnings: str
+    channels: str = ""
+    fractions: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,14 +83,16 @@ class Exclusion:
 
 
 def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: Mapping[str, int]) -> None:
-    """Write a row for each lesion: patient, lesion, fold, then the other fields of `LesionRow`.
+    """Write a row for each lesion: patient, lesion, fold, then the other fields of `LesionRow` that are known of one.
 
     Args:
         path: CSV file in UTF-8.
         lesions: each with its patient's pseudonym.
         folds: fold of each pseudonym.
     """
-    names = [field.name for field in dataclasses.fields(LesionRow) if field.name != "lesion"]
+    lesions = list(lesions)
+    unsaid = {name for name in _WHERE_KNOWN if not any(getattr(row, name) for _, row in lesions)}
+    names = [field.name for field in dataclasses.fields(LesionRow) if field.name not in {"lesion", *unsaid}]
     rows = [
         [patient, row.lesion, folds[patient], *(_cell(getattr(row, name)) for name in names)]
         for patient, row in lesions

@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdrift.cohort.dose import DOSE, DOSE_UNIT_GY
 from tfdrift.config import as_json
 from tfdrift.errors import DataError
 from tfdrift.evaluation.calibration import Calibration, read_calibration
@@ -122,7 +123,7 @@ def write_model(
         **{name: facts[name] for name in ("chosen",) if name in facts},
         schedule={"signal_rate": schedule.signal_rate.tolist(), "noise_rate": schedule.noise_rate.tolist()},
         **({"conditions": meanings} if meanings else {}),
-        scaling="each image is divided by its own largest signal, and the answer multiplied by it",
+        scaling=_scaling(predictor.inputs.names),
         samples=module.outcomes,
         **({"members": several} if several else {}),
         weights_sha256=module.weights_sha256(),
@@ -137,6 +138,15 @@ def write_model(
     write_warmup(folder / WARMUP_FILE, synthetic_requests(config.image_size, predictor.inputs, signatures))
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return signatures
+
+
+def _scaling(names: Sequence[str]) -> str:
+    """Return how a model scales what it is given, in words."""
+    said = "each image is divided by its own largest signal, and the answer multiplied by it"
+    if not names:
+        return said
+    dose = f", the dose by {DOSE_UNIT_GY:g} Gy" if DOSE in names else ""
+    return f"each channel is divided by its own largest signal{dose}, and the answer multiplied by the first channel's"
 
 
 def publish(target: Path, write: Callable[[Path], None]) -> Path:

@@ -10,7 +10,6 @@ from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tfdrift.axes import first_channel, image_axes
 from tfdrift.errors import DataError
 from tfdrift.export.members import (
     CONDITIONED,
@@ -22,6 +21,7 @@ from tfdrift.export.members import (
     weights_of,
     weights_sha256,
 )
+from tfdrift.export.normalisation import normalise
 from tfdrift.methods.method import Images, Predictor
 
 # Arithmetic, convolutions, stateless random numbers, sorting, loops, reading tf.Example and the model's own weights:
@@ -134,13 +134,14 @@ class ServingModule(tf.Module):
         condition: tf.Tensor | None = None,
         guidance: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Return `post` and `drift`, float32 [N, ..., 1], in the units of `image`.
+        """Return `post` and `drift`, float32 [N, ..., 1], in the units of `image`, of its first channel.
 
         An image without any signal, largest value 0 or less, gives zeros. A value that is not finite spoils its own
         image alone.
 
         Args:
-            image: float32 [N, S, S, C] or [N, D, S, S, C], pre crop in scanner units.
+            image: float32 [N, S, S, C] or [N, D, S, S, C], pre crop in scanner units, a channel `dose` in Gy; zeros
+                where a channel beyond the first is not known.
             seed: int64 [N, 2], the noise of each image.
             condition: float32 [N, numbers], what is known beside the image, NaN where unknown; None for nothing.
             guidance: float32 [N, 1], see `tfdrift.methods.guidance.guided`; None for 1.
@@ -193,7 +194,7 @@ class ServingModule(tf.Module):
             `post_mean`, `post_std`, `drift_mean`, `drift_std`, `drift_q05`, `drift_q95`, float32 [N, ..., 1], in the
             units of `image`.
         """
-        normalised, scale = _normalise(image)
+        normalised, scale = normalise(image, self._inputs.names)
         told = (condition, guidance)
         drawn = [self._drawn(member, normalised, seed, *told) for member in range(len(self._predictors))]
         outcomes = {name: tf.concat([one[name] for one in drawn], axis=0) for name in ("post", "drift")}
@@ -300,7 +301,7 @@ def _predict(
     guidance: tf.Tensor | None = None,
 ) -> Images:
     """Return `post`, `drift` and maps; without signal in the image all of them are zeros."""
-    normalised, scale = _normalise(image)
+    normalised, scale = normalise(image, predictor.inputs.names)
     predicted = predictor(normalised, seed, condition, guidance)
     of_image = {"post": True, "drift": True, **maps}
     return {name: (scale if units else tf.sign(scale)) * predicted[name] for name, units in of_image.items()}
@@ -312,12 +313,6 @@ def _post_and_drift(predicted: Images) -> Images:
 
 def _mean(answers: Sequence[Images]) -> Images:
     return {name: tf.reduce_mean(tf.stack([one[name] for one in answers]), axis=0) for name in answers[0]}
-
-
-def _normalise(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return images whose first channel's largest signal is 1 and what to multiply them by; zeros without signal."""
-    scale = tf.nn.relu(tf.reduce_max(first_channel(image), axis=image_axes(image), keepdims=True))
-    return tf.math.divide_no_nan(image, scale), scale
 
 
 def check_ops(saved_model_file: Path) -> None:

@@ -54,6 +54,31 @@ def resample_image(
     return result
 
 
+def resample_channel(channel: sitk.Image, image: sitk.Image, *, interpolation: str = "bspline") -> sitk.Image:
+    """Return another image of the same frame of reference on the grid of `image`.
+
+    Args:
+        channel: float32, on its own grid.
+        image: whose grid is wanted.
+        interpolation: see `resample_image`.
+
+    Returns:
+        float32, `NOT_MEASURED` outside the field of view of `channel`; the channel itself where the grids agree.
+
+    Raises:
+        DataError: another interpolation.
+    """
+    if channel.IsSameImageGeometryAs(image):
+        return channel
+    still = sitk.Transform()
+    onto = resample_image(channel, image, still, interpolation=interpolation)
+    seen = sitk.Resample(measured(channel), image, still, sitk.sitkNearestNeighbor, 0)
+    values = np.where(sitk.GetArrayViewFromImage(seen) > 0, sitk.GetArrayViewFromImage(onto), NOT_MEASURED)
+    result = sitk.GetImageFromArray(values)
+    result.CopyInformation(image)
+    return result
+
+
 def resample_mask(mask: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
     """Return `mask` on the grid of `fixed`: interpolated linearly, then cut at one half.
 

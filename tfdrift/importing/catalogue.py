@@ -247,7 +247,7 @@ def _header(file: Path, dataset: Dataset) -> _Header:
     try:
         if dataset.get("Modality") in STRUCTURE_MODALITIES:
             structures = read_structures(file, "the file")
-        else:
+        elif dataset.get("Modality") != "RTDOSE":  # it has pixels, and is read by `tfdrift.imaging.dose`
             slices = slices_of(dataset, "the file", 0)
     except DataError as error:
         fault = str(error)

@@ -82,7 +82,8 @@ def import_cohort(
 
     Raises:
         UsageError: `out` is taken, the key would lie in it, or no scheduler answers.
-        DataError: the export or the pairs cannot be read, no lesion or fewer patients than folds are left, or `strict`.
+        DataError: the export or the pairs cannot be read, no lesion or fewer patients than folds are left, no patient
+            has a channel that is asked for, or `strict`.
         ResourceError: the key or `out` cannot be written.
     """
     source = choose_source(export, settings.source)
@@ -108,6 +109,7 @@ def import_cohort(
         _check_enough(len(kept), settings.folds, f"have a pair of lesions; left out were {reasons}")
         poor = [_poor_share(one.lesions) for one in kept.values()]
         fold_of = assign_folds(list(kept), poor, num_folds=settings.folds, seed=settings.seed)
+        _check_channels(settings.channel_names, kept.values(), exclusions)
         parts = [scratch / f"{name}.npz" for name in kept]
         write_slices(whole, parts, fold_of)
         write_lesions(
@@ -163,6 +165,18 @@ def _import_each(
 def _check_enough(patients: int, folds: int, why: str) -> None:
     if patients < folds:
         raise DataError(f"{folds} folds need as many patients (--folds), and {patients} {why}")
+
+
+def _check_channels(
+    names: Sequence[str], kept: Iterable[ImportedPatient], exclusions: Sequence[tuple[str, Exclusion]]
+) -> None:
+    known = {name for one in kept for row in one.lesions for name in row.channels.split()}
+    for name in names[1:]:
+        if name not in known:
+            reasons = [(who, one) for who, one in exclusions if one.reason.startswith(f"channel {name}: ")]
+            raise DataError(
+                f"channel {name}: no patient has it: {most_common_reasons(reasons) or 'it is 0 in all GTVs'}"
+            )
 
 
 def _one_slice_each(parts: Sequence[Path]) -> Samples:

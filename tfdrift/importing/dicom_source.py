@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tfdrift.cohort.tables import Exclusion
@@ -13,6 +14,8 @@ from tfdrift.imaging.series import read_series
 from tfdrift.imaging.spatial_registration import REGISTRATION_CLASSES
 from tfdrift.imaging.structures import OTHER_FRAME, OTHER_SERIES, Roi, mask_figures, misfit, rasterise
 from tfdrift.importing.catalogue import COPY, FoundPatient, Progress, scan
+from tfdrift.importing.channel_names import ChannelRule
+from tfdrift.importing.channels import find_channels
 from tfdrift.importing.pairing import Reason
 from tfdrift.importing.sessions import VISITS, Session
 from tfdrift.importing.settings import ImportSettings
@@ -26,11 +29,13 @@ class DicomVisit:
 
     Args:
         chosen: which study, series and structures.
-        patient: whose registration objects may be needed.
+        patient: whose registration objects, other series and dose may be needed.
+        rules: the channels beyond the first.
     """
 
     chosen: ChosenVisit
     patient: FoundPatient
+    rules: tuple[ChannelRule, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,6 +90,9 @@ class DicomVisit:
             acquisition=self.chosen.series.acquisition,
             with_contrast=self.chosen.series.with_contrast,
             sequence_name=self.chosen.series.sequence_name,
+            channels=partial(find_channels, self.patient, self.chosen.series, image, self.rules, visit=self.name)
+            if self.rules
+            else None,
         )
         return session, exclusions
 
@@ -97,11 +105,13 @@ class DicomPatient:
         found: what the scan found.
         by_place: see `tfdrift.importing.visits.choose_visits`.
         at_most: see there.
+        rules: the channels beyond the first.
     """
 
     found: FoundPatient
     by_place: bool = False
     at_most: int | None = len(VISITS)
+    rules: tuple[ChannelRule, ...] = ()
 
     @property
     def patient_id(self) -> str:
@@ -111,7 +121,7 @@ class DicomPatient:
     def visits(self, is_wanted: IsWanted) -> tuple[Sequence[DicomVisit], list[Exclusion]]:
         """Return the visits, see `tfdrift.importing.visits.choose_visits`."""
         chosen, exclusions = choose_visits(self.found, is_wanted, by_place=self.by_place, at_most=self.at_most)
-        return [DicomVisit(chosen=one, patient=self.found) for one in chosen], exclusions
+        return [DicomVisit(chosen=one, patient=self.found, rules=self.rules) for one in chosen], exclusions
 
 
 def find_patients(
@@ -123,7 +133,7 @@ def find_patients(
 
     Args:
         folder: any layout.
-        settings: `by_place` and `visits` count.
+        settings: `by_place`, `visits` and `channels` count.
         progress: wraps the iteration over the files.
 
     Raises:
@@ -136,7 +146,12 @@ def find_patients(
         reason = f"{count} {'file' if count == 1 else 'files'}: {reason}"
         refused.append(Exclusion(visit="", structure=None, reason=reason, broken=broken))
     return [
-        DicomPatient(found=patient, by_place=settings.by_place, at_most=settings.at_most_visits)
+        DicomPatient(
+            found=patient,
+            by_place=settings.by_place,
+            at_most=settings.at_most_visits,
+            rules=settings.more_channels,
+        )
         for patient in catalogue.patients
     ], refused
 

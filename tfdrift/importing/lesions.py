@@ -3,12 +3,16 @@
 The second session is brought onto the first one's grid and intensity scale here; contours are already there.
 """
 
+import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import SimpleITK as sitk
 
+from tfdrift.cohort.channels import crop_channel, scale_channel
 from tfdrift.cohort.crop import SLICE, LesionSlices, TooThinError, crop_lesion
+from tfdrift.cohort.dose import DOSE
 from tfdrift.cohort.orientation import orientation_of
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.tables import Exclusion, LesionRow
@@ -16,6 +20,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_gain, tissue_mask, within_reach
 from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import coverage, resample_image
+from tfdrift.importing.channels import MoreChannels
 from tfdrift.importing.sessions import Session
 
 SAME_WITHIN = 1.5
@@ -35,6 +40,7 @@ def crop_pairs_of(
     slices: str,
     image_size: int,
     lesion: str = SLICE,
+    channels: Sequence[str] = (),
 ) -> tuple[list[tuple[LesionRow, LesionSlices]], list[Exclusion]]:
     """Cut out each pair of lesions.
 
@@ -49,12 +55,13 @@ def crop_pairs_of(
         slices: see `crop_lesion`.
         image_size: S.
         lesion: see `crop_lesion`.
+        channels: names of all channels, where there are several.
 
     Returns:
         Row and slices of each lesion, and those that cannot be cut out with the reason.
 
     Raises:
-        DataError: the two MRIs cannot be brought onto one intensity scale.
+        DataError: the two MRIs cannot be brought onto one intensity scale, or a further channel cannot be used.
         UsageError: an option is none of its values.
     """
     pre, post = sessions[:2]
@@ -68,7 +75,8 @@ def crop_pairs_of(
     gain = session_gain(pre.image, onto, healthy).gain
     scaled = onto * gain
     seen_first = measured(pre.image)
-    cut_out, exclusions = [], []
+    more = pre.channels() if pre.channels else MoreChannels(images={})
+    cut_out, exclusions = [], list(more.missing)
     for numbers, name in zip(pairs, names, strict=True):
         masks = [session.masks[number] for session, number in zip(sessions, numbers, strict=False)]
         seen, in_first = [sitk.And(mask, covered) for mask in masks[:2]], sitk.And(masks[0], seen_first)
@@ -95,19 +103,54 @@ def crop_pairs_of(
             exclusions.append(Exclusion(visit=pre.name, structure=numbers[0], reason=str(error), broken=broken))
             continue
         warnings = _contour_warnings(sessions, numbers)
+        crops, known, said_of_channels = with_channels(crops, channels, more, pre.image, seen[0])
         voxels = [_array(mask).sum() for mask in (masks[0], in_first, seen[0])]
         padding, lost = (voxels[0] - voxels[1]) / voxels[0], (voxels[1] - voxels[2]) / voxels[0]
         if crops.left_out:
             warnings.append(f"left out, as smaller than a crop pixel: {len(crops.left_out)} of the GTV's slices")
         warnings += taken_differently(pre, post)
+        warnings += said_of_channels
         if padding > 0:
             warnings.append(f"{padding:.0%} of the GTV is padding in the first MRI")
         if lost > 0:
             warnings.append(f"{lost:.0%} of the GTV is outside the second MRI")
         drift, said = _background_drift(pre.image, scaled, healthy, masks[0])
         row = _row(sessions, numbers, name, crops, gain, drift, warnings + said)
-        cut_out.append((row, crops))
+        fractions = more.fractions if DOSE in known else None
+        cut_out.append((dataclasses.replace(row, channels=" ".join(known), fractions=fractions), crops))
     return cut_out, exclusions
+
+
+def with_channels(
+    crops: LesionSlices, names: Sequence[str], more: MoreChannels, image: sitk.Image, gtv: sitk.Image
+) -> tuple[LesionSlices, list[str], list[str]]:
+    """Return crops whose first MRI has further channels, which of all are known, and what is odd about them.
+
+    Args:
+        crops: of one lesion.
+        names: of all channels; with one or none there is nothing to do.
+        more: those of the first session, on its grid.
+        image: the first session's.
+        gtv: the lesion, on the same grid.
+    """
+    if len(names) < 2:
+        return crops, [], []
+    known, warnings, found = [names[0]], [], [crops.pre]
+    for name in names[1:]:
+        shown, share = np.zeros(crops.pre_mask.shape, np.float32), 0.0
+        if name in more.images:
+            channel = more.images[name]
+            seen, inside = _array(measured(channel)) > 0, _array(gtv) > 0
+            share = float((seen & inside).sum() / inside.sum())
+            spacing_mm = image.GetSpacing()[::-1]
+            cut = crop_channel(_array(channel), seen, crops.pre_mask, crops.box, spacing_mm, crops.slices)
+            shown = scale_channel(cut, name)
+            if share < 1:
+                warnings.append(f"{1 - share:.0%} of the GTV is outside the channel {name}")
+        if shown.any():
+            known.append(name)
+        found.append(shown)
+    return dataclasses.replace(crops, pre=np.concatenate(found, axis=-1)), known, warnings
 
 
 def taken_differently(pre: Session, post: Session) -> list[str]:

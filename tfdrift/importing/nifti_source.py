@@ -6,7 +6,7 @@
     FOLDER/sub-*/sub-*_sessions.tsv             session_id, and days or acq_time
 
 or a CSV file with the columns patient, days, image, mask, or the folder that holds it: a row for each mask, paths from
-the table's own folder.
+the table's own folder. Further channels stand in columns such as image_FLAIR, on the image's grid; image_dose is in Gy.
 
 A mask file of one label is a lesion, one of several labels a lesion each; with `components` each connected part of a
 label is one. Messages call sessions by their place, since file and folder names can hold a person's name.
@@ -19,16 +19,18 @@ import datetime
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.tables import Exclusion
-from tfdrift.errors import DataError
+from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, tells_orientation
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
+from tfdrift.importing.channels import UNKNOWN, MoreChannels
 from tfdrift.importing.sessions import VISITS, Session, visit_name
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sidecars import read_sidecar
@@ -75,6 +77,7 @@ class Scan:
         root: of the BIDS data set; None where the files are of a table.
         fault: why there is no image; empty where there is one.
         place: among the patient's sessions by name, or in the table, from 1; what messages call it.
+        channels: NIfTI of each further channel, on the image's grid; None where there is none.
     """
 
     day: int | None
@@ -84,6 +87,30 @@ class Scan:
     root: Path | None = None
     fault: str = ""
     place: int = 1
+    channels: tuple[tuple[str, Path | None], ...] = ()
+
+    def read_channels(self, image: sitk.Image, visit: str) -> MoreChannels:
+        """Return the further channels.
+
+        Args:
+            image: the first one, read.
+            visit: name of the visit.
+
+        Raises:
+            DataError: a file cannot be read, or is on another grid.
+        """
+        images, missing = {}, []
+        for name, path in self.channels:
+            if path is None:
+                reason = f"channel {name}: the table names no image_{name}; {UNKNOWN}"
+                missing.append(_left_out(visit, reason))
+                continue
+            channel = as_dicom_axes(read_nifti(path, f"channel {name}"))
+            if not channel.IsSameImageGeometryAs(image, 1e-3, 1e-4):
+                raise DataError(f"channel {name} is not on the image's grid; resample it to the image")
+            channel.CopyInformation(image)
+            images[name] = channel
+        return MoreChannels(images=images, missing=tuple(missing))
 
     def read_masks(self) -> dict[int, sitk.Image]:
         """Return the mask of each lesion, uint8, by number.
@@ -151,6 +178,7 @@ class NiftiVisit:
             acquisition=sidecar.acquisition,
             with_contrast=sidecar.with_contrast,
             sequence_name=sidecar.sequence_name,
+            channels=partial(self.scan.read_channels, image, self.name) if self.scan.channels else None,
         )
         return session, []
 
@@ -228,7 +256,12 @@ def find_bids(
 
     Raises:
         DataError: the folder cannot be read, or a table of sessions is no such table.
+        UsageError: further channels are asked for.
     """
+    if settings.more_channels:
+        raise UsageError(
+            f"--channels {settings.channels}: a BIDS folder gives one; use a table with columns image_NAME"
+        )
     subjects = sorted(path for path in folder.glob("sub-*") if path.is_dir())
     patients = []
     for subject in progress(subjects) if progress else subjects:
@@ -277,12 +310,13 @@ def find_table(
 
     Args:
         file: CSV in UTF-8; paths are relative to its folder. Or a folder that holds one such table.
-        settings: `components` and `visits` count.
+        settings: `components`, `visits` and `channels` count.
         progress: not used.
 
     Raises:
         DataError: it cannot be read, lacks a column, or a row lacks a cell or has no whole number of days; or the
-            folder holds several tables, or none.
+            folder holds several tables, or none; or a row names another file of a channel than one before it.
+        UsageError: a channel is asked for by a pattern, which a table does not need.
     """
     if file.is_dir():
         tables = _tables_in(file)
@@ -291,18 +325,36 @@ def find_table(
         if not tables:
             raise DataError(f"the folder holds no table with the columns {', '.join(TABLE_COLUMNS)}")
         (file,) = tables
+    patterns = [rule.name for rule in settings.more_channels if rule.pattern]
+    if patterns:
+        raise UsageError(f"--channels {patterns[0]}=...: in a table a channel is the column image_{patterns[0]}")
+    columns = {rule.name: f"image_{rule.name}" for rule in settings.more_channels}
     masks: dict[tuple[str, int, Path], list[Path]] = defaultdict(list)
-    for line, row in enumerate(_rows(file, TABLE_COLUMNS, ","), start=2):
+    more: dict[tuple[str, int, Path], tuple[tuple[str, Path | None], ...]] = {}
+    for line, row in enumerate(_rows(file, (*TABLE_COLUMNS, *columns.values()), ","), start=2):
         cells = [row[column].strip() for column in TABLE_COLUMNS]
         day = _whole(cells[1])
         if not all(cells) or day is None:
             raise DataError(f"line {line} of the table must name patient, days (a whole number), image and mask")
-        masks[cells[0], day, file.parent / cells[2]].append(file.parent / cells[3])
+        scan_of = (cells[0], day, file.parent / cells[2])
+        masks[scan_of].append(file.parent / cells[3])
+        named = {name: row[column].strip() for name, column in columns.items()}
+        channels = tuple((name, file.parent / path if path else None) for name, path in named.items())
+        if more.setdefault(scan_of, channels) != channels:
+            raise DataError(f"line {line} of the table names other channels of an image than a line before it")
     scans: dict[str, list[Scan]] = defaultdict(list)
     for (patient, day, image), paths in masks.items():
         place = len(scans[patient]) + 1
-        scan = Scan(day=day, image=image, masks=tuple(paths), components=settings.components, place=place)
-        scans[patient].append(scan)
+        scans[patient].append(
+            Scan(
+                day=day,
+                image=image,
+                masks=tuple(paths),
+                components=settings.components,
+                place=place,
+                channels=more[patient, day, image],
+            )
+        )
     at_most = settings.at_most_visits
     return [
         NiftiPatient(patient_id=patient, scans=tuple(scans[patient]), at_most=at_most) for patient in sorted(scans)

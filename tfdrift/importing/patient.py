@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices
+from tfdrift.cohort.dose import DOSE
 from tfdrift.cohort.samples import Samples, save_samples
 from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
@@ -108,7 +109,7 @@ def import_patient(
             said.append(Exclusion(visit=words, structure=None, reason=str(error), broken=True))
         exclusions += [one for one in said if one not in exclusions]  # what two groups say of a visit is told once
     if every:
-        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every))
+        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every, settings.channel_names))
     return ImportedPatient(
         lesions=tuple(row for row, _ in every), exclusions=tuple(exclusions), acquisitions=acquisitions
     )
@@ -236,6 +237,7 @@ def _cut_out(
         slices=settings.slices,
         image_size=settings.image_size,
         lesion=settings.lesion,
+        channels=settings.channel_names,
     )
     exclusions += spoilt
     return cut_out
@@ -246,7 +248,7 @@ def _save(part: Path, samples: Samples) -> None:
         save_samples(part, samples)
 
 
-def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Samples:
+def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]], channels: tuple[str, ...]) -> Samples:
     counts = [row.slices for row, _ in cut_out]
 
     def per_slice(values: list, dtype: type = np.float32) -> np.ndarray:
@@ -255,12 +257,14 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
     def crops(name: str) -> np.ndarray:
         return np.concatenate([getattr(one, name) for _, one in cut_out])
 
+    fractions = per_slice([np.nan if row.fractions is None else row.fractions for row, _ in cut_out])
     return Samples(
         pre=crops("pre"),
         post=crops("post"),
         pre_mask=crops("pre_mask"),
         post_mask=crops("post_mask"),
         scale=crops("scale"),
+        channels=channels,
         patient=per_slice([patient] * len(cut_out), np.str_),
         lesion=per_slice([row.lesion for row, _ in cut_out], np.str_),
         fold=per_slice([0] * len(cut_out), np.int32),
@@ -271,6 +275,7 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
         conditions={
             "interval_days": per_slice([row.interval_days for row, _ in cut_out]),
             "place": crops("place"),
+            **({"fractions": fractions} if DOSE in channels else {}),
         },
         facts={"orientation": per_slice([row.orientation for row, _ in cut_out], np.str_)},
     )

@@ -5,7 +5,7 @@ structures. What they hold of names stays in memory; everything written goes by 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.imaging.registration import Registration, register
 from tfdrift.imaging.resampling import resample_mask
+from tfdrift.importing.channels import MoreChannels
 from tfdrift.importing.target_names import IsWanted, Structure
 
 VisitName = Literal["pre", "post", "follow_up"]
@@ -41,6 +42,7 @@ class Session:
         with_contrast: whether a contrast agent was given; None where the source cannot tell.
         sequence_name: of the pulse sequence, empty where it is not known; to compare in memory, it must not be written.
         registration: to the first visit; None for the first itself.
+        channels: reads what it has beyond this image, on the same grid; None where no more is asked for.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Session:
     with_contrast: bool | None = None
     sequence_name: str = ""
     registration: Registration | None = None
+    channels: Callable[[], MoreChannels] | None = None
 
 
 class Visit(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 from tfdrift.cohort.crop import BOXES, LESIONS, SLICE, SLICES
 from tfdrift.errors import UsageError
 from tfdrift.imaging.registration import REGISTER_MODES
+from tfdrift.importing.channel_names import ChannelRule, read_channels
 from tfdrift.importing.sessions import THREE, VISIT_CHOICES, VISITS
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
@@ -27,6 +28,7 @@ class ImportSettings:
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
         by_place: a structure set whose series is not there may be matched by place, see
             `tfdrift.imaging.matching.weigh_candidates`.
+        channels: names of the channels, see `tfdrift.importing.channel_names.read_channels`.
         components: each connected part of a mask is a lesion, where a source has masks.
         min_days: shortest interval between the two MRIs.
         max_days: longest.
@@ -53,6 +55,7 @@ class ImportSettings:
     lesion: str = SLICE
     register: str = "auto"
     by_place: bool = False
+    channels: str = ""
     components: bool = False
     min_days: int = 1
     max_days: int = 3653
@@ -67,6 +70,7 @@ class ImportSettings:
 
     def __post_init__(self) -> None:
         target_rule(self.roi)
+        read_channels(self.channels)
         for option, choices in (
             ("visits", VISIT_CHOICES),
             ("box", BOXES),
@@ -89,6 +93,17 @@ class ImportSettings:
         """How many visits of a patient are used; None for all."""
         return len(VISITS) if self.visits == THREE else None
 
+    @property
+    def more_channels(self) -> tuple[ChannelRule, ...]:
+        """The channels beyond the first."""
+        return read_channels(self.channels)[1]
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The names of all channels."""
+        first, others = read_channels(self.channels)
+        return (first, *(one.name for one in others))
+
     def document(self) -> dict[str, object]:
         """Return what `import.json` says of the settings: what decides about the slices, and no name or path."""
         return {
@@ -96,6 +111,7 @@ class ImportSettings:
             "roi": "default" if self.roi == DEFAULT_ROI_PATTERN else "given",
             "pairs": self.pairs is not None,
             **({"exclude": True} if self.exclude else {}),
+            **({"channels": list(self.channel_names)} if self.channels else {}),  # a pattern may hold a name
             **{
                 name: getattr(self, name)
                 for name in (

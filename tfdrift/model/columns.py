@@ -39,6 +39,7 @@ COLUMNS = {
         logarithm=True,
         measured=True,
     ),
+    "fractions": Column("number of fractions in which the dose is given"),
     "response": Column(
         "response at the follow-up: poor where at least 80% of the volume at the first MRI is left, else good",
         afterwards=True,

@@ -1,16 +1,18 @@
 """From samples in memory to training batches on the device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tfdrift.axes import image_axes
+from tfdrift.cohort.channels import scalings
 from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.samples import Samples
 from tfdrift.methods.augmentation import AUGMENTATIONS
 from tfdrift.model.conditions import NO_CONDITIONS, Conditions
 
-_DROPOUT_STREAM = 0x636F6E64
+_DROPOUT_STREAM, _CHANNEL_STREAM = 0x636F6E64, 0x6368616E
 
 
 def make_batches(
@@ -20,6 +22,7 @@ def make_batches(
     seed: int,
     conditions: Conditions = NO_CONDITIONS,
     dropout: float = 0.0,
+    channel_dropout: float = 0.0,
     augment: str = "rotations",
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return the batch of step k as a function of k, so that a resumed run needs no state of the data.
@@ -33,6 +36,7 @@ def make_batches(
         conditions: what the network is given beside the images.
         dropout: how often each column of these is shown as unknown, and how often all of them together are: so one
             network learns to answer with and without.
+        channel_dropout: the same for the channels beyond the first, see `drop_channels`.
         augment: a name in `tfdrift.methods.augmentation.AUGMENTATIONS`.
 
     Returns:
@@ -48,6 +52,7 @@ def make_batches(
     augmentation = AUGMENTATIONS[augment]
     epoch_size = augmentation.copies * len(samples)
     epochs_touched = (batch_size - 1) // epoch_size + 2
+    may_be_dropped = [scaling != "first" for scaling in scalings(samples.channels)]
 
     def order_seed(epoch: tf.Tensor) -> tf.Tensor:
         # The shuffle keeps a few low bits of its seed: counted up, seeds would give orders that resemble and repeat.
@@ -70,11 +75,14 @@ def make_batches(
             name: augmentation.look(tf.gather(side, row), number, looks)
             for name, side in (("pre", pre), ("post", post))
         }
+        of_step = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+        if channel_dropout and any(may_be_dropped):
+            images["pre"] = drop_channels(images["pre"], may_be_dropped, channel_dropout, of_step)
         if context is None:
             return images
         if not dropout:
             return {**images, "condition": tf.gather(context, row)}
-        shown = drop_columns(conditions, tf.gather(known, row), dropout, tf.stack([tf.constant(seed, tf.int64), step]))
+        shown = drop_columns(conditions, tf.gather(known, row), dropout, of_step)
         return {**images, "condition": conditions.encode(shown)}
 
     return batch
@@ -95,3 +103,20 @@ def drop_columns(conditions: Conditions, values: tf.Tensor, rate: float, seed: t
     chances = tf.random.stateless_uniform(shape, own, alg="philox")
     dropped = tf.repeat(chances[:, 1:] < rate, conditions.widths, axis=1) | (chances[:, :1] < rate)
     return tf.where(dropped, tf.fill(tf.shape(values), math.nan), values)
+
+
+def drop_channels(pre: tf.Tensor, may_be: Sequence[bool], rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return images of which some channels are made unknown: each by chance, and by another chance all of an image.
+
+    Args:
+        pre: float32 [B, ..., C].
+        may_be: of each of the C channels, whether it may be unknown.
+        rate: probability of each of the chances; a channel is unknown with 1 - (1 - rate)^2.
+        seed: int64 [2], of what is drawn.
+    """
+    own = tf.random.experimental.stateless_fold_in(seed, _CHANNEL_STREAM, alg="philox")
+    batch = tf.shape(pre)[0]
+    chances = tf.random.stateless_uniform(tf.stack([batch, len(may_be) + 1]), own, alg="philox")
+    dropped = ((chances[:, 1:] < rate) | (chances[:, :1] < rate)) & tf.constant(list(may_be))
+    of_image = tf.reshape(dropped, [batch, *[1] * (len(image_axes(pre)) - 1), len(may_be)])
+    return tf.where(of_image, tf.zeros_like(pre), pre)

@@ -160,6 +160,7 @@ def _train(
             seed=config.seed,
             conditions=inputs.conditions,
             dropout=config.condition_dropout,
+            channel_dropout=config.channel_dropout,
             augment=config.augment,
         ),
         seed=config.seed,
