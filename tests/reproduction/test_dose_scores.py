@@ -1,20 +1,47 @@
-"""Scores of the counterfactual, on predictors whose effect of the dose is known."""
+"""Scores of the counterfactual, on a predictor that leaves less of a lesion the more dose it is shown."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tests.evaluation.test_dose_response import SIZE, shrinking
+from tests.methods.known_networks import make_predictor
 from tfdrift.config import train_config
-from tfdrift.reproduction.dose_scores import ASKED, CURVE, as_dose_table, draw_doses, score_doses, score_effects
+from tfdrift.errors import DataError
+from tfdrift.evaluation.response import lesions_of
+from tfdrift.methods.method import Predictor
+from tfdrift.model.inputs import Inputs
+from tfdrift.reproduction.dose_scores import (
+    ASKED,
+    CURVE,
+    as_dose_table,
+    draw_doses,
+    ratios_at_doses,
+    score_doses,
+    score_effects,
+)
 from tfdrift.reproduction.experiment import Run
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
+SIZE = 16
 NEW = NewPatients(patients=6, data_seed=5, law="dose")
 PATIENTS = np.repeat(["a", "b", "c"], 4)
 TRUE = np.tile([-0.1, 0.2, -0.15, 0.3], 3)
+
+
+def shrinking(steepness: float = 8.0) -> Predictor:
+    """Return a predictor that takes away columns from the right, `steepness` more for every 20 Gy."""
+
+    def network(inputs):
+        image, dose = inputs["image"][..., :1], inputs["image"][..., 1:]
+        place = tf.reshape(tf.cast(tf.range(SIZE), tf.float32), [1, 1, SIZE, 1])
+        gone = tf.cast(place > 18 - steepness * tf.reduce_max(dose, axis=(1, 2, 3), keepdims=True), tf.float32)
+        return {"recon": image * (1 - gone), "drift": -image * gone}
+
+    return dataclasses.replace(make_predictor(network, "direct"), inputs=Inputs(channels=2))
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +91,30 @@ def test_a_row_is_json_a_table_and_a_picture(row):
     drawn = draw_doses([row, row], "title").axes
     assert len(drawn) == 10
     assert len(drawn[1].lines[0].get_xdata()) == len(CURVE)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return phantom_samples(image_size=SIZE, patients=3, folds=3, law="dose")
+
+
+def test_lesions_at_another_dose_are_the_same_but_for_it(samples):
+    more = samples.at_dose(1.25)
+    np.testing.assert_allclose(more.pre[..., 1], 1.25 * samples.pre[..., 1], rtol=1e-6)
+    np.testing.assert_array_equal(more.pre[..., 0], samples.pre[..., 0])
+    np.testing.assert_array_equal(more.post, samples.post)
+
+
+def test_more_dose_leaves_less_by_a_model_that_says_so_and_the_same_by_one_that_does_not(samples):
+    less, given, more = ratios_at_doses(shrinking(), samples, (0.7, 1.0, 1.4), exponent=1.5)
+    assert less.shape == (1, len(lesions_of(samples).name))
+    assert (less >= given).all()
+    assert (given >= more).all()
+    assert (less > more).all()
+    np.testing.assert_array_equal(*ratios_at_doses(shrinking(0.0), samples, (0.8, 1.2), exponent=1.5))
+
+
+def test_lesions_whose_dose_is_not_shown_are_refused():
+    plain = phantom_samples(image_size=8, patients=2, folds=2)
+    with pytest.raises(DataError, match="the images show T1 and no dose"):
+        plain.at_dose(1.2)

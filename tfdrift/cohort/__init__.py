@@ -5,6 +5,7 @@ folds        patients dealt to folds; no patient or image on both sides
 groups       groups of patients, such as those of a hospital, as folds
 neighbours   the image of others that is most like an image, however turned
 crop         a lesion to slices of one size, and the way back
+dose         the dose as a channel of the crops
 nifti_files  a cohort's crops for other programs
 prepared     a cohort in parts, and what `import.json` says of the whole
 store        a cohort on disk, as a TFDS dataset

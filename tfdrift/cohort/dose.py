@@ -74,13 +74,16 @@ def scale_dose(images: np.ndarray, channels: Sequence[str], factor: float) -> np
     return images * factors
 
 
-def mean_dose_gy(images: np.ndarray, mask: np.ndarray, channels: Sequence[str]) -> np.ndarray:
+def mean_dose_gy(
+    images: np.ndarray, mask: np.ndarray, channels: Sequence[str], *, unit_gy: float = DOSE_UNIT_GY
+) -> np.ndarray:
     """Return the mean dose inside the GTV of each image, float64 [n], in Gy.
 
     Args:
         images: real [n, ..., S, S, C], crops of the first MRI.
         mask: bool [n, ..., S, S, 1], its GTV.
         channels: name of each of the C channels, one of them `DOSE`.
+        unit_gy: Gy that stand for 1 in the images; 1 in crops of which nothing was scaled yet.
 
     Example:
         >>> mean_dose_gy(np.ones((1, 2, 2, 2)), np.ones((1, 2, 2, 1), bool), ("T1", "dose")).tolist()
@@ -89,4 +92,4 @@ def mean_dose_gy(images: np.ndarray, mask: np.ndarray, channels: Sequence[str]) 
     place = list(channels).index(DOSE)
     axes = image_axes(mask)
     total = np.sum(images[..., place : place + 1] * mask, axis=axes, dtype=np.float64)
-    return DOSE_UNIT_GY * total / np.maximum(mask.sum(axis=axes), 1)
+    return unit_gy * total / np.maximum(mask.sum(axis=axes), 1)

@@ -12,8 +12,8 @@ from tfdrift.config import TrainConfig
 from tfdrift.drawing.charts import draw_curve, draw_legend, draw_reference, draw_title, new_chart
 from tfdrift.drawing.colours import INK, QUIET, SERIES
 from tfdrift.evaluation.document import as_document
-from tfdrift.evaluation.dose_response import ratios_at_doses
-from tfdrift.evaluation.response import fit_exponent, lesions_of, of_lesions
+from tfdrift.evaluation.outcomes import draw_outcomes
+from tfdrift.evaluation.response import fit_exponent, lesions_of, of_lesions, ratio_outcomes
 from tfdrift.methods.method import Predictor
 from tfdrift.reproduction.experiment import Run
 from tfdrift.statistics.intervals import bootstrap_interval, interval_words, mean_interval, ratio_interval
@@ -112,6 +112,44 @@ def score_doses(
             for place in order
         ],
     }
+
+
+def ratios_at_doses(
+    trained: Predictor,
+    samples: Samples,
+    factors: Sequence[float],
+    *,
+    exponent: float,
+    count: int = 1,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the volume that a model leaves of each lesion at each dose, over that at the first MRI.
+
+    It is the model's association of dose and outcome, which is no advice. All doses have the same draws, so that no chance is in their difference.
+
+    Args:
+        trained: a method with its network, which takes the channel `dose`.
+        samples: of m lesions.
+        factors: F, of the dose that each lesion was given.
+        exponent: of `fit_exponent` of the training slices.
+        count: N, outcomes of each lesion.
+        seed: of the noise.
+
+    Returns:
+        float64 [F, N, m], in the order of `tfdrift.evaluation.response.lesions_of`.
+
+    Raises:
+        DataError: the samples show no dose.
+    """
+    exponents = np.full(len(samples), exponent)
+    return np.stack(
+        [
+            ratio_outcomes(
+                draw_outcomes(trained, samples.at_dose(factor), count=count, seed=seed)["post"], samples, exponents
+            )
+            for factor in factors
+        ]
+    )
 
 
 def score_effects(predicted: np.ndarray, true: np.ndarray, patient: np.ndarray) -> dict[str, Any]:
