@@ -206,10 +206,17 @@ def test_nothing_is_dropped_where_there_is_no_condition():
         train_config("direct", condition_dropout=0.2)
 
 
+def test_channels_are_dropped_as_often_as_conditions_unless_it_is_said():
+    assert train_config("direct").channel_dropout == train_config("direct", condition="size").condition_dropout
+    assert train_config("direct", channel_dropout=0.0).channel_dropout == 0
+
+
 @pytest.mark.parametrize("rate", [-0.1, 0.95, float("nan")])
 def test_a_dropout_out_of_range_is_refused(rate):
     with pytest.raises(UsageError, match=r"--condition-dropout .*: must be between 0"):
         train_config("direct", condition="size", condition_dropout=rate)
+    with pytest.raises(UsageError, match=r"--channel-dropout .*: must be between 0"):
+        train_config("direct", channel_dropout=rate)
 
 
 def test_a_run_of_a_version_without_dropout_dropped_nothing():

@@ -1,13 +1,22 @@
+import dataclasses
 import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.clinic.patients import SIZE, noisy, write_formula
+from tests.random_samples import make_samples
 from tests.serving.tiny_models import save_half_plus
+from tests.untrained_runs import leave_untrained
 from tfdrift.clinic.local_model import LocalModel, folder_sha256, version_folder
+from tfdrift.cohort.dose import DOSE_UNIT_GY
+from tfdrift.config import train_config
 from tfdrift.errors import DataError
+from tfdrift.export.saved_model import export_run
+from tfdrift.training.run_folder import load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +108,45 @@ def test_another_programs_model_is_refused(version, tmp_path):
     shutil.copytree(version / "assets", tmp_path / "1/assets", dirs_exist_ok=True)
     with pytest.raises(DataError, match=r"takes x float32 \[N\], not square crops and seeds"):
         LocalModel(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def of_channels(tmp_path_factory):
+    """A run that sees a FLAIR and the dose, exported; and what its samples' channels are divided by."""
+    folder = tmp_path_factory.mktemp("channels")
+    samples = make_samples(count=6, channels=("T1", "FLAIR", "dose"))
+    largest = samples.pre.max(axis=(1, 2), keepdims=True)
+    largest[..., 2] = 1
+    samples = dataclasses.replace(samples, pre=samples.pre / largest)
+    config = train_config("method1", image_size=8, base_filters=2, depth=1, levels=5, steps=1)
+    leave_untrained(config, folder / "run", echo=lambda _line: None, samples=samples)
+    return folder / "run", export_run(folder / "run", folder / "models"), samples
+
+
+@pytest.mark.parametrize("unknown", [(), (1,), (1, 2)], ids=["all known", "no FLAIR", "T1 alone"])
+def test_a_model_of_several_channels_answers_in_their_units_what_its_run_does(of_channels, unknown):
+    run, version, samples = of_channels
+    known = np.array([channel not in unknown for channel in range(3)], np.float32)
+    units = np.array([700, 90, DOSE_UNIT_GY], np.float32)
+    seed = np.stack([np.arange(6), np.arange(6)], axis=1)
+    model = LocalModel(version)
+    answer = model.predict(units * known * samples.pre, seed)
+    expected = load_predictor(run)[2](tf.constant(known * samples.pre), tf.constant(seed))
+    for name in ("post", "drift"):
+        want = 700 * expected[name].numpy()
+        np.testing.assert_allclose(answer[name], want, rtol=0, atol=1e-5 * np.abs(want).max())
+    assert model.about.channels == ("T1", "FLAIR", "dose")
+    assert "the dose by 20 Gy" in model.about.facts["scaling"]
+
+
+def test_a_channel_is_not_another(of_channels):
+    """Known or not, and dose or signal, matters to the answer."""
+    _, version, samples = of_channels
+    model, seed = LocalModel(version), np.zeros([6, 2], np.int64)
+    answers = [
+        model.predict(samples.pre * np.array(units, np.float32), seed)["post"]
+        for units in ((1, 1, 20), (1, 50, 20), (1, 1, 40), (1, 0, 20))
+    ]
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
+    assert np.abs(answers[0] - answers[2]).max() > 1e-4
+    assert np.abs(answers[0] - answers[3]).max() > 1e-4

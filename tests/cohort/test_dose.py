@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from tfdrift.cohort.channels import scale_channel, scalings
 from tfdrift.cohort.crop import Box
-from tfdrift.cohort.dose import DOSE_UNIT_GY, crop_dose, mean_dose_gy, scale_dose
+from tfdrift.cohort.dose import DOSE, DOSE_UNIT_GY, crop_dose, mean_dose_gy, scale_dose
 from tfdrift.errors import DataError
 
 CHANNELS = ("T1", "dose")
@@ -40,3 +41,9 @@ def test_the_mean_dose_is_that_inside_the_gtv():
     mask[:, :2] = True
     images[0, :2, :, 1], images[1, 0, :, 1] = 1.0, 1.5
     np.testing.assert_allclose(mean_dose_gy(images, mask, CHANNELS), [20.0, 15.0])
+
+
+def test_the_dose_is_on_no_scale_of_its_own():
+    crops = np.array([0.5, 1, 2], np.float32).reshape(3, 1, 1, 1) * np.float32(DOSE_UNIT_GY)
+    assert scalings(CHANNELS)[1] == "dose"
+    assert scale_channel(crops, DOSE).ravel().tolist() == [0.5, 1, 2]

@@ -22,12 +22,22 @@ ROW = LesionRow(
 
 
 def test_a_lesion_is_a_row_with_its_patient_and_fold(tmp_path):
-    write_lesions(tmp_path / "lesions.csv", [("p1", ROW)], {"p1": 4})
+    known = dataclasses.replace(ROW, channels="T1 dose", fractions=3)
+    write_lesions(tmp_path / "lesions.csv", [("p1", known)], {"p1": 4})
     (row,) = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
     assert list(row)[:3] == ["patient", "lesion", "fold"]
     assert set(row) == {"patient", "fold", *(field.name for field in dataclasses.fields(LesionRow))}
     assert (row["patient"], row["lesion"], row["fold"], row["warnings"]) == ("p1", "l1", "4", "a, b")
     assert (row["follow_up_mm3"], row["follow_up_days"], row["interval_days"]) == ("", "", "21")
+
+
+def test_channels_and_fractions_are_columns_where_a_row_has_them(tmp_path):
+    write_lesions(tmp_path / "lesions.csv", [("p1", ROW)], {"p1": 4})
+    assert not {"channels", "fractions"} & set(read_table(tmp_path / "lesions.csv", LESION_COLUMNS)[0])
+    dosed = dataclasses.replace(ROW, fractions=3)
+    write_lesions(tmp_path / "lesions.csv", [("p1", ROW), ("p1", dosed)], {"p1": 4})
+    rows = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
+    assert [(row["fractions"], "channels" in row) for row in rows] == [("", False), ("3", False)]
 
 
 def test_numbers_keep_six_digits(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from tfdrift.cohort.samples import read_samples
-from tfdrift.errors import DataError
+from tfdrift.errors import DataError, UsageError
 from tfdrift.importing.dicom_source import find_patients as find_dicom
 from tfdrift.importing.lesions import taken_differently
 from tfdrift.importing.nifti_source import NOT_ORIENTED, Scan, find_bids, find_table
@@ -308,6 +308,45 @@ def test_exports_are_known_by_their_layout(bids):
     assert choose_source(bids) is SOURCES["bids"]
     assert choose_source(bids / "t.CSV") is SOURCES["table"]
     assert choose_source(bids / "sub-Doe") is SOURCES["dicom"]
+
+
+def table_with_flair(folder, flair):
+    write(folder / "i.nii.gz", np.full(SHAPE, 500.0, np.float32))
+    write(folder / "m.nii.gz", labels((1, 2)))
+    write(folder / "f.nii.gz", np.full(SHAPE, 90.0, np.float32))
+    write(folder / "thin.nii.gz", np.full(SHAPE, 90.0, np.float32), spacing_mm=(1.0, 1.0, 1.0))
+    rows = f"Doe,0,i.nii.gz,m.nii.gz,{flair}\nDoe,9,i.nii.gz,m.nii.gz,\n"
+    (folder / "t.csv").write_text(f"patient,days,image,mask,image_FLAIR\n{rows}")
+    return folder / "t.csv"
+
+
+def channels_of(table):
+    visits, _ = visits_of(find_table, table, ImportSettings(channels="T1,FLAIR"))
+    return [visit.read(visit.structures)[0].channels() for visit in visits]
+
+
+def test_a_column_of_a_table_is_a_channel_and_an_empty_cell_is_unknown(tmp_path):
+    pre, post = channels_of(table_with_flair(tmp_path, "f.nii.gz"))
+    assert sitk.GetArrayFromImage(pre.images["FLAIR"]).max() == 90
+    assert (pre.missing, post.images) == ((), {})
+    assert reasons(post.missing) == [
+        ("post", "channel FLAIR: the table names no image_FLAIR; the channel is unknown there")
+    ]
+
+
+def test_a_channel_of_a_table_on_another_grid_or_by_a_pattern_is_refused(tmp_path):
+    table = table_with_flair(tmp_path, "thin.nii.gz")
+    with pytest.raises(DataError, match="channel FLAIR is not on the image's grid"):
+        channels_of(table)
+    with pytest.raises(DataError, match="no column image_T2"):
+        find_table(table, ImportSettings(channels="T1,T2"))
+    with pytest.raises(UsageError, match="in a table a channel is the column image_FLAIR"):
+        find_table(table, ImportSettings(channels="T1,FLAIR=dark"))
+
+
+def test_a_bids_folder_gives_one_channel(bids):
+    with pytest.raises(UsageError, match="--channels T1,T2: a BIDS folder gives one"):
+        find_bids(bids, ImportSettings(channels="T1,T2"))
 
 
 def test_a_table_is_found_in_its_folder_beside_tables_of_other_columns(tmp_path):

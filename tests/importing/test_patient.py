@@ -3,9 +3,14 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
+from tests.imaging.mock_dicom import write
+from tests.imaging.mock_dose import dose_dataset, plan_dataset
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import ResourceError
+from tfdrift.imaging.geometry import Grid
+from tfdrift.imaging.series import read_series
 from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.pseudonyms import pseudonym
@@ -34,8 +39,8 @@ def copy(patient_dir, tmp_path):
 
 
 def run(folder, part, *, given=None, **options):
-    ((patient,), _) = find_patients(folder, ImportSettings())
     settings = ImportSettings(**{"register": "identity", "image_size": 8, **options})
+    ((patient,), _) = find_patients(folder, settings)
     return import_patient(patient, part, key=KEY, settings=settings, given=given)
 
 
@@ -289,3 +294,53 @@ def test_pairs_that_are_given_are_of_the_first_visits_alone(patient_dir, tmp_pat
     result = run(patient_dir, tmp_path / "part.npz", visits="every", given=[("Met 2", "Met 2", "Met 2")])
     assert len(result.lesions) == 1
     assert any("no other two are a pair" in one.reason for one in result.exclusions)
+
+
+def add_channels(visit, *, reach=1.0):
+    """Give a visit a FLAIR, which is its MR upside down, and a dose of 24 Gy in the lower share of its slices."""
+    (visit / "FLAIR").mkdir()
+    uid = generate_uid()
+    for file in (visit / "MR_T1").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = uid, generate_uid()
+        dataset.SeriesDescription = "t2 FLAIR"
+        dataset.PixelData = (
+            (dataset.pixel_array.max() - dataset.pixel_array).astype(dataset.pixel_array.dtype).tobytes()
+        )
+        dataset.save_as(visit / "FLAIR" / file.name)
+    image, series = read_series(visit / "MR_T1")
+    dose_gy = np.full(image.GetSize()[::-1], 24.0)[: max(3, round(reach * image.GetSize()[2]))]
+    dose = dose_dataset(Grid.of(image), dose_gy)
+    dose.PatientID, dose.StudyInstanceUID = pydicom.dcmread(file).PatientID, series.study_uid
+    dose.FrameOfReferenceUID = series.frame_of_reference_uid
+    write(dose, visit / "dose.dcm")
+    plan = plan_dataset(fractions=5)
+    plan.PatientID, plan.StudyInstanceUID = dose.PatientID, dose.StudyInstanceUID
+    write(plan, visit / "plan.dcm")
+
+
+def test_channels_stand_beside_the_first_which_stays_what_it_was(copy, tmp_path):
+    folder = copy["pre"].parent
+    run(folder, tmp_path / "alone.npz")
+    add_channels(copy["pre"])
+    imported = run(folder, tmp_path / "part.npz", channels="T1,FLAIR,T2,dose")
+    alone, samples = read_samples(tmp_path / "alone.npz"), read_samples(tmp_path / "part.npz")
+    assert samples.channels == ("T1", "FLAIR", "T2", "dose")
+    np.testing.assert_array_equal(samples.pre[..., :1], alone.pre)
+    for name in ("post", "pre_mask", "scale"):
+        np.testing.assert_array_equal(getattr(samples, name), getattr(alone, name))
+    inside = samples.pre_mask[..., 0]
+    assert (samples.pre[..., 1].max(axis=(1, 2)) == 1).all()
+    assert (samples.pre[..., 2] == 0).all()
+    np.testing.assert_allclose(samples.pre[..., 3], 1.2 * inside, atol=1e-4)
+    assert (samples.conditions["fractions"] == 5).all()
+    assert {(row.channels, row.fractions) for row in imported.lesions} == {("T1 FLAIR dose", 5)}
+    (missing,) = [one.reason for one in imported.exclusions if one.reason.startswith("channel")]
+    assert missing.startswith("channel T2: no other MR series")
+
+
+def test_a_dose_that_ends_inside_a_lesion_is_told(copy, tmp_path):
+    add_channels(copy["pre"], reach=0.5)
+    imported = run(copy["pre"].parent, tmp_path / "part.npz", channels="T1,dose", slices="all")
+    said = {row.channels: row.warnings for row in imported.lesions}
+    assert any("of the GTV is outside the channel dose" in warnings for warnings in said.values())

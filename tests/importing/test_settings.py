@@ -25,6 +25,7 @@ from tfdrift.importing.settings import ImportSettings
         ({"box": "post"}, "--box post: choose from pre, union"),
         ({"slices": "two"}, "--slices two: choose from three, all"),
         ({"register": "affine"}, "--register affine: choose from auto, rigid, identity"),
+        ({"channels": "T1,T2=("}, "--channels T2=...: no regular expression"),
     ],
 )
 def test_what_is_out_of_range_is_refused_by_the_option(options, message):
@@ -37,6 +38,13 @@ def test_no_path_and_no_pattern_gets_into_the_document():
     settings = ImportSettings(roi="Doe", pairs=Path("Doe.csv"), key=Path("Doe.key"))
     assert "Doe" not in json.dumps(settings.document())
     assert (settings.document()["roi"], settings.document()["pairs"]) == ("given", True)
+
+
+def test_channels_are_told_by_name_and_not_by_pattern():
+    settings = ImportSettings(channels="T1,T2=Doe,dose")
+    assert settings.document()["channels"] == ["T1", "T2", "dose"]
+    assert "Doe" not in json.dumps(settings.document())
+    assert "channels" not in ImportSettings().document()
 
 
 @pytest.mark.parametrize("change", [{"box": "union"}, {"slices": "all"}, {"register": "rigid"}, {"seed": 1}], ids=str)

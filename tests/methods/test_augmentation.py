@@ -75,3 +75,14 @@ def test_the_looks_of_affine_are_mirrored_as_often_as_not():
     expected = warp(apply_symmetry(images, numbers), SEEDS[:8])
     np.testing.assert_array_equal(AUGMENTATIONS["affine"].look(images, numbers, SEEDS[:8]), expected)
     assert AUGMENTATIONS["affine"].copies == 8
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 8, 8)])
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_look_moves_all_channels_alike_and_the_second_mri_with_them(name, shape):
+    pre = RNG.random((16, *shape, 3)).astype(np.float32)
+    numbers, look = tf.range(16) % AUGMENTATIONS[name].copies, AUGMENTATIONS[name].look
+    together = look(tf.constant(pre), numbers, SEEDS[:16]).numpy()
+    for channel in range(3):
+        alone = look(tf.constant(pre[..., channel : channel + 1]), numbers, SEEDS[:16])
+        np.testing.assert_array_equal(together[..., channel : channel + 1], alone)

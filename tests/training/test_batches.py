@@ -11,7 +11,7 @@ from scipy import stats
 from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.samples import Samples
 from tfdrift.model.conditions import Conditions, fit_conditions
-from tfdrift.training.batches import drop_columns, make_batches
+from tfdrift.training.batches import drop_channels, drop_columns, make_batches
 
 
 def numbered_samples(count: int) -> Samples:
@@ -117,3 +117,36 @@ def test_without_dropout_every_condition_is_shown_as_it_is():
     rows = batch["pre"].numpy().max(axis=(1, 2, 3)).astype(int) - 1
     expected = conditions.encode(conditions.values(columns_of(samples), 5)).numpy()
     np.testing.assert_array_equal(batch["condition"], expected[rows])
+
+
+def with_channels(count: int, channels: tuple[str, ...]) -> Samples:
+    """Return slices whose every channel holds ones."""
+    samples = numbered_samples(count)
+    pre = np.ones((count, 4, 4, len(channels)), np.float32)
+    return dataclasses.replace(samples, pre=pre, channels=channels)
+
+
+def test_a_channel_is_dropped_as_a_whole_and_as_often_as_is_said():
+    shown = drop_channels(tf.ones([20_000, 2, 2, 3]), [False, True, True], 0.2, tf.constant([0, 1], tf.int64)).numpy()
+    known = shown.mean(axis=(1, 2))
+    assert set(known.ravel().tolist()) == {0.0, 1.0}
+    np.testing.assert_allclose(known.mean(axis=0), [1, 0.8**2, 0.8**2], atol=0.015)  # five standard errors
+    np.testing.assert_allclose((known[:, 1:] == 0).all(axis=1).mean(), 0.2 + 0.8 * 0.2**2, atol=0.015)
+
+
+def test_dropped_channels_depend_on_seed_and_step_alone_and_never_are_the_first_or_its_neighbours():
+    samples = with_channels(5, ("T1", "T1 below", "FLAIR", "dose"))
+
+    def known(step: int, **options) -> np.ndarray:
+        batch = make_batches(samples, batch_size=64, seed=0, channel_dropout=0.5, **options)
+        return batch(tf.constant(step, tf.int64))["pre"].numpy().mean(axis=(1, 2))
+
+    np.testing.assert_array_equal(known(3), known(3, augment="symmetries"))
+    assert (known(3) != known(4)).any()
+    np.testing.assert_array_equal(known(3)[:, :2], 1)
+    np.testing.assert_array_equal(known(3).min(axis=0)[2:], 0)
+
+
+def test_without_dropout_every_channel_is_shown():
+    batch = make_batches(with_channels(5, ("T1", "dose")), batch_size=20, seed=0)(tf.constant(0, tf.int64))
+    np.testing.assert_array_equal(batch["pre"], 1)

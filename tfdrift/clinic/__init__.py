@@ -4,6 +4,7 @@ models                what answers, wherever it is, asked in batches
 local_model           a version on this machine
 served_model          a model on a server
 lesion                one lesion through a model
+channels              further channels of a lesion
 movement              how a lesion moves, where a model tells that
 plausibility          reasons to distrust a prediction
 public_label          what a structure is called outside of the clinic

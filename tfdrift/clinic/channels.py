@@ -119,7 +119,7 @@ def with_channels(
             found.append(np.zeros(crops.shown_gtv.shape, np.float32))
             continue
         values = sitk.GetArrayViewFromImage(images[name])
-        seen = sitk.GetArrayViewFromImage(measured(images[name])) > 0
+        seen = sitk.GetArrayFromImage(measured(images[name])) > 0
         shown = crop_channel(values, seen, crops.shown_gtv, crops.box, crops.spacing_mm, crops.slices)
         share = (seen & gtv).sum() / gtv.sum()
         if share < 1:

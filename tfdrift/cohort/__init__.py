@@ -4,6 +4,8 @@ samples      the rows in memory: images with channels, masks, conditions; folds 
 folds        patients dealt to folds; no patient or image on both sides
 groups       groups of patients, such as those of a hospital, as folds
 neighbours   the image of others that is most like an image, however turned
+channels     further channels in the crops, and the scale of each
+dose         the channel of the dose, and its unit
 crop         a lesion to slices of one size, and the way back
 dose         the dose as a channel of the crops
 nifti_files  a cohort's crops for other programs

@@ -2,6 +2,7 @@
 
 members         the runs of a model: one, or an ensemble
 signatures      what an exported model answers, and the ops it may hold
+normalisation   scanner units to what a network was trained on
 saved_model     a run as a version of a model
 model_card      what it was trained on, how well it does, what it is not for
 warmup          requests that a server answers to itself

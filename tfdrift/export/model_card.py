@@ -40,6 +40,7 @@ def model_card(document: dict[str, Any]) -> str:
         of_patients=train["data"] == "cohort",
         regions=REGIONS,
         members=document.get("members", []),
+        channels=read_inputs(document["data"].get("inputs", {})).names,
         conditions=_conditions(read_inputs(document["data"].get("inputs", {})).conditions),
         guided=read_inputs(document["data"].get("inputs", {})).conditions.has_classes,
         not_scored=NOT_SCORED,

@@ -8,6 +8,7 @@ geometry                 planes of a series, and its regular grid
 series                   a series to one volume, or a refusal
 structures               an RTSTRUCT's or a Segmentation's structures, and masks
 segmentations            a Segmentation's segments as voxels
+dose                     RTDOSE objects to the dose of one plan in Gy
 contours                 whether two contours are the same, or cross
 polygons                 polygons to pixels
 matching                 which series a structure set was drawn on

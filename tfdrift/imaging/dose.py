@@ -280,7 +280,7 @@ def _sum(objects: Sequence[DoseObject]) -> sitk.Image:
     for one in objects[1:]:
         image = one.read()
         if not image.IsSameImageGeometryAs(total):
-            everywhere &= sitk.GetArrayViewFromImage(coverage(image, total, sitk.Transform())) > 0
+            everywhere &= sitk.GetArrayFromImage(coverage(image, total, sitk.Transform())) > 0
             image = sitk.Resample(image, total, sitk.Transform(), sitk.sitkLinear, 0.0)
         values += sitk.GetArrayViewFromImage(image)
     result = sitk.GetImageFromArray(np.where(everywhere, values, NOT_MEASURED))

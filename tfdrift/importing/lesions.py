@@ -140,7 +140,7 @@ def with_channels(
         shown, share = np.zeros(crops.pre_mask.shape, np.float32), 0.0
         if name in more.images:
             channel = more.images[name]
-            seen, inside = _array(measured(channel)) > 0, _array(gtv) > 0
+            seen, inside = sitk.GetArrayFromImage(measured(channel)) > 0, _array(gtv) > 0
             share = float((seen & inside).sum() / inside.sum())
             spacing_mm = image.GetSpacing()[::-1]
             cut = crop_channel(_array(channel), seen, crops.pre_mask, crops.box, spacing_mm, crops.slices)

@@ -125,7 +125,8 @@ def ratios_at_doses(
 ) -> np.ndarray:
     """Return the volume that a model leaves of each lesion at each dose, over that at the first MRI.
 
-    It is the model's association of dose and outcome, which is no advice. All doses have the same draws, so that no chance is in their difference.
+    It is the model's association of dose and outcome, which is no advice. All doses have the same draws, so that no
+    chance is in their difference.
 
     Args:
         trained: a method with its network, which takes the channel `dose`.
