@@ -90,7 +90,7 @@ def test_a_row_is_json_a_table_and_a_picture(row):
     assert as_dose_table([row]).count("| shrinks |") == len(ASKED) + 3 + 1
     drawn = draw_doses([row, row], "title").axes
     assert len(drawn) == 10
-    assert len(drawn[1].lines[0].get_xdata()) == len(CURVE)
+    assert np.size(drawn[1].lines[0].get_xdata()) == len(CURVE)
 
 
 @pytest.fixture(scope="module")

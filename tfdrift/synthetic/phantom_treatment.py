@@ -35,7 +35,7 @@ def dose_grid(patient: Patient) -> Grid:
     size = np.ceil((high - low) / DOSE_SPACING_MM).astype(int) + 1
     return Grid(
         size=tuple(size.tolist()),
-        spacing_mm=(DOSE_SPACING_MM,) * 3,
+        spacing_mm=(DOSE_SPACING_MM, DOSE_SPACING_MM, DOSE_SPACING_MM),
         origin_mm=tuple(np.round(low, 3).tolist()),
         direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
     )
