@@ -128,7 +128,7 @@ EXPERIMENTS = (
         kind="doses",
         title="Volumes at 0.8 and 1.2 times the dose, on 60 new patients",
         purpose="Whether what a network says of another dose is what the law would have done to that very lesion.",
-        expect="More dose, less volume in nearly every lesion, by about as much as the law says.",
+        expect="More dose, less volume in nearly every lesion, by less than the law says: the mean is a blurred edge.",
         runs=(_run("dose as an image", "direct", law="dose", **RECIPE),),
         new_patients=dataclasses.replace(NEW, patients=60),
     ),
