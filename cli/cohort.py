@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from tfdrift.config import PHANTOM_LAWS
+
 from .quiet import start_tensorflow
 
 
@@ -107,24 +109,29 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, by_place: bool, out: Path) 
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--patients", default=39, show_default=True, help="How many, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of everything; the same seed writes the same files.")
+@click.option(
+    "--law", type=click.Choice(PHANTOM_LAWS), default="response", show_default=True, help="How the lesions change."
+)
 @click.option("--only", type=int, multiple=True, metavar="N", help="Write patient N alone; may be given again.")
-def phantom(out: Path, patients: int, seed: int, only: tuple[int, ...]) -> None:
+def phantom(out: Path, patients: int, seed: int, law: str, only: tuple[int, ...]) -> None:
     """Write a synthetic cohort as DICOM MR series and RTSTRUCT files, as a clinic would export it.
 
     Three visits a patient: before treatment, about 3 weeks and about 3 months later. Every other patient's visits have
     frames of reference of their own, with the head moved between them; half of those have a registration object. The
-    truth is in OUT/truth.json. OUT must be empty or not exist.
+    law `dose` adds an RTPLAN and an RTDOSE to the first visit. The truth is in OUT/truth.json. OUT must be empty or not
+    exist.
 
+    \b
     Example:
-
       tfdrift cohort phantom clinic --patients 6
+      tfdrift cohort phantom treated --patients 6 --law dose
     """
     from tqdm import tqdm
 
     from tfdrift.synthetic.phantom_dicom import write_phantom
 
     bar = functools.partial(tqdm, unit="patient", disable=None)
-    write_phantom(out, patients=patients, seed=seed, only=only, progress=bar)
+    write_phantom(out, patients=patients, seed=seed, law=law, only=only, progress=bar)
 
 
 @cohort.command()

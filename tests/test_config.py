@@ -64,7 +64,7 @@ def test_the_papers_sampler_starts_at_the_noisiest_level():
         ("start_level", 21, "--start-level 21: must be below --levels 21"),
         ("sample_steps", 12, "--sample-steps 12: from --start-level 10 down to 0 there are 11 levels; use 1 to 11"),
         ("eta", 1.1, "--eta 1.1: must be between 0"),
-        ("law", "shrink", "--law shrink: choose from response, chance, growth, necrosis, mixed"),
+        ("law", "shrink", "--law shrink: choose from response, chance, growth, necrosis, dose, mixed"),
         ("patients", 1, "--patients 1: must be between 2 and 100000"),
         ("recon_ssim", 1.5, "--recon-ssim 1.5: must be between 0"),
         ("drift_ssim", -0.5, "--drift-ssim -0.5: must be between 0"),

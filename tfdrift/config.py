@@ -32,7 +32,7 @@ BUILT_IN_DATA = ("phantom", "mnist")
 DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
 LESIONS = ("slice", "volume")
-PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "mixed", "random")
+PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "dose", "mixed", "random")
 PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
 """How often a condition is dropped in training unless it is said; runs of older versions dropped none."""

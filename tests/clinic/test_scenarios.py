@@ -1,5 +1,6 @@
 """What a model is told of a lesion, and its answers to "what if", on a model that shrinks or grows as it is told."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -28,6 +29,7 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import UsageError
 from tfdrift.model.conditions import NO_CONDITIONS, fit_conditions
 from tfdrift.model.inputs import Inputs
+from tfdrift.synthetic.phantom_dicom import write_phantom
 
 GRID, SPACING = make_grid(size=(30, 28, 11), spacing_mm=(0.9, 1.1, 2.0)), (2.0, 1.1, 0.9)
 COLUMNS = {
@@ -283,3 +285,88 @@ def test_a_model_without_conditions_says_so():
 def test_guidance_that_leads_nowhere_is_refused(given, columns, guidance, said):
     with pytest.raises(UsageError, match=said):
         make_plan([given], fit_conditions(columns, GIVEN_COLUMNS), guidance=guidance)
+
+
+DOSED: Any = {
+    "data": {
+        "inputs": Inputs(channels=2, names=("T1", "dose")).as_document(),
+        "ranges": {"pixel_mm": [0.1, 9.0], "mean_signal": [0.0, 1.0], "dose_gy": [15.0, 23.0]},
+    }
+}
+
+
+def less_by_dose(image: np.ndarray, _seed: np.ndarray) -> dict[str, np.ndarray]:
+    """Leave ever fewer columns of a lesion, from the left, the more dose it is shown."""
+    pre, dose_gy = image[..., :1], image[..., 1:].max(axis=(1, 2, 3), keepdims=True)
+    kept = np.arange(SIZE)[None, None, :, None] < 20 - 0.5 * dose_gy
+    return {"post": pre * kept, "drift": pre * kept - pre}
+
+
+def dosed(lesion, dose_gy: float = 20.0):
+    gtv, crops = lesion
+    more = (dose_gy * crops.shown_gtv).astype(np.float32)
+    return gtv, dataclasses.replace(crops, more=more)
+
+
+def test_at_another_dose_the_model_is_shown_that_dose_and_the_same_mri(lesion):
+    gtv, crops = dosed(lesion)
+    model = PythonModel(less_by_dose, **DOSED)
+    plan = make_plan(["dose_scale=0.8,1,1.2"], NO_CONDITIONS, channels=model.about.channels)
+    seeds = outcome_seeds(0, 1, 2, len(crops.slices))
+    scenarios = ask_scenarios(model, gtv, crops, seeds, plan, measure(crops, gtv))
+    assert [one.words for one in scenarios] == [f"at {scale} times the dose" for scale in ("0.8", "1", "1.2")]
+    volumes = [one.prediction.outcome_volumes_mm3.mean() for one in scenarios]
+    assert volumes[0] > volumes[1] > volumes[2] > 0
+    assert [one.warnings for one in scenarios[:2]] == [[], []]
+    assert scenarios[2].warnings == ["the mean dose in the GTV is 24.0 Gy, in the training data it was 15.0 to 23.0 Gy"]
+    page = what_if_page(scenarios, plan.axis)
+    assert "Volume against times the planned dose (the model&#39;s association, no advice)" in page
+    assert "association of dose and outcome, no advice" in page
+
+
+def test_another_dose_is_always_a_case_and_stands_beside_other_cases():
+    plan = make_plan(["dose_scale=1.2", "response=good,poor"], GIVABLE, channels=("T1", "dose"))
+    assert (plan.told, len(plan.scenarios), plan.asks_dose) == ((), 2, True)
+    assert make_plan(["dose_scale=0.8,1.2"], GIVABLE, channels=("T1", "dose")).axis == "dose_scale"
+    assert not make_plan(["response=good"], GIVABLE).asks_dose
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "11", "much", "nan", "inf"])
+def test_a_scale_that_is_none_is_refused(said):
+    with pytest.raises(UsageError, match=f"--given dose_scale={said}: must be a number above 0, at most 10"):
+        make_plan([f"dose_scale={said}"], NO_CONDITIONS, channels=("T1", "dose"))
+
+
+def test_a_model_that_sees_no_dose_is_not_asked_about_one():
+    with pytest.raises(UsageError, match="--given dose_scale: the model sees T1 and no dose"):
+        make_plan(["dose_scale=0.8,1.2"], NO_CONDITIONS)
+
+
+@pytest.fixture(scope="module")
+def treated(tmp_path_factory):
+    """The first visit of a treated patient of the phantom: what `predict_patient` is given."""
+    folder = tmp_path_factory.mktemp("treated") / "clinic"
+    write_phantom(folder, patients=2, law="dose", spacing_mm=(5.0, 4.0, 4.0), workers=1)
+    (visit,) = folder.glob("*_481000/*_pre")
+    return {
+        "series_dir": visit / "MR_T1",
+        "rtstruct": next((visit / "RTSTRUCT").iterdir()),
+        "dose": visit / "RTDOSE",
+    }
+
+
+def test_a_patient_with_an_rtdose_is_asked_at_other_doses(treated, tmp_path):
+    model, given = PythonModel(less_by_dose, **DOSED), ["dose_scale=0.8,1,1.2"]
+    document = predict_patient(model, **treated, out=tmp_path / "out", outcomes=2, given=given)
+    (lesion,) = document["lesions"]
+    volumes = [case["volume_mm3"]["mean"] for case in lesion["scenarios"]]
+    assert volumes[0] > volumes[1] > volumes[2]
+    assert volumes[1] == pytest.approx(lesion["volume_predicted_mm3"]["mean"])
+    assert "association of dose and outcome, no advice" in document["scenarios_are"]
+    assert [case["given"] for case in lesion["scenarios"]] == [{"dose_scale": scale} for scale in (0.8, 1.0, 1.2)]
+
+
+def test_without_a_dose_there_is_none_to_scale(treated, tmp_path):
+    files = {name: path for name, path in treated.items() if name != "dose"}
+    with pytest.raises(UsageError, match="--given dose_scale: there is no dose to scale; give the RTDOSE with --dose"):
+        predict_patient(PythonModel(less_by_dose, **DOSED), **files, out=tmp_path / "out", given=["dose_scale=1.2"])

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from tests.synthetic.test_law import POLES, make_ball
+from tfdrift.cohort.dose import mean_dose_gy
 from tfdrift.config import PHANTOM_LAWS
 from tfdrift.errors import UsageError
-from tfdrift.synthetic.law import Chance
-from tfdrift.synthetic.laws import LAWS, LEARNABLE, NAMES, draw_law, law_of
+from tfdrift.evaluation.response import of_lesions
+from tfdrift.synthetic.dose_plan import DosePlan
+from tfdrift.synthetic.law import Chance, Lesion
+from tfdrift.synthetic.laws import LAWS, LEARNABLE, NAMES, dose_effect, draw_law, law_of
 from tfdrift.synthetic.phantom import make_cohort
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
@@ -86,7 +89,7 @@ def test_mixed_patients_have_one_law_each_of_those_that_can_be_learned():
 
 
 def test_an_unknown_law_is_refused():
-    with pytest.raises(UsageError, match="--law shrink: choose from response, chance, growth, necrosis, mixed"):
+    with pytest.raises(UsageError, match="--law shrink: choose from response, chance, growth, necrosis, dose, mixed"):
         make_cohort(2, law="shrink")
     assert law_of("chance", np.random.default_rng(0)) is LAWS["chance"]
 
@@ -116,3 +119,38 @@ def test_a_law_of_random_with_the_coefficients_of_response_is_response():
     points = lesion.center_mm + np.linspace(0.1, 1.5, 20)[:, None] * lesion.radius_mm * POLES[0]
     np.testing.assert_allclose(other.depth(points, "post"), lesion.depth(points, "post"))
     np.testing.assert_allclose(other.signal(points, "post"), lesion.signal(points, "post"))
+
+
+def treated_ball(prescription_gy: float, **given: Any) -> Lesion:
+    plan = DosePlan(prescription_gy=prescription_gy, hot_spot=0.25, tilt=np.zeros(3))  # mean 1.1 times as high
+    return dataclasses.replace(make_ball(law="dose", **given), plan=plan)
+
+
+def test_half_of_what_a_dose_can_do_is_done_at_20_gy_and_all_of_it_never():
+    log_radii = [
+        float(np.log(treated_ball(mean_gy / 1.1).surface_mm(POLES, "post") / 8.0).mean())
+        for mean_gy in (0.0, 20.0, 2000.0)
+    ]
+    np.testing.assert_allclose(log_radii, [0.15, 0.15 - 0.20, 0.15 - 0.40], atol=1e-6)
+
+
+def test_at_another_dose_a_lesion_keeps_its_chance_and_only_its_surface_differs():
+    for patient in make_cohort(6, law="dose"):
+        for lesion in patient.lesions:
+            more = lesion.at_dose(1.2)
+            assert more.chance is lesion.chance
+            effect = 0.40 * (dose_effect(1.2 * lesion.mean_dose_gy) - dose_effect(lesion.mean_dose_gy))
+            np.testing.assert_allclose(
+                np.log(more.surface_mm(POLES, "post") / lesion.surface_mm(POLES, "post")), -effect
+            )
+            np.testing.assert_array_equal(more.surface_mm(POLES, "pre"), lesion.surface_mm(POLES, "pre"))
+            assert lesion.at_dose(1.0).volume_mm3("post") == lesion.volume_mm3("post")
+
+
+def test_under_dose_the_samples_show_it_beside_the_signal_inside_the_gtv():
+    samples = phantom_samples(image_size=16, patients=3, folds=3, law="dose")
+    assert samples.channels == ("T1", "dose")
+    np.testing.assert_array_equal(samples.pre[..., 1:] > 0, samples.pre_mask)
+    lesions = [lesion for patient in make_cohort(3, law="dose") for lesion in patient.lesions]
+    shown = of_lesions(mean_dose_gy(samples.pre, samples.pre_mask, samples.channels), samples)
+    np.testing.assert_allclose(shown, [lesion.mean_dose_gy for lesion in lesions], rtol=0.06)

@@ -111,3 +111,12 @@ def test_without_chance_volumes_are_known_in_advance(monkeypatch: pytest.MonkeyP
 def test_what_follows_a_later_mri_is_not_for_the_oracle():
     with pytest.raises(UsageError, match="begin on day 0"):
         ask_oracle(patients=2, draws=8, pairs=[(10, 20)])
+
+
+def test_one_who_knows_the_law_is_told_the_dose():
+    oracle = ask_oracle(image_size=16, patients=3, draws=16, law="dose")
+    samples = phantom_samples(image_size=16, patients=3, folds=3, law="dose")
+    np.testing.assert_array_equal(oracle.pre, samples.pre)
+    assert oracle.post.shape == (16, *samples.post.shape)
+    # Without chance the outcome at each lesion's own dose, so the skill is far above that of the mean change.
+    assert oracle.attainable.value > 0.6

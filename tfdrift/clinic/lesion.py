@@ -5,6 +5,7 @@ Arrays on the grid hold the lesion's slices and, of these, a window around its b
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tfdrift.axes import image_axes
 from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
 from tfdrift.cohort.crop import SLICE, VOLUME, Box, crop_signal, crop_slice, make_box, paste_slice, slices_in
+from tfdrift.cohort.dose import mean_dose_gy, scale_dose
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.errors import DataError
@@ -63,6 +65,26 @@ class Crops:
     def asked(self) -> np.ndarray:
         """What a request holds, float32 [m, ..., S, S, C]: what is shown, with its further channels."""
         return self.shown if self.more is None else np.concatenate([self.shown, self.more], axis=-1)
+
+    def at_dose(self, channels: Sequence[str], factor: float) -> "Crops":
+        """Return the same lesion with so many times the dose.
+
+        Args:
+            channels: names of all channels of what a request holds, see `asked`.
+            factor: of the dose, above 0.
+
+        Raises:
+            DataError: there is no dose among them.
+        """
+        return dataclasses.replace(self, more=scale_dose(self.asked, channels, factor)[..., 1:])
+
+    def mean_dose_gy(self, channels: Sequence[str]) -> np.ndarray:
+        """Return the mean dose inside the GTV of each image, float64 [m], in Gy; 0 where it is not known.
+
+        Args:
+            channels: names of all channels of what a request holds, one of them the dose.
+        """
+        return mean_dose_gy(self.asked, self.shown_gtv, channels, unit_gy=1.0)
 
     @property
     def shown_gtv(self) -> np.ndarray:

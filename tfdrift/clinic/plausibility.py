@@ -1,12 +1,13 @@
 """What makes a prediction doubtful: reasons to distrust it that can be seen without knowing the outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfdrift.axes import image_axes
 from tfdrift.clinic.lesion import Crops, LesionPrediction
+from tfdrift.cohort.dose import has_dose
 
 MAX_PLANE_SPACING_MM = 2.0
 MAX_SLICE_SPACING_MM = 3.0
@@ -43,6 +44,24 @@ def doubts(
     if np.ptp(prediction.post, axis=0).max() <= ROUNDING * prediction.crops.scale.max():
         found.append("all outcomes are the same: the model draws no noise, so their spread says nothing")
     return found
+
+
+def dose_beyond_training(crops: Crops, channels: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
+    """Return a sentence where a lesion's dose is one that the training data do not hold; none where it is not known.
+
+    Args:
+        crops: of the lesion.
+        channels: of the model.
+        facts: `config.json` of the model.
+    """
+    seen = facts.get("data", {}).get("ranges", {}).get("dose_gy")
+    if not has_dose(channels) or crops.more is None or seen is None:
+        return []
+    dose_gy, (low, high) = crops.mean_dose_gy(channels), seen
+    if not dose_gy.any() or (low <= dose_gy.min() and dose_gy.max() <= high):
+        return []
+    span = " to ".join(dict.fromkeys(f"{gy:.1f}" for gy in (dose_gy.min(), dose_gy.max())))
+    return [f"the mean dose in the GTV is {span} Gy, in the training data it was {low:.1f} to {high:.1f} Gy"]
 
 
 def _of_the_place(prediction: LesionPrediction, image_shape: tuple[int, ...]) -> list[str]:

@@ -26,14 +26,16 @@ from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_volumes
 from tfdrift.clinic.patient_files import PatientFiles, read_dicom_files, read_nifti_files
-from tfdrift.clinic.plausibility import doubts
+from tfdrift.clinic.plausibility import dose_beyond_training, doubts
 from tfdrift.clinic.report import build_report
 from tfdrift.clinic.scenarios import Plan, as_told, ask_scenarios, describe_told, make_plan, measure, told_of
+from tfdrift.cohort.dose import DOSE
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.pixels import measured
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
+from tfdrift.model.columns import DOSE_SCALE
 
 MAX_OUTCOMES = 1000
 MAX_SEED = 2**31 - 1
@@ -91,6 +93,8 @@ def predict_patient(
     """
     check_given(channels, dose, model.about.channels)
     plan = _check(model, out, outcomes, seed, given, guidance)
+    if plan.asks_dose and dose is None:
+        raise UsageError(f"--given {DOSE_SCALE}: there is no dose to scale; give the RTDOSE with --dose")
     files = read_dicom_files(series_dir, rtstruct, roi, by_place=by_place)
     more = read_dicom_channels(channels, dose, files.image, files.series)
     return _predict(model, files, out, outcomes, seed, plan, progress, more)
@@ -139,6 +143,8 @@ def predict_nifti(
     """
     check_given(channels, dose, model.about.channels, nifti=True)
     plan = _check(model, out, outcomes, seed, given, guidance)
+    if plan.asks_dose and DOSE not in channels:
+        raise UsageError(f"--given {DOSE_SCALE}: there is no dose to scale; give it with --channel {DOSE}=FILE.nii.gz")
     files = read_nifti_files(image, masks, roi, components=components)
     more = read_nifti_channels(channels, files.image)
     return _predict(model, files, out, outcomes, seed, plan, progress, more)
@@ -154,7 +160,7 @@ def _check(model: Model, out: Path, outcomes: int, seed: int, given: Sequence[st
             f"--outcomes {outcomes}: the model holds {model.about.members} runs, and each draws its share; use "
             f"{model.about.members} or more"
         )
-    plan = make_plan(given, model.about.conditions, guidance=guidance)
+    plan = make_plan(given, model.about.conditions, guidance=guidance, channels=model.about.channels)
     refuse_used(out)
     return plan
 
@@ -196,6 +202,7 @@ def _predict(
         values = told_of(conditions, measured_of, plan.told)
         prediction = predict_lesion(model, gtv, crops, seeds, as_told(values))
         found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
+        found += dose_beyond_training(crops, model.about.channels, model.about.facts)
         said = [*warnings, *found, *conditions.beyond_training(values)]
         scenarios = ask_scenarios(model, gtv, crops, seeds, plan, measured_of)
         lesions.append(Lesion(one.roi, one.label, prediction, said, describe_told(conditions, values), scenarios))

@@ -20,9 +20,11 @@ from tfdrift.clinic.pictures import (
     draw_slices,
     draw_volumes,
 )
-from tfdrift.clinic.scenarios import NOT_A_FORECAST, Scenario
+from tfdrift.clinic.scenarios import Scenario, scenarios_are
 from tfdrift.drawing.figure import png_bytes
-from tfdrift.model.columns import column_of
+from tfdrift.model.columns import DOSE_SCALE, column_of
+
+AXIS_WORDS = {DOSE_SCALE: "times the planned dose (the model's association, no advice)"}
 
 _TEMPLATES = Environment(
     loader=PackageLoader("tfdrift.clinic"),
@@ -64,7 +66,7 @@ def build_report(
         calibrated=document["calibration"] is not None,
         lesions=[_lesion(lesion, one, direction, document["calibration"]) for lesion, one in lesions],
         what_ifs=what_ifs,
-        not_a_forecast=NOT_A_FORECAST,
+        not_a_forecast=scenarios_are(one.given for answers in asked for one in answers),
         skipped=[f"not predicted: {sentence}" for sentence in document["skipped"]],
         note=_note(document["calibration"], document["samples"]),
         card=_card(card),
@@ -152,7 +154,8 @@ def _what_if(prediction: LesionPrediction, scenarios: Sequence[Scenario], axis: 
             (next(given.number for given in one.given if given.name == axis), _others(one, axis), one.prediction)
             for one in scenarios
         ]
-        pictures.insert(0, _picture(draw_course(prediction, course, axis), f"Volume against {axis}"))
+        said = AXIS_WORDS.get(axis, axis)
+        pictures.insert(0, _picture(draw_course(prediction, course, said), f"Volume against {said}"))
     return {"rows": rows, "guided": any(one.guidance != 1 for one in scenarios), "pictures": pictures}
 
 

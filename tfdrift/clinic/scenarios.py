@@ -5,7 +5,7 @@ What a user gives (`--given`) is told to the forecast, or asked as an "if"; what
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +13,27 @@ import numpy as np
 from tfdrift.axes import per_image
 from tfdrift.clinic.lesion import Crops, LesionPrediction, predict_lesion
 from tfdrift.clinic.models import Model, Told
+from tfdrift.clinic.plausibility import dose_beyond_training
 from tfdrift.cohort.context import lesion_context
 from tfdrift.cohort.crop import slice_places
+from tfdrift.cohort.dose import has_dose
+from tfdrift.cohort.samples import DEFAULT_CHANNELS
 from tfdrift.errors import UsageError
 from tfdrift.methods.guidance import MAX_GUIDANCE, NO_CLASS
-from tfdrift.model.columns import column_of
+from tfdrift.model.columns import DOSE_SCALE, column_of
 from tfdrift.model.conditions import Conditions
 
 MAX_SCENARIOS = 12
+MAX_DOSE_SCALE = 10.0
 NOT_A_FORECAST = (
     "What the model draws when it is told what nobody knows yet. This is what went together in its training data: not "
     "a forecast, not a cause, and no advice."
+)
+
+
+OF_THE_DOSE = (
+    "At another dose: the model's association of dose and outcome, no advice. In its training data lesions that got "
+    "more dose may have been others in more than that."
 )
 
 
@@ -43,6 +53,8 @@ class Given(NamedTuple):
     @property
     def words(self) -> str:
         """How it reads after "predicted"."""
+        if self.name == DOSE_SCALE:
+            return f"at {self.said} times the dose"
         return column_of(self.name).words.get(self.said, f"{self.name} {self.said}")
 
 
@@ -62,20 +74,33 @@ class Plan(NamedTuple):
     guidance: float = 1.0
     axis: str | None = None
 
+    @property
+    def asks_dose(self) -> bool:
+        """Whether a scenario has another dose than the one that is planned."""
+        return any(one.name == DOSE_SCALE for given in self.scenarios for one in given)
+
 
 NOTHING = Plan()
 
 
-def make_plan(given: Sequence[str], conditions: Conditions, *, guidance: float = 1.0) -> Plan:
+def make_plan(
+    given: Sequence[str],
+    conditions: Conditions,
+    *,
+    guidance: float = 1.0,
+    channels: Sequence[str] = DEFAULT_CHANNELS,
+) -> Plan:
     """Return what a model is asked.
 
     One value of a column is told to the forecast. Several of a column are a scenario each, and so is every value that
-    is known only afterwards, such as the response; of several such columns every combination is one.
+    is known only afterwards, such as the response, and every other dose; of several such columns every combination is
+    one.
 
     Args:
         given: texts such as `interval_days=42` and `response=good,poor`.
         conditions: of the model.
         guidance: W, 0 to `MAX_GUIDANCE`; 1 is plain.
+        channels: of the model's images.
 
     Raises:
         UsageError: a text that is none, a column or a class that the model does not have, a number that it cannot take,
@@ -100,18 +125,20 @@ def make_plan(given: Sequence[str], conditions: Conditions, *, guidance: float =
             raise UsageError(f"--given {text}: say NAME=VALUE, such as interval_days=42")
         known = values.setdefault(name, [])
         known += [
-            one for one in (_read(name, part.strip(), conditions) for part in said.split(",")) if one not in known
+            one
+            for one in (_read(name, part.strip(), conditions, channels) for part in said.split(","))
+            if one not in known
         ]
-    told = tuple(ones[0] for name, ones in values.items() if len(ones) == 1 and not column_of(name).afterwards)
-    varied = [ones for name, ones in values.items() if len(ones) > 1 or column_of(name).afterwards]
+    told = tuple(ones[0] for name, ones in values.items() if len(ones) == 1 and not column_of(name).never_told)
+    varied = [ones for name, ones in values.items() if len(ones) > 1 or column_of(name).never_told]
     scenarios = tuple(itertools.product(*varied)) if varied else ()
     if len(scenarios) > MAX_SCENARIOS:
         raise UsageError(f"--given: {len(scenarios)} combinations of values; at most {MAX_SCENARIOS} are drawn")
-    if guidance != 1 and not any(conditions.classes_of(one.name) for ones in scenarios for one in ones):
+    if guidance != 1 and not any(_classes_of(one.name, conditions) for ones in scenarios for one in ones):
         raise UsageError(
             f"--guidance {guidance:g}: no class is asked for that could lead; give one, such as --given response=good"
         )
-    numbers = [ones[0].name for ones in varied if len(ones) > 1 and not conditions.classes_of(ones[0].name)]
+    numbers = [ones[0].name for ones in varied if len(ones) > 1 and not _classes_of(ones[0].name, conditions)]
     return Plan(told, scenarios, guidance, numbers[0] if numbers else None)
 
 
@@ -162,7 +189,8 @@ def told_of(conditions: Conditions, measured: Mapping[str, np.ndarray], given: S
     values = conditions.values(measured, len(measured["place"]))
     places = conditions.places()
     for one in given:
-        values[:, places[one.name].start] = one.number
+        if one.name != DOSE_SCALE:  # which changes what is shown, and not what is told
+            values[:, places[one.name].start] = one.number
     return values
 
 
@@ -196,10 +224,13 @@ def ask_scenarios(
     conditions, found = model.about.conditions, []
     known = told_of(conditions, measured, plan.told)
     for given in plan.scenarios:
-        guidance = plan.guidance if any(conditions.classes_of(one.name) for one in given) else 1.0
+        guidance = plan.guidance if any(_classes_of(one.name, conditions) for one in given) else 1.0
         values = told_of(conditions, measured, (*plan.told, *given))
-        prediction = predict_lesion(model, gtv, crops, seeds, as_told(values, guidance))
+        shown = _shown(crops, given, model.about.channels)
+        prediction = predict_lesion(model, gtv, shown, seeds, as_told(values, guidance))
         said = [one for one in conditions.beyond_training(values) if one not in conditions.beyond_training(known)]
+        if shown is not crops:
+            said += dose_beyond_training(shown, model.about.channels, model.about.facts)
         found.append(Scenario(given, guidance, prediction, said))
     return tuple(found)
 
@@ -211,13 +242,23 @@ def describe_plan(plan: Plan, conditions: Conditions) -> dict[str, Any]:
         plan: what was asked.
         conditions: of the model.
     """
-    if not conditions.names:
+    if not conditions.names and not plan.scenarios:
         return {}
     return {
         "conditions": {name: column_of(name).meaning for name in conditions.names},
         "given": {one.name: _value(one, conditions) for one in plan.told},
-        **({"scenarios_are": NOT_A_FORECAST} if plan.scenarios else {}),
+        **({"scenarios_are": scenarios_are(plan.scenarios)} if plan.scenarios else {}),
     }
+
+
+def scenarios_are(scenarios: Iterable[Iterable[Given]]) -> str:
+    """Return what a reader must know of scenarios.
+
+    Args:
+        scenarios: what was told in each.
+    """
+    of_dose = any(one.name == DOSE_SCALE for given in scenarios for one in given)
+    return f"{NOT_A_FORECAST} {OF_THE_DOSE}" if of_dose else NOT_A_FORECAST
 
 
 def describe_told(conditions: Conditions, values: np.ndarray) -> dict[str, Any]:
@@ -265,10 +306,35 @@ def describe_scenario(scenario: Scenario, conditions: Conditions) -> dict[str, A
 
 
 def _value(given: Given, conditions: Conditions) -> float | str:
-    return given.said if conditions.classes_of(given.name) else given.number
+    return given.said if _classes_of(given.name, conditions) else given.number
 
 
-def _read(name: str, said: str, conditions: Conditions) -> Given:
+def _classes_of(name: str, conditions: Conditions) -> tuple[str, ...]:
+    return conditions.classes_of(name) if name in conditions.names else ()
+
+
+def _shown(crops: Crops, given: Sequence[Given], channels: Sequence[str]) -> Crops:
+    for one in given:
+        if one.name == DOSE_SCALE:
+            crops = crops.at_dose(channels, one.number)
+    return crops
+
+
+def _read_scale(said: str, channels: Sequence[str]) -> Given:
+    if not has_dose(channels):
+        raise UsageError(f"--given {DOSE_SCALE}: the model sees {', '.join(channels)} and no dose")
+    try:
+        number = float(said)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= MAX_DOSE_SCALE:
+        raise UsageError(f"--given {DOSE_SCALE}={said}: must be a number above 0, at most {MAX_DOSE_SCALE:g}")
+    return Given(DOSE_SCALE, f"{number:g}", number)
+
+
+def _read(name: str, said: str, conditions: Conditions, channels: Sequence[str]) -> Given:
+    if name == DOSE_SCALE:
+        return _read_scale(said, channels)
     if name not in conditions.names:
         theirs = f"the model takes {', '.join(conditions.names)}" if conditions.names else "the model takes none"
         raise UsageError(f"--given {name}: {theirs}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfdrift.axes import first_channel, image_axes
+from tfdrift.cohort.dose import has_dose, mean_dose_gy, scale_dose
 from tfdrift.errors import DataError
 
 DEFAULT_CHANNELS = ("T1",)
@@ -126,12 +127,16 @@ class Samples:
     def ranges(self) -> dict[str, list[float]]:
         """Return the lowest and highest `pixel_mm` and `mean_signal`, the mean of a pre crop inside its GTV, in [0, 1].
 
-        A model has seen nothing beyond them.
+        Of samples that show the dose also `dose_gy`, its mean inside the GTV, of crops in which it is known. A model
+        has seen nothing beyond them.
         """
         axes = image_axes(self.pre)
         inside = np.maximum(self.pre_mask.sum(axis=axes), 1)
         signal = np.sum(first_channel(self.pre) * self.pre_mask, axis=axes) / inside
         seen = {"pixel_mm": self.pixel_mm, "mean_signal": signal}
+        if has_dose(self.channels):
+            dose_gy = mean_dose_gy(self.pre, self.pre_mask, self.channels)
+            seen |= {"dose_gy": dose_gy[dose_gy > 0]} if dose_gy.any() else {}
         return {name: [float(values.min()), float(values.max())] for name, values in seen.items()}
 
     def orientations(self) -> list[str]:
@@ -146,6 +151,16 @@ class Samples:
             conditions={name: values[rows] for name, values in self.conditions.items()},
             facts={name: values[rows] for name, values in self.facts.items()},
         )
+
+    def at_dose(self, factor: float) -> "Samples":
+        """Return the same lesions with so many times the dose, before treatment.
+
+        Their second MRIs stay those of the dose that was given.
+
+        Raises:
+            DataError: the samples show no dose.
+        """
+        return dataclasses.replace(self, pre=scale_dose(self.pre, self.channels, factor))
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over every array but conditions and facts, so that an artefact can say which data made it.

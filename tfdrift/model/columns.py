@@ -14,6 +14,7 @@ class Column:
         measured: whether it is measured in the first MRI and its contours, so that nobody has to tell it.
         afterwards: whether it is known only after the second MRI, so that no forecast may be given it.
         words: how a class reads after a lesion's name.
+        hypothetical: whether it is in no cohort and only asked "if", of a model that need not have been told it.
     """
 
     meaning: str
@@ -21,7 +22,15 @@ class Column:
     measured: bool = False
     afterwards: bool = False
     words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hypothetical: bool = False
 
+    @property
+    def never_told(self) -> bool:
+        """Whether no forecast is told it, so that every value is a case of its own."""
+        return self.afterwards or self.hypothetical
+
+
+DOSE_SCALE = "dose_scale"
 
 COLUMNS = {
     "interval_days": Column("days from the first MRI to the second"),
@@ -45,6 +54,7 @@ COLUMNS = {
         afterwards=True,
         words={"good": "if it responds well", "poor": "if it responds poorly"},
     ),
+    DOSE_SCALE: Column("times the dose that is planned", hypothetical=True),
 }
 """The columns that tfdrift knows itself; a cohort may have others."""
 

@@ -13,6 +13,7 @@ from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.class_scores import as_class_table, draw_classes, score_classes
 from tfdrift.reproduction.course_scores import as_course_table, draw_courses, score_courses
+from tfdrift.reproduction.dose_scores import as_dose_table, draw_doses, score_doses
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.group_maps import as_group_table, draw_discs, draw_profiles, score_groups
 from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
@@ -282,10 +283,16 @@ def _draw_courses(experiment: Experiment, runs: CachedRuns) -> Drawn:
     return Drawn({"": draw_courses(rows, experiment.title)}, {"courses": rows}, as_course_table(rows))
 
 
+def _draw_doses(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    rows = [runs.told(run, experiment, score_doses) for run in experiment.runs]
+    return Drawn({"": draw_doses(rows, experiment.title)}, {"doses": rows}, as_dose_table(rows))
+
+
 NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "recipes": _draw_recipes,
     "learning curve": _draw_learning_curve,
     "classes": _draw_classes,
     "courses": _draw_courses,
+    "doses": _draw_doses,
 }
 """How each kind of experiment on new patients is scored and drawn."""

@@ -128,5 +128,10 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
         for row in numbers.get("courses", [])
         for day in row["days"]
     ]
+    lines += [
+        f"{row['label']}, other doses: right sign {interval_words(row['both']['right_sign'])}, slope "
+        f"{interval_words(row['both']['slope'])}, median ratio {interval_words(row['both']['median_ratio'])}"
+        for row in numbers.get("doses", [])
+    ]
     lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines

@@ -26,6 +26,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfdrift.synthetic.dose_plan import DosePlan
+
 SESSIONS = ("pre", "post", "follow_up")
 SIGNAL = 1000.0
 """Scanner units that stand for 1."""
@@ -137,6 +139,7 @@ class Lesion:
         law: by which it responds.
         since: how far the change has gone at the first MRI of a pair, `course` of its day.
         until: how far it has gone at the second.
+        plan: of its dose; None where a law asks for none.
     """
 
     center_mm: np.ndarray
@@ -149,6 +152,7 @@ class Lesion:
     law: Law
     since: float = 0.0
     until: float = 1.0
+    plan: DosePlan | None = None
 
     def between(self, first_day: float, second_day: float) -> "Lesion":
         """Return the lesion as two MRIs of other days show it.
@@ -158,6 +162,23 @@ class Lesion:
             second_day: of the MRI `post`.
         """
         return dataclasses.replace(self, since=course(first_day), until=course(second_day))
+
+    def at_dose(self, factor: float) -> "Lesion":
+        """Return the very same lesion, its chance included, with so many times the dose: what would have been."""
+        return self if self.plan is None else dataclasses.replace(self, plan=self.plan.scaled(factor))
+
+    @functools.cached_property
+    def mean_dose_gy(self) -> float:
+        """The mean dose inside the GTV before treatment, in Gy; 0 without a plan."""
+        directions = _sphere()
+        return 0.0 if self.plan is None else self.plan.mean_gy(directions, self.untreated_mm(directions))
+
+    def dose_gy(self, points_mm: np.ndarray) -> np.ndarray:
+        """Return the dose of its own plan, float64 [...], in Gy, at float64 [..., 3] places in the head's axes."""
+        directions, distance = self._polar(points_mm)
+        if self.plan is None:
+            return np.zeros(distance.shape)
+        return self.plan.dose_gy(directions, distance, self.untreated_mm(directions))
 
     def volume_mm3(self, session: str) -> float:
         """Return the volume inside the surface, by the mean of R(u)^3 over a sphere of directions."""

@@ -28,6 +28,14 @@ is a bright rim.
     log q_post(u) / q        = 0.45 - 0.35 b(u) + 0.10 Z + 0.10 f_chance(u), and q_post at most 0.9
     signal of the core       = 0.20 instead of 0.35; all times exp(0.10 Y)
 
+`dose`: as `response`, and the surface shrinks the more the higher the mean dose D inside the GTV is, ever less so at
+high doses. Each lesion has a plan of its own (`tfdrift.synthetic.dose_plan`), which the samples show as the channel
+`dose`.
+
+    log R_post(u) / R(u)     = 0.15 - 0.40 h(D) - 0.10 b(u) + 0.05 z_q + 0.05 Z + 0.05 f_chance(u)
+    h(D)                     = D^4 / (D^4 + 20^4)                                         D in Gy
+    log signal_post / signal = -0.25 - 0.25 b(u) + 0.05 z_q + 0.10 Y                      at equal depth
+
 `mixed`: each patient has one of `response`, `growth` and `necrosis`, drawn with equal chances. Nothing that can be seen
 tells which.
 
@@ -42,7 +50,9 @@ import numpy as np
 
 from tfdrift.synthetic.law import CORE_SIGNAL, Law, Lesion, sigmoid
 
-MIXED, RANDOM = "mixed", "random"
+DOSE, MIXED, RANDOM = "dose", "mixed", "random"
+HALF_EFFECT_GY = 20.0
+"""Mean dose inside the GTV that has half of the effect there can be."""
 DARK_CORE = 0.20
 """Signal of a necrotic core, in units of `tfdrift.synthetic.law.SIGNAL`."""
 NEW_RIM = 1.0
@@ -88,6 +98,24 @@ def _necrosis_tissue(lesion: Lesion, directions: np.ndarray, distance_mm: np.nda
     return tissue - progress * (CORE_SIGNAL - DARK_CORE) * sigmoid((core - depth) / 0.08)
 
 
+def dose_effect(mean_gy: float) -> float:
+    """Return h(D), the share of the effect that a mean dose inside the GTV has, in Gy.
+
+    Example:
+        >>> [round(dose_effect(mean_gy), 3) for mean_gy in (0, 16, 20, 24)]
+        [0.0, 0.291, 0.5, 0.675]
+    """
+    return mean_gy**4 / (mean_gy**4 + HALF_EFFECT_GY**4)
+
+
+def _dose_radius(lesion: Lesion, directions: np.ndarray) -> np.ndarray:
+    return (
+        0.15 - 0.40 * dose_effect(lesion.mean_dose_gy)
+        - 0.10 * lesion.rim_brightness(directions) + 0.05 * lesion.core_excess
+        + 0.05 * lesion.chance.radius + 0.05 * lesion.chance.direction(directions)
+    )  # fmt: skip
+
+
 def _none(_lesion: Lesion, directions: np.ndarray) -> np.ndarray:
     return np.zeros(directions.shape[:-1])
 
@@ -104,6 +132,7 @@ LAWS: dict[str, Law] = {
     "chance": Law(log_radius=_chance_radius, log_gain=_random_gain(0.15)),
     "growth": Law(log_radius=_growth_radius, log_gain=_random_gain(0.10), tissue=_growth_tissue),
     "necrosis": Law(log_radius=_none, log_gain=_random_gain(0.10), tissue=_necrosis_tissue),
+    DOSE: Law(log_radius=_dose_radius, log_gain=_response_gain),
 }
 """Every law of one kind; `MIXED` draws from those in which something can be learned."""
 

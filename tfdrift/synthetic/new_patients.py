@@ -74,6 +74,29 @@ class NewPatients:
         names = {name: np.char.add(f"seed{self.data_seed}-", getattr(drawn, name)) for name in ("patient", "lesion")}
         return dataclasses.replace(drawn, fold=np.zeros_like(drawn.fold), **names)
 
+    def ratios_at_dose(self, factor: float) -> np.ndarray:
+        """Return what would be left of each lesion at another dose: its volume at the second MRI over that before.
+
+        Everything else about it is as it was, its chance included. Only the law `dose` asks for the dose.
+
+        Args:
+            factor: of the dose that it was given, 0 or more.
+
+        Returns:
+            float64 [m], of the pairs of every lesion in the order of `draw`.
+
+        Example:
+            >>> new = NewPatients(patients=2, data_seed=7, law="dose")
+            >>> bool((new.ratios_at_dose(1.2) < new.ratios_at_dose(1.0)).all())
+            True
+        """
+        lesions = [
+            lesion.between(*pair).at_dose(factor)
+            for patient in make_cohort(self.patients, seed=self.data_seed, law=self.law)
+            for lesion, pair in itertools.product(patient.lesions, self.pairs)
+        ]
+        return np.array([lesion.volume_mm3("post") / lesion.volume_mm3("pre") for lesion in lesions])
+
     def movement(self, image_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return how far tissue moves until the second MRI: truly, and as far as the law and what is visible tell.
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from tfdrift.axes import first_channel
 from tfdrift.cohort.crop import SLICE
 from tfdrift.errors import UsageError
 from tfdrift.synthetic.law import Chance
@@ -27,7 +28,7 @@ class Oracle:
     """What may follow the first MRIs of a cohort: the n slices of `phantom_samples`, or those of some patients.
 
     Args:
-        pre: float32 [n, ..., S, S, 1], the first MRIs themselves.
+        pre: float32 [n, ..., S, S, C], the first MRIs themselves.
         post: float32 [N, n, ..., S, S, 1], N outcomes of each: the law's chance, the second session's bias field and
             noise drawn anew.
     """
@@ -46,7 +47,7 @@ class Oracle:
 
         Source: the mean minimises the expected squared error; Murphy (1988), eq. 4, for the skill.
         """
-        before = self.pre.astype(np.float64)
+        before = first_channel(self.pre).astype(np.float64)
         errors, changes = np.zeros(4), np.zeros(4)
         for part, rows in enumerate(np.array_split(np.arange(len(self.post)), 4)):
             after = self.post[rows].astype(np.float64)

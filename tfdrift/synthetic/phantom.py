@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from tfdrift.errors import UsageError
+from tfdrift.synthetic.dose_plan import DosePlan
 from tfdrift.synthetic.law import (
     CORE_MEAN,
     CORE_STD,
@@ -22,7 +23,7 @@ from tfdrift.synthetic.law import (
     Waves,
     sigmoid,
 )
-from tfdrift.synthetic.laws import NAMES, RANDOM, draw_law, law_of
+from tfdrift.synthetic.laws import DOSE, NAMES, RANDOM, draw_law, law_of
 
 SESSION_DAYS = {"pre": 0, "post": SECOND_MRI_DAY, "follow_up": 90}
 VOLUME_RANGE_MM3 = (14.5, 37607.6)
@@ -165,6 +166,9 @@ def _make_patient(number: int, seed: int, law_name: str) -> Patient:
     lesions = None
     while lesions is None:  # some draws are of lesions too large for one brain
         lesions = _make_lesions(rng, [pinned.get(number, volume) for volume in _draw_volumes(rng, count)], of_lesions)
+    if law_name == DOSE:
+        plans = np.random.default_rng([seed, 10, number])
+        lesions = [dataclasses.replace(lesion, plan=DosePlan.draw(plans)) for lesion in lesions]
     return Patient(
         number=number,
         lesions=tuple(lesions),

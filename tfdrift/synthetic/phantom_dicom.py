@@ -3,6 +3,8 @@
     OUT/<patient>/<date>_<visit>/MR_T1/MR.<uid>.dcm      the slices of one series
     OUT/<patient>/<date>_<visit>/RTSTRUCT/RS.<uid>.dcm   External, Brain, a GTV and a PTV for each lesion
     OUT/<patient>/<date>_<visit>/REG/RE.<uid>.dcm        for some patients, see below
+    OUT/<patient>/<date>_pre/RTPLAN/RP.<uid>.dcm         by the law `dose`, see `tfdrift.synthetic.phantom_treatment`
+    OUT/<patient>/<date>_pre/RTDOSE/RD.<uid>.dcm         of that plan
     OUT/truth.json                                       for tests only, written last; see `write_phantom`
 
 Names, numbers and birth dates are invented. By the patient's number n, counted from 0:
@@ -36,8 +38,9 @@ from skimage.measure import find_contours
 from tfdrift.errors import ResourceError, UsageError
 from tfdrift.files import refuse_used, write_whole, writing
 from tfdrift.synthetic.phantom import HEAD_SEMI_AXES_MM, SESSIONS, Lesion, Patient, make_cohort, rician, tissue_signal
-from tfdrift.synthetic.phantom_objects import Structure, mr_slice, spatial_registration, structure_set
+from tfdrift.synthetic.phantom_objects import Structure, Visit, mr_slice, spatial_registration, structure_set
 from tfdrift.synthetic.phantom_samples import is_poor
+from tfdrift.synthetic.phantom_treatment import dose_of, plan_of
 from tfdrift.synthetic.phantom_visits import Acquisition, make_acquisitions, roi_names
 
 CLINIC_SPACING_MM = (1.5, 0.9, 0.9)
@@ -57,6 +60,7 @@ def write_phantom(
     patients: int = 39,
     seed: int = 0,
     only: Collection[int] = (),
+    law: str = "response",
     spacing_mm: tuple[float, float, float] = CLINIC_SPACING_MM,
     workers: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
@@ -67,7 +71,8 @@ def write_phantom(
     export allows); `visits`, by session: `folder`, `date`, `days` since the first, `spacing_mm` (slice, row, column)
     and `motion`, a 4 x 4 matrix that maps points of the first visit's patient coordinates to this visit's, mm; and
     `lesions`: `group` (A poor, B good response), `roi` and `volume_mm3` by session. `roi` is null where the lesion is
-    not drawn; `volume_mm3` is that of the true surface.
+    not drawn; `volume_mm3` is that of the true surface. By the law `dose` each lesion also has `prescription_gy` and
+    `mean_dose_gy`, inside the true surface, and each patient `fractions`.
 
     Each patient's folder appears when it is whole, and `truth.json` when all are. The same arguments give the same
     bytes.
@@ -77,16 +82,17 @@ def write_phantom(
         patients: how many, at least 2.
         seed: of everything.
         only: numbers of the patients to write, from 1; by default all. Their files are those that all would have.
+        law: by which the lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         spacing_mm: distance of slices, rows and columns.
         workers: processes; by default one for each processor.
         progress: wraps the iteration over finished patients, such as `tqdm.tqdm`.
 
     Raises:
-        UsageError: fewer than 2 patients, a number in `only` that none has, or `out` is a file or a folder that is not
-            empty; nothing is written.
+        UsageError: fewer than 2 patients, no such law, a number in `only` that none has, or `out` is a file or a folder
+            that is not empty; nothing is written.
         ResourceError: `out` cannot be written, or a process was killed.
     """
-    cohort = make_cohort(patients, seed=seed)
+    cohort = make_cohort(patients, seed=seed, law=law)
     for number in only:
         if not 1 <= number <= patients:
             raise UsageError(f"--only {number}: there are patients 1 to {patients}")
@@ -96,8 +102,9 @@ def write_phantom(
     try:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
-            truths = _write_patients(out, cohort, seed, spacing_mm, workers, progress)
-            document = {"for": "tests only", "seed": seed, "patients": truths}
+            truths = _write_patients(out, cohort, (seed, spacing_mm, law), workers, progress)
+            named = {} if law == "response" else {"law": law}
+            document = {"for": "tests only", "seed": seed, **named, "patients": truths}
             write_whole(out / "truth.json", json.dumps(document, indent=1) + "\n")
     except BrokenProcessPool:
         raise ResourceError("a process that wrote a patient was killed; free memory and run again") from None
@@ -106,15 +113,14 @@ def write_phantom(
 def _write_patients(
     out: Path,
     cohort: list[Patient],
-    seed: int,
-    spacing_mm: tuple[float, float, float],
+    settings: tuple[int, tuple[float, float, float], str],
     workers: int | None,
     progress: Callable[[Iterable], Iterable],
 ) -> list[dict]:
     # spawn: a forked child would inherit the threads' locks of whatever the caller has loaded.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupt_to_parent) as pool:
-        futures = [pool.submit(_write_patient, out, patient, seed, spacing_mm) for patient in cohort]
+        futures = [pool.submit(_write_patient, out, patient, *settings) for patient in cohort]
         try:
             for future in progress(_Finished(futures)):
                 future.result()
@@ -141,8 +147,8 @@ class _Finished:
         return as_completed(self._futures)
 
 
-def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> dict:
-    acquisitions = make_acquisitions(patient, seed, spacing_mm)
+def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[float, float, float], law: str) -> dict:
+    acquisitions = make_acquisitions(patient, seed, spacing_mm, law)
     first = acquisitions[0].visit
     folder = f"{first.patient_name.replace('^', '_')}_{first.patient_id}".upper()
     temporary = out / f".{folder}"
@@ -153,6 +159,7 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
             if patient.number % 4 == 1 and one.session != "pre":
                 registration = spatial_registration(one.visit, first.frame_of_reference_uid, np.linalg.inv(one.motion))
                 _save(registration, temporary / one.folder / "REG", "RE")
+        treated = _write_treatment(temporary / acquisitions[0].folder, patient, first, drawn["pre"])
         temporary.rename(out / folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -160,6 +167,7 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
         "patient_id": first.patient_id,
         "folder": folder,
         "registration": ("identity", "dicom", "identity", "rigid")[patient.number % 4],
+        **treated,
         "visits": {
             one.session: {
                 "folder": one.folder,
@@ -175,6 +183,11 @@ def _write_patient(out: Path, patient: Patient, seed: int, spacing_mm: tuple[flo
                 "group": "A" if is_poor(lesion) else "B",
                 "roi": {session: drawn[session][number] for session in SESSIONS},
                 "volume_mm3": {session: lesion.volume_mm3(session) for session in SESSIONS},
+                **(
+                    {}
+                    if lesion.plan is None
+                    else {"prescription_gy": lesion.plan.prescription_gy, "mean_dose_gy": lesion.mean_dose_gy}
+                ),
             }
             for number, lesion in enumerate(patient.lesions)
         ],
@@ -188,7 +201,7 @@ def _write_visit(folder: Path, patient: Patient, one: Acquisition) -> list[str |
         _save(mr_slice(one.visit, one.grid, k, noisy, one.storage), folder / "MR_T1", "MR")
     names = roi_names(patient, one.session)
     outlines = [_lesion_contours(one, lesion, 0.0) for lesion in patient.lesions]
-    structures = [
+    structures = [  # lesions are numbered after these, as `_write_treatment` counts
         Structure(name="External", kind="EXTERNAL", contours=_shell_contours(one, 1.0)),
         Structure(name="Brain", kind="ORGAN", contours=_shell_contours(one, BRAIN_SHELL)),
     ]
@@ -200,6 +213,17 @@ def _write_visit(folder: Path, patient: Patient, one: Acquisition) -> list[str |
         structures.append(Structure(name=name, kind="PTV", contours=contours))
     _save(structure_set(one.visit, one.grid, structures), folder / "RTSTRUCT", "RS")
     return [name if contours else None for name, contours in zip(names, outlines, strict=True)]
+
+
+def _write_treatment(folder: Path, patient: Patient, visit: Visit, drawn: list[str | None]) -> dict:
+    """Write plan and dose of a patient whose lesions have plans; return what `truth.json` says of them."""
+    if patient.lesions[0].plan is None:
+        return {}
+    shown = [place for place, name in enumerate(drawn) if name is not None]
+    plan = plan_of(visit, patient, {place: number for number, place in enumerate(shown, start=3)})
+    _save(plan, folder / "RTPLAN", "RP")
+    _save(dose_of(visit, patient), folder / "RTDOSE", "RD")
+    return {"fractions": int(plan.FractionGroupSequence[0].NumberOfFractionsPlanned)}
 
 
 def _save(dataset: Dataset, folder: Path, prefix: str) -> None:

@@ -109,6 +109,44 @@ def to_mm(grid: Grid, indices: np.ndarray) -> np.ndarray:
     return np.array(grid.origin_mm) + indices @ matrix.T
 
 
+def new_object(visit: Visit, sop_class: UID, modality: str, name: str) -> Dataset:
+    """Return an object of a visit with what all of its objects share: patient, study and file format.
+
+    Args:
+        visit: of which the object is.
+        sop_class: of the object.
+        modality: such as MR.
+        name: names the object's UID.
+    """
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = visit.uid(name)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.Modality = modality
+    dataset.Manufacturer, dataset.ManufacturerModelName = "tfdrift", "phantom"
+    dataset.SoftwareVersions = "1"
+    dataset.PatientName, dataset.PatientID = visit.patient_name, visit.patient_id
+    dataset.PatientBirthDate, dataset.PatientSex = visit.birth_date.strftime("%Y%m%d"), visit.sex
+    dataset.StudyInstanceUID = visit.uid("study")
+    dataset.StudyDate, dataset.StudyTime = visit.date.strftime("%Y%m%d"), "093000"
+    dataset.StudyDescription = "MR brain"
+    dataset.SeriesDate, dataset.SeriesTime = dataset.StudyDate, dataset.StudyTime
+    dataset.StudyID, dataset.AccessionNumber, dataset.ReferringPhysicianName = "1", "", ""
+    return dataset
+
+
+def as_decimals(numbers: Iterable[float]) -> list[str]:
+    """Return numbers as decimal strings of at most 16 characters.
+
+    Example:
+        >>> as_decimals([0.5, 1 / 3])
+        ['0.5', '0.33333333333333']
+    """
+    return [format_number_as_ds(float(number)) for number in numbers]
+
+
 def mr_slice(visit: Visit, grid: Grid, k: int, signal: np.ndarray, storage: Storage) -> Dataset:
     """Return slice k of the visit's MR series.
 
@@ -119,7 +157,7 @@ def mr_slice(visit: Visit, grid: Grid, k: int, signal: np.ndarray, storage: Stor
         signal: float [rows, columns], scanner units.
         storage: how pixels are stored.
     """
-    dataset = _object(visit, MRImageStorage, "MR", f"slice {k}")
+    dataset = new_object(visit, MRImageStorage, "MR", f"slice {k}")
     direction = np.reshape(grid.direction, (3, 3))
     dataset.SeriesInstanceUID = visit.uid("series")
     dataset.SeriesNumber = 5
@@ -137,17 +175,17 @@ def mr_slice(visit: Visit, grid: Grid, k: int, signal: np.ndarray, storage: Stor
     dataset.ContrastBolusAgent = "Gd"
     dataset.AcquisitionNumber, dataset.InstanceNumber = 1, k + 1
     dataset.AcquisitionDate, dataset.AcquisitionTime = dataset.StudyDate, dataset.StudyTime
-    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(grid.spacing_mm[2:])[0]
-    dataset.PixelSpacing = _decimal([grid.spacing_mm[1], grid.spacing_mm[0]])
-    dataset.ImagePositionPatient = _decimal(to_mm(grid, np.array([0, 0, k])))
-    dataset.ImageOrientationPatient = _decimal([*direction[:, 0], *direction[:, 1]])
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = as_decimals(grid.spacing_mm[2:])[0]
+    dataset.PixelSpacing = as_decimals([grid.spacing_mm[1], grid.spacing_mm[0]])
+    dataset.ImagePositionPatient = as_decimals(to_mm(grid, np.array([0, 0, k])))
+    dataset.ImageOrientationPatient = as_decimals([*direction[:, 0], *direction[:, 1]])
     stored = storage.store(signal)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.HighBit, dataset.PixelRepresentation = 15, int(storage.signed)
     if storage.slope is not None:
-        dataset.RescaleSlope, dataset.RescaleIntercept = _decimal([storage.slope, storage.intercept])
+        dataset.RescaleSlope, dataset.RescaleIntercept = as_decimals([storage.slope, storage.intercept])
         dataset.RescaleType = "US"
     dataset.WindowCenter, dataset.WindowWidth = "500", "1000"
     dataset.add_new("PixelData", "OW", stored.astype(stored.dtype.newbyteorder("<")).tobytes())
@@ -162,7 +200,7 @@ def structure_set(visit: Visit, grid: Grid, structures: Sequence[Structure]) -> 
         grid: of the visit's series.
         structures: in the order of their ROI Numbers, from 1.
     """
-    dataset = _object(visit, RTStructureSetStorage, "RTSTRUCT", "structures")
+    dataset = new_object(visit, RTStructureSetStorage, "RTSTRUCT", "structures")
     dataset.SeriesInstanceUID = visit.uid("structure series")
     dataset.SeriesNumber = 101
     dataset.SeriesDescription = "RT structures"
@@ -206,7 +244,7 @@ def spatial_registration(visit: Visit, fixed_frame_uid: str, to_fixed: np.ndarra
 
     Source: DICOM PS3.3, C.20.2.1.1: the matrix of an item maps the item's frame to the object's own.
     """
-    dataset = _object(visit, SpatialRegistrationStorage, "REG", "registration")
+    dataset = new_object(visit, SpatialRegistrationStorage, "REG", "registration")
     dataset.SeriesInstanceUID = visit.uid("registration series")
     dataset.SeriesNumber = 201
     dataset.SeriesDescription = "Rigid registration"
@@ -225,33 +263,13 @@ def spatial_registration(visit: Visit, fixed_frame_uid: str, to_fixed: np.ndarra
 def _registered(frame_uid: str, matrix: np.ndarray) -> Dataset:
     step, registration, item = Dataset(), Dataset(), Dataset()
     step.FrameOfReferenceTransformationMatrixType = "RIGID"
-    step.FrameOfReferenceTransformationMatrix = _decimal(matrix.ravel())
+    step.FrameOfReferenceTransformationMatrix = as_decimals(matrix.ravel())
     registration.FrameOfReferenceTransformationComment = ""
     registration.RegistrationTypeCodeSequence = []
     registration.MatrixSequence = [step]
     item.FrameOfReferenceUID = frame_uid
     item.MatrixRegistrationSequence = [registration]
     return item
-
-
-def _object(visit: Visit, sop_class: UID, modality: str, name: str) -> Dataset:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = visit.uid(name)
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.Modality = modality
-    dataset.Manufacturer, dataset.ManufacturerModelName = "tfdrift", "phantom"
-    dataset.SoftwareVersions = "1"
-    dataset.PatientName, dataset.PatientID = visit.patient_name, visit.patient_id
-    dataset.PatientBirthDate, dataset.PatientSex = visit.birth_date.strftime("%Y%m%d"), visit.sex
-    dataset.StudyInstanceUID = visit.uid("study")
-    dataset.StudyDate, dataset.StudyTime = visit.date.strftime("%Y%m%d"), "093000"
-    dataset.StudyDescription = "MR brain"
-    dataset.SeriesDate, dataset.SeriesTime = dataset.StudyDate, dataset.StudyTime
-    dataset.StudyID, dataset.AccessionNumber, dataset.ReferringPhysicianName = "1", "", ""
-    return dataset
 
 
 def _contour(visit: Visit, grid: Grid, k: int, points: np.ndarray) -> Dataset:
@@ -269,7 +287,3 @@ def _reference(visit: Visit, k: int) -> Dataset:
     image = Dataset()
     image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = MRImageStorage, visit.uid(f"slice {k}")
     return image
-
-
-def _decimal(numbers: Iterable[float]) -> list[str]:
-    return [format_number_as_ds(float(number)) for number in numbers]

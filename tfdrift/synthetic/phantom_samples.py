@@ -17,6 +17,7 @@ from tfdrift.cohort.crop import (
     representative_slices,
     slice_places,
 )
+from tfdrift.cohort.dose import DOSE, crop_dose
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
@@ -100,7 +101,7 @@ def phantom_samples(
             parts.append(
                 Samples(
                     **crops,
-                    channels=DEFAULT_CHANNELS,
+                    channels=DEFAULT_CHANNELS if lesion.plan is None else (*DEFAULT_CHANNELS, DOSE),
                     patient=np.full(count, patient.name),
                     lesion=np.full(count, f"{patient.name}-{number + 1}{_days_of(pair)}"),
                     fold=np.full(count, fold[patient.name], np.int32),
@@ -248,7 +249,7 @@ class Patch:
         pre: np.ndarray,
         post_bias: Waves | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return the crops of a noisy first MRI and of an outcome.
+        """Return the crops of a noisy first MRI, with the dose where the lesion has a plan, and of an outcome.
 
         Args:
             lesion: as it responds.
@@ -257,7 +258,7 @@ class Patch:
             pre: of `noisy`.
             post_bias: see `noisy`.
         """
-        return crop_pairs(
+        crops = crop_pairs(
             pre,
             self.noisy("post", lesion, rng, bias=post_bias),
             self._pre_mask,
@@ -266,3 +267,7 @@ class Patch:
             SPACING_MM,
             image_size=image_size,
         )
+        if lesion.plan is None:
+            return crops
+        dose = crop_dose(lesion.dose_gy(self._points), crops["pre_mask"], self.box, SPACING_MM)
+        return {**crops, "pre": np.concatenate([crops["pre"], dose], axis=-1)}

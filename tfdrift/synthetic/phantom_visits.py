@@ -56,17 +56,20 @@ class Acquisition:
         return self.grid.to_index((self.motion[:3, :3] @ head_mm + self.motion[:3, 3])[None])[0]
 
 
-def make_acquisitions(patient: Patient, seed: int, spacing_mm: tuple[float, float, float]) -> list[Acquisition]:
+def make_acquisitions(
+    patient: Patient, seed: int, spacing_mm: tuple[float, float, float], law: str = "response"
+) -> list[Acquisition]:
     """Return the visits of a patient in the order of `SESSIONS`.
 
     Args:
         patient: one of `tfdrift.synthetic.phantom.make_cohort`.
         seed: they depend on it, the patient's number and the spacing alone.
         spacing_mm: distance of slices, rows and columns.
+        law: of the cohort; other content has other UIDs.
     """
     number = patient.number
     rng = np.random.default_rng([seed, 6, number])
-    key = f"{seed}/{spacing_mm}/{number}"
+    key = f"{seed}/{spacing_mm}/{number}" + ("" if law == "response" else f"/{law}")
     sex = "FM"[number % 2]
     given, family = _GIVEN[sex][number // 2 % 5], _FAMILIES[number % len(_FAMILIES)]
     first_date = datetime.date(2023, 1, 9) + datetime.timedelta(days=5 * number)
