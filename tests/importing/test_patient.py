@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import ResourceError
 from tfdrift.importing.dicom_source import find_patients
@@ -33,10 +34,10 @@ def copy(patient_dir, tmp_path):
     return dict(zip(VISITS, sorted((tmp_path / "patient").iterdir()), strict=True))
 
 
-def run(folder, part, *, given=None, **options):
+def run(folder, part, *, given=None, wrong=frozenset(), **options):
     ((patient,), _) = find_patients(folder, ImportSettings())
     settings = ImportSettings(**{"register": "identity", "image_size": 8, **options})
-    return import_patient(patient, part, key=KEY, settings=settings, given=given)
+    return import_patient(patient, part, key=KEY, settings=settings, given=given, wrong=wrong)
 
 
 def rewrite(folder, change):
@@ -269,6 +270,32 @@ def test_every_two_visits_are_pairs_with_their_own_interval_and_volumes(whole, e
     assert len({row.lesion for row in result.lesions}) == 7
     assert set(samples.condition("interval_days").tolist()) == {days, last, last - days}
     assert len(set(samples.patient.tolist())) == 1
+
+
+def test_a_pair_of_later_visits_knows_how_its_lesion_changed_before(every_two):
+    result, samples = every_two
+    first, to_last, later = result.lesions[:3], result.lesions[3:5], result.lesions[5:]
+    assert {(row.earlier_days, row.earlier_ratio) for row in (*first, *to_last)} == {(None, None)}
+    for before, row in zip(first[1:], later, strict=True):
+        assert row.earlier_days == before.interval_days
+        assert row.earlier_ratio == pytest.approx(before.post_mm3 / before.pre_mm3)
+    for row in result.lesions:
+        told = {name: set(samples.condition(name)[samples.lesion == row.lesion].tolist()) for name in EARLIER_COLUMNS}
+        for name, (value,) in told.items():
+            expected = getattr(row, name)
+            assert np.isnan(value) if expected is None else value == pytest.approx(expected)
+
+
+def test_the_first_two_visits_alone_know_of_no_earlier_one(whole):
+    assert not set(EARLIER_COLUMNS) & set(whole[1].conditions)
+
+
+def test_a_wrong_pair_says_nothing_of_an_earlier_change(every_two, patient_dir, tmp_path):
+    usual, _ = every_two
+    wrong = usual.lesions[1].lesion
+    result = run(patient_dir, tmp_path / "part.npz", visits="every", wrong={wrong})
+    later = [row for row in result.lesions if row.lesion in {one.lesion for one in usual.lesions[5:]}]
+    assert [row.earlier_ratio for row in later] == [None, usual.lesions[6].earlier_ratio]
 
 
 def test_what_is_left_out_of_every_two_visits_names_the_visit(every_two):

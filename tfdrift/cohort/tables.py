@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.errors import DataError
 
 LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
@@ -27,6 +28,8 @@ class LesionRow:
         post_mm3: at the second, on its own grid.
         follow_up_mm3: at the follow-up, on its own grid; None where it is not contoured there.
         response_group: A or B; empty where `follow_up_mm3` is None.
+        earlier_days: from an earlier visit to the first MRI, see `tfdrift.cohort.earlier`; None where there is none.
+        earlier_ratio: volume at the first MRI over that at the earlier visit; None where there is none.
         slices: number of slices.
         spacing_mm: of slices, rows and columns of the first MRI, separated by spaces.
         orientation: of the first MRI's slices, see `tfdrift.cohort.orientation`.
@@ -56,6 +59,8 @@ class LesionRow:
     pixel_mm: float
     outgrown: float
     warnings: str
+    earlier_days: int | None = None
+    earlier_ratio: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,12 +83,17 @@ class Exclusion:
 def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: Mapping[str, int]) -> None:
     """Write a row for each lesion: patient, lesion, fold, then the other fields of `LesionRow`.
 
+    What earlier visits tell has its columns where it is known of a lesion.
+
     Args:
         path: CSV file in UTF-8.
         lesions: each with its patient's pseudonym.
         folds: fold of each pseudonym.
     """
-    names = [field.name for field in dataclasses.fields(LesionRow) if field.name != "lesion"]
+    lesions = list(lesions)
+    known = {name for _, row in lesions for name in EARLIER_COLUMNS if getattr(row, name) is not None}
+    left_out = {"lesion", *EARLIER_COLUMNS} - known
+    names = [field.name for field in dataclasses.fields(LesionRow) if field.name not in left_out]
     rows = [
         [patient, row.lesion, folds[patient], *(_cell(getattr(row, name)) for name in names)]
         for patient, row in lesions
