@@ -139,7 +139,7 @@ def predict(
 
 
 def _visits(series_dirs: Sequence[Path], rtstructs: Sequence[Path], days: str | None) -> dict[str, Any]:
-    from tfdrift.clinic.earlier import EarlierVisit, read_visit_days
+    from tfdrift.clinic.patient_files import EarlierVisit, read_visit_days
 
     if len(series_dirs) != len(rtstructs):
         raise UsageError(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfdrift.cohort.earlier import EARLIER_COLUMNS, NOT_SEEN, earlier_change, earlier_columns
+from tfdrift.cohort.earlier import EARLIER_COLUMNS, NOT_SEEN, Courses, earlier_change, earlier_columns
 from tfdrift.errors import DataError
 from tfdrift.model.columns import COLUMNS
 
@@ -27,3 +27,13 @@ def test_the_columns_are_known_to_the_table_and_are_given_where_nobody_measures_
     }  # fmt: skip
     assert COLUMNS["earlier_ratio"].logarithm
     assert not any(COLUMNS[name].measured or COLUMNS[name].afterwards for name in EARLIER_COLUMNS)
+
+
+def test_the_first_visit_that_shows_a_lesion_counts():
+    courses = Courses()
+    courses.add((2, 3), day=0, volume_mm3=100.0)
+    courses.add((2, 3), day=20, volume_mm3=80.0)
+    courses.add((2, 6), day=20, volume_mm3=30.0)
+    assert courses.before((2, 3), day=50, volume_mm3=40.0) == (50, 0.4)
+    assert courses.before((2, 6), day=50, volume_mm3=60.0) == (30, 2.0)
+    assert not courses.before((1, 3), day=20, volume_mm3=80.0).is_known

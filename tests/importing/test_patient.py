@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from tfdrift.clinic.patient_files import EarlierVisit, find_pasts, read_dicom_files
 from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import ResourceError
@@ -11,6 +12,7 @@ from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 KEY = bytes(32)
 VISITS = ("pre", "post", "follow_up")
@@ -316,3 +318,24 @@ def test_pairs_that_are_given_are_of_the_first_visits_alone(patient_dir, tmp_pat
     result = run(patient_dir, tmp_path / "part.npz", visits="every", given=[("Met 2", "Met 2", "Met 2")])
     assert len(result.lesions) == 1
     assert any("no other two are a pair" in one.reason for one in result.exclusions)
+
+
+def test_a_new_patient_is_measured_as_in_an_import(heads, tmp_path):
+    folder = sorted(path for path in heads.iterdir() if path.is_dir())[0]
+    ((patient,), _) = find_patients(folder, ImportSettings(visits="every"))
+    settings = ImportSettings(visits="every", image_size=8)
+    imported = import_patient(patient, tmp_path / "part.npz", key=bytes(32), settings=settings)
+    expected = sorted(row.earlier_ratio for row in imported.lesions if row.earlier_ratio is not None)
+    assert expected
+
+    def read(series, rtstruct):
+        return read_dicom_files(series, rtstruct, DEFAULT_ROI_PATTERN)
+
+    files = [EarlierVisit(visit / "MR_T1", next((visit / "RTSTRUCT").iterdir())) for visit in sorted(folder.iterdir())]
+    pasts = find_pasts(files[:1], read(*files[1]), read)
+    found = sorted(past.change.ratio for past in pasts.lesions.values() if past.change.is_known)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    days = {row.earlier_days for row in imported.lesions} - {None}
+    assert set(pasts.days_before) == days
+    told = read_samples(tmp_path / "part.npz").condition("earlier_ratio")
+    assert sorted(set(told[np.isfinite(told)].tolist())) == pytest.approx(expected)

@@ -57,8 +57,8 @@ def test_each_day_has_every_way_to_ask_and_the_network_that_was_never_told(numbe
 
 def test_a_gain_is_the_difference_of_two_rows(numbers):
     for day in numbers["days"]:
-        told, nothing, never = (day["rows"][place] for place in (0, 3, 4))
-        for key, rival in (("over_nothing", nothing), ("over_never", never)):
+        told, days, nothing, never = (day["rows"][place] for place in (0, 2, 3, 4))
+        for key, rival in (("over_nothing", nothing), ("over_days", days), ("over_never", never)):
             assert told[key]["skill"]["value"] == pytest.approx(told["skill"]["value"] - rival["skill"]["value"])
             saved = rival["volume_error"]["value"] - told["volume_error"]["value"]
             assert told[key]["volume_error"]["value"] == pytest.approx(saved)

@@ -51,7 +51,7 @@ class Lesion(NamedTuple):
         warnings: sentences that speak against trusting it.
         told: what the model was told of it by column, see `tfdrift.clinic.scenarios.describe_told`.
         scenarios: answers to "what if".
-        earlier: what an earlier visit shows of it, see `tfdrift.clinic.earlier.Past`; None where none does.
+        earlier: what an earlier visit shows of it, see `tfdrift.clinic.patient_files.Past`; None where none does.
     """
 
     roi: Roi

@@ -20,14 +20,31 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.clinic.document import describe
-from tfdrift.clinic.earlier import NO_PAST, NO_PASTS, EarlierVisit, Pasts, check_earlier, find_pasts
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_volumes
-from tfdrift.clinic.patient_files import PatientFiles, read_dicom_files, read_nifti_files
+from tfdrift.clinic.patient_files import (
+    NO_PAST,
+    NO_PASTS,
+    EarlierVisit,
+    Pasts,
+    PatientFiles,
+    find_pasts,
+    read_dicom_files,
+    read_nifti_files,
+)
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.report import build_report
-from tfdrift.clinic.scenarios import Plan, as_told, ask_scenarios, describe_told, make_plan, measure, told_of
+from tfdrift.clinic.scenarios import (
+    Plan,
+    as_told,
+    ask_scenarios,
+    check_earlier,
+    describe_told,
+    make_plan,
+    measure,
+    told_of,
+)
 from tfdrift.cohort.earlier import earlier_columns
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration

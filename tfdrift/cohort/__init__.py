@@ -11,6 +11,7 @@ store        a cohort on disk, as a TFDS dataset
 gtv_regions  core, rim and outside of a GTV
 orientation  which way the slices lie
 context      what a lesion shows of itself, and the columns that a network may be given
+earlier      how a lesion changed before the first MRI of a pair
 volumes      where a predicted image shows the lesion
 response     which lesions respond poorly
 tables       `lesions.csv` and `exclusions.csv`

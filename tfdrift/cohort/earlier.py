@@ -68,3 +68,42 @@ def earlier_columns(earlier: Earlier, count: int) -> dict[str, np.ndarray]:
         {'earlier_days': array([nan], dtype=float32), 'earlier_ratio': array([nan], dtype=float32)}
     """
     return {name: np.full(count, value, np.float32) for name, value in zip(EARLIER_COLUMNS, earlier, strict=True)}
+
+
+class Courses:
+    """What earlier visits show of a patient's lesions, as the pairs of every two visits tell.
+
+    Pairs whose first visit is earlier must be added first.
+
+    Example:
+        >>> courses = Courses()
+        >>> courses.add((1, 7), day=0, volume_mm3=500.0)
+        >>> courses.before((1, 7), day=21, volume_mm3=400.0)
+        Earlier(days=21.0, ratio=0.8)
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[int, int], tuple[int, float]] = {}
+
+    def add(self, structure: tuple[int, int], *, day: int, volume_mm3: float) -> None:
+        """Remember a pair.
+
+        Args:
+            structure: place of its second visit in the order of days, and the structure's number there.
+            day: of its first visit.
+            volume_mm3: of the lesion at its first visit.
+        """
+        self._first.setdefault(structure, (day, volume_mm3))
+
+    def before(self, structure: tuple[int, int], *, day: int, volume_mm3: float) -> Earlier:
+        """Return how a lesion changed until a visit, since the first one that shows it.
+
+        Args:
+            structure: place of the visit in the order of days, and the structure's number there.
+            day: of the visit.
+            volume_mm3: of the lesion there.
+        """
+        if structure not in self._first:
+            return NOT_SEEN
+        first, then_mm3 = self._first[structure]
+        return earlier_change(day - first, then_mm3=then_mm3, now_mm3=volume_mm3)

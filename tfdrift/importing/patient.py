@@ -12,12 +12,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices
-from tfdrift.cohort.earlier import EARLIER_COLUMNS, Earlier
+from tfdrift.cohort.earlier import EARLIER_COLUMNS, Courses, Earlier
 from tfdrift.cohort.samples import Samples, save_samples
 from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
 from tfdrift.files import writing
-from tfdrift.importing.courses import Courses
 from tfdrift.importing.lesions import crop_pairs_of
 from tfdrift.importing.pairing import GivenPair, Reason, RoiMask, pair_lesions
 from tfdrift.importing.pseudonyms import pseudonym
@@ -232,7 +231,9 @@ def _cut_out(
     pairs, names = [numbers for numbers, name in named if name not in wrong], [n for _, n in named if n not in wrong]
     if not pairs:
         return []
-    courses.add(places[1], sessions, pairs)
+    first = sessions[0]
+    for before, after, *_ in pairs:
+        courses.add((places[1], after), day=first.day, volume_mm3=first.volumes_mm3[before])
     cut_out, spoilt = crop_pairs_of(
         sessions,
         pairs,
@@ -246,7 +247,8 @@ def _cut_out(
     if settings.visits != EVERY:
         return cut_out
     earlier = {
-        name: courses.before(places[0], sessions[0], numbers[0]) for name, numbers in zip(names, pairs, strict=True)
+        name: courses.before((places[0], numbers[0]), day=first.day, volume_mm3=first.volumes_mm3[numbers[0]])
+        for name, numbers in zip(names, pairs, strict=True)
     }
     return [(_told_earlier(row, earlier[row.lesion]), crops) for row, crops in cut_out]
 

@@ -36,6 +36,9 @@ COLUMNS = {"skill": "skill over copy", "volume_error": "volume error", "volume_b
 """The scores of an answer by name, and how a table calls them."""
 GAINS = {"skill": "skill gained", "volume_error": "volume error saved"}
 
+RIVALS = {"over_nothing": "told nothing", "over_days": "told days alone", "over_never": "never told"}
+"""What the gains are over: the same network told less, and one that was never told."""
+
 
 class Asked(NamedTuple):
     """An answer about every lesion on every day.
@@ -86,8 +89,8 @@ def score_third_visit(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `runs`; `since`, the day of the MRI that is predicted from; and `days`, of each day of the third visit the
-        `rows`, each with `COLUMNS` and its `GAINS` over the same network told nothing and over the network never told,
-        and the volume error of the `oracle`, told the earlier change and not.
+        `rows`, each with `COLUMNS` and its `GAINS` over the same network told nothing, or the days alone, and over the
+        network never told, and the volume error of the `oracle`, told the earlier change and not.
     """
     samples, new = answers[0]["samples"], answers[0]["new"]
     asked = [one for of_run in answers for one in of_run["asked"]]
@@ -103,6 +106,7 @@ def score_third_visit(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         answered = [one._replace(errors=one.errors[rows], ratios=one.ratios[whole]) for one in asked]
         rivals = {
             "over_nothing": next(one for one in answered if one.label == f"told {NOTHING}"),
+            "over_days": next(one for one in answered if one.label == f"told {DAYS_ALONE}"),
             "over_never": answered[-1],
         }
         scored = []
@@ -133,7 +137,7 @@ def as_visit_table(days: Sequence[Mapping[str, Any]]) -> str:
     Args:
         days: of `score_third_visit`.
     """
-    over = [f"{words} over {rival}" for rival in ("told nothing", "never told") for words in GAINS.values()]
+    over = [f"{words} over {rival}" for rival in RIVALS.values() for words in GAINS.values()]
     lines = [
         f"| day | asked | {' | '.join([*COLUMNS.values(), *over])} |",
         f"|{'---|' * (2 + len(COLUMNS) + len(over))}",
@@ -141,7 +145,7 @@ def as_visit_table(days: Sequence[Mapping[str, Any]]) -> str:
     for day in days:
         for row in day["rows"]:
             cells = [interval_words(row[name], signed=name == "volume_bias") for name in COLUMNS]
-            for rival in ("over_nothing", "over_never"):
+            for rival in RIVALS:
                 cells += [interval_words(row[rival][name], signed=True) if rival in row else "–" for name in GAINS]
             lines.append(f"| {day['day']} | {row['label']} | {' | '.join(cells)} |")
         for name, found in day["oracle"].items():
