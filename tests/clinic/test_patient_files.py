@@ -155,11 +155,6 @@ def in_place():
         yield
 
 
-@pytest.fixture
-def without_report(monkeypatch):
-    monkeypatch.setattr(predict, "build_report", lambda *_args, **_named: "")
-
-
 @pytest.fixture(scope="module")
 def now(tmp_path_factory):
     """Two lesions; the left one has shrunk from 6 mm, the right one is new."""
