@@ -295,7 +295,7 @@ def test_the_first_two_visits_alone_know_of_no_earlier_one(whole):
 def test_a_wrong_pair_says_nothing_of_an_earlier_change(every_two, patient_dir, tmp_path):
     usual, _ = every_two
     wrong = usual.lesions[1].lesion
-    result = run(patient_dir, tmp_path / "part.npz", visits="every", wrong={wrong})
+    result = run(patient_dir, tmp_path / "part.npz", visits="every", wrong=frozenset({wrong}))
     later = [row for row in result.lesions if row.lesion in {one.lesion for one in usual.lesions[5:]}]
     assert [row.earlier_ratio for row in later] == [None, usual.lesions[6].earlier_ratio]
 

@@ -169,7 +169,7 @@ def draw_visits(days: Sequence[Mapping[str, Any]], title: str) -> Figure:
             shift = 0.24 * (place - (len(days) - 1) / 2)
             for height, row in enumerate(day["rows"]):
                 estimate = [row[score][end] for end in ("value", "low", "high")]
-                named = {"label": f"day {day['day']}"} if height == 0 else {}
+                named: dict[str, Any] = {"label": f"day {day['day']}"} if height == 0 else {}
                 draw_estimate(axes, height + shift, estimate, colour=SERIES[place % len(SERIES)], **named)
             if score == "volume_error":
                 for told, style in (("told", ":"), ("not_told", "--")):
