@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,11 +22,16 @@ from .quiet import start_tensorflow
 )
 @click.option("--server", metavar="HOST:PORT", help="gRPC address of a model server, instead of --model.")
 @click.option("--name", help="Name of the model on the server.")
-@click.option("--series", "series_dir", type=click.Path(path_type=Path), help="Folder of one MR series.")
 @click.option(
-    "--rtstruct", "--structures", type=click.Path(path_type=Path),
-    help="The RTSTRUCT or Segmentation (SEG) file drawn on it.",
+    "--series", "series_dirs", multiple=True, type=click.Path(path_type=Path),
+    help="Folder of one MR series. Again, each with its --rtstruct and in order of time: earlier visits, for a model "
+    "trained with them; the last one is predicted from.",
 )  # fmt: skip
+@click.option(
+    "--rtstruct", "--structures", "rtstructs", multiple=True, type=click.Path(path_type=Path),
+    help="The RTSTRUCT or Segmentation (SEG) file drawn on it; one for each --series.",
+)  # fmt: skip
+@click.option("--days", metavar="DAY,DAY...", help="Days of the visits, where the dates of their series do not count.")
 @click.option("--image", type=click.Path(path_type=Path), help="NIfTI file of the MRI, instead of --series.")
 @click.option(
     "--mask", "masks", multiple=True, type=click.Path(path_type=Path),
@@ -59,8 +65,9 @@ def predict(
     model: Path | None,
     server: str | None,
     name: str | None,
-    series_dir: Path | None,
-    rtstruct: Path | None,
+    series_dirs: tuple[Path, ...],
+    rtstructs: tuple[Path, ...],
+    days: str | None,
     image: Path | None,
     masks: tuple[Path, ...],
     components: bool,
@@ -89,6 +96,8 @@ def predict(
         --given interval_days=42 --given response=good,poor --guidance 2
       tfdrift predict --model saved_models/mine --series MR_T1 --rtstruct RS.dcm --out prediction \\
         --channel FLAIR=MR_FLAIR --dose RD.dcm
+      tfdrift predict --model saved_models/visits --series MR_1 --rtstruct RS_1.dcm --series MR_2 --rtstruct RS_2.dcm \\
+        --given interval_days=60 --out prediction
       tfdrift predict --server localhost:8500 --name first --series MR_T1 --rtstruct RS.dcm --out prediction
       tfdrift predict --model saved_models/first --image T1c.nii.gz --mask gtv.nii.gz --out prediction
     """
@@ -96,9 +105,9 @@ def predict(
         raise UsageError("give either --model or --server")
     if (server is None) != (name is None):
         raise UsageError("--server and --name go together")
-    if series_dir and rtstruct and not (image or masks or components):
-        files = {"series_dir": series_dir, "rtstruct": rtstruct, "by_place": by_place}
-    elif image and masks and not (series_dir or rtstruct or by_place):
+    if series_dirs and rtstructs and not (image or masks or components):
+        files = {**_visits(series_dirs, rtstructs, days), "by_place": by_place}
+    elif image and masks and not (series_dirs or rtstructs or by_place or days):
         files = {"image": image, "masks": masks, "components": components}
     else:
         raise UsageError("give --series and --rtstruct (with --by-place), or --image and --mask (with --components)")
@@ -159,6 +168,23 @@ def _by_name(channels: Sequence[str]) -> dict[str, Path]:
             raise UsageError(f"--channel {name}: it comes twice")
         found[name] = Path(path)
     return found
+
+
+def _visits(series_dirs: Sequence[Path], rtstructs: Sequence[Path], days: str | None) -> dict[str, Any]:
+    from tfdrift.clinic.patient_files import EarlierVisit, read_visit_days
+
+    if len(series_dirs) != len(rtstructs):
+        raise UsageError(
+            f"--series {len(series_dirs)} times and --rtstruct {len(rtstructs)} times: give one --rtstruct for each "
+            "--series, in the same order"
+        )
+    *earlier, (series_dir, rtstruct) = zip(series_dirs, rtstructs, strict=True)
+    return {
+        "series_dir": series_dir,
+        "rtstruct": rtstruct,
+        "earlier": [EarlierVisit(*one) for one in earlier],
+        "days": read_visit_days(days, len(series_dirs)) if days is not None else (),
+    }
 
 
 def _progress(lesions: Sequence, total: int) -> Iterator:

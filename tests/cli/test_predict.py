@@ -74,6 +74,23 @@ def test_a_model_that_cannot_be_had_is_one_line_and_nothing_is_written(base, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["--series", "MR"], 2, "--series 2 times and --rtstruct 1 times: give one --rtstruct for each --series"),
+        (["--series", "MR", "--rtstruct", "RS"], 2, "the model was not trained with earlier_days or earlier_ratio"),
+        (["--days", "0,21"], 2, "--days 0,21: give a whole number for each of the 1 visits"),
+    ],
+)
+def test_visits_that_cannot_be_used_are_one_line(base, tmp_path, capsys, more, code, said):
+    asked = arguments(base, tmp_path / "out", "--model", str(base / "models/chancy"))
+    assert exit_code([*asked[:1], *more, *asked[1:]]) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_matching_structure_ends_with_3_and_nothing_is_written(base, tmp_path, capsys):
     source = ("--model", str(base / "models/chancy"), "--roi", "^nothing$")
     assert exit_code(arguments(base, tmp_path / "out", *source)) == 3

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.cohort.tables import (
     EXCLUSION_COLUMNS,
     LESION_COLUMNS,
@@ -26,7 +27,8 @@ def test_a_lesion_is_a_row_with_its_patient_and_fold(tmp_path):
     write_lesions(tmp_path / "lesions.csv", [("p1", known)], {"p1": 4})
     (row,) = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
     assert list(row)[:3] == ["patient", "lesion", "fold"]
-    assert set(row) == {"patient", "fold", *(field.name for field in dataclasses.fields(LesionRow))}
+    fields = {field.name for field in dataclasses.fields(LesionRow)}
+    assert set(row) == {"patient", "fold", *fields} - set(EARLIER_COLUMNS)
     assert (row["patient"], row["lesion"], row["fold"], row["warnings"]) == ("p1", "l1", "4", "a, b")
     assert (row["follow_up_mm3"], row["follow_up_days"], row["interval_days"]) == ("", "", "21")
 
@@ -38,6 +40,13 @@ def test_channels_and_fractions_are_columns_where_a_row_has_them(tmp_path):
     write_lesions(tmp_path / "lesions.csv", [("p1", ROW), ("p1", dosed)], {"p1": 4})
     rows = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
     assert [(row["fractions"], "channels" in row) for row in rows] == [("", False), ("3", False)]
+
+
+def test_an_earlier_change_has_its_columns_where_a_lesion_has_one(tmp_path):
+    later = dataclasses.replace(ROW, lesion="l2", earlier_days=21, earlier_ratio=0.75)
+    write_lesions(tmp_path / "lesions.csv", [("p1", ROW), ("p1", later)], {"p1": 4})
+    rows = read_table(tmp_path / "lesions.csv", LESION_COLUMNS)
+    assert [(row["earlier_days"], row["earlier_ratio"]) for row in rows] == [("", ""), ("21", "0.75")]
 
 
 def test_numbers_keep_six_digits(tmp_path):

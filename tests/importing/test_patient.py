@@ -7,6 +7,8 @@ from pydicom.uid import generate_uid
 
 from tests.imaging.mock_dicom import write
 from tests.imaging.mock_dose import dose_dataset, plan_dataset
+from tfdrift.clinic.patient_files import EarlierVisit, find_pasts, read_dicom_files
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.cohort.samples import read_samples
 from tfdrift.errors import ResourceError
 from tfdrift.imaging.geometry import Grid
@@ -15,6 +17,7 @@ from tfdrift.importing.dicom_source import find_patients
 from tfdrift.importing.patient import import_patient
 from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.settings import ImportSettings
+from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
 
 KEY = bytes(32)
 VISITS = ("pre", "post", "follow_up")
@@ -38,10 +41,10 @@ def copy(patient_dir, tmp_path):
     return dict(zip(VISITS, sorted((tmp_path / "patient").iterdir()), strict=True))
 
 
-def run(folder, part, *, given=None, **options):
+def run(folder, part, *, given=None, wrong=frozenset(), **options):
     settings = ImportSettings(**{"register": "identity", "image_size": 8, **options})
     ((patient,), _) = find_patients(folder, settings)
-    return import_patient(patient, part, key=KEY, settings=settings, given=given)
+    return import_patient(patient, part, key=KEY, settings=settings, given=given, wrong=wrong)
 
 
 def rewrite(folder, change):
@@ -276,6 +279,32 @@ def test_every_two_visits_are_pairs_with_their_own_interval_and_volumes(whole, e
     assert len(set(samples.patient.tolist())) == 1
 
 
+def test_a_pair_of_later_visits_knows_how_its_lesion_changed_before(every_two):
+    result, samples = every_two
+    first, to_last, later = result.lesions[:3], result.lesions[3:5], result.lesions[5:]
+    assert {(row.earlier_days, row.earlier_ratio) for row in (*first, *to_last)} == {(None, None)}
+    for before, row in zip(first[1:], later, strict=True):
+        assert row.earlier_days == before.interval_days
+        assert row.earlier_ratio == pytest.approx(before.post_mm3 / before.pre_mm3)
+    for row in result.lesions:
+        told = {name: set(samples.condition(name)[samples.lesion == row.lesion].tolist()) for name in EARLIER_COLUMNS}
+        for name, (value,) in told.items():
+            expected = getattr(row, name)
+            assert np.isnan(value) if expected is None else value == pytest.approx(expected)
+
+
+def test_the_first_two_visits_alone_know_of_no_earlier_one(whole):
+    assert not set(EARLIER_COLUMNS) & set(whole[1].conditions)
+
+
+def test_a_wrong_pair_says_nothing_of_an_earlier_change(every_two, patient_dir, tmp_path):
+    usual, _ = every_two
+    wrong = usual.lesions[1].lesion
+    result = run(patient_dir, tmp_path / "part.npz", visits="every", wrong=frozenset({wrong}))
+    later = [row for row in result.lesions if row.lesion in {one.lesion for one in usual.lesions[5:]}]
+    assert [row.earlier_ratio for row in later] == [None, usual.lesions[6].earlier_ratio]
+
+
 def test_what_is_left_out_of_every_two_visits_names_the_visit(every_two):
     result, _ = every_two
     lost = [one for one in reasons(result) if one[2] == "vanished"]
@@ -344,3 +373,24 @@ def test_a_dose_that_ends_inside_a_lesion_is_told(copy, tmp_path):
     imported = run(copy["pre"].parent, tmp_path / "part.npz", channels="T1,dose", slices="all")
     said = {row.channels: row.warnings for row in imported.lesions}
     assert any("of the GTV is outside the channel dose" in warnings for warnings in said.values())
+
+
+def test_a_new_patient_is_measured_as_in_an_import(heads, tmp_path):
+    folder = sorted(path for path in heads.iterdir() if path.is_dir())[0]
+    ((patient,), _) = find_patients(folder, ImportSettings(visits="every"))
+    settings = ImportSettings(visits="every", image_size=8)
+    imported = import_patient(patient, tmp_path / "part.npz", key=bytes(32), settings=settings)
+    expected = sorted(row.earlier_ratio for row in imported.lesions if row.earlier_ratio is not None)
+    assert expected
+
+    def read(series, rtstruct):
+        return read_dicom_files(series, rtstruct, DEFAULT_ROI_PATTERN)
+
+    files = [EarlierVisit(visit / "MR_T1", next((visit / "RTSTRUCT").iterdir())) for visit in sorted(folder.iterdir())]
+    pasts = find_pasts(files[:1], read(*files[1]), read)
+    found = sorted(past.change.ratio for past in pasts.lesions.values() if past.change.is_known)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    days = {row.earlier_days for row in imported.lesions} - {None}
+    assert set(pasts.days_before) == days
+    told = read_samples(tmp_path / "part.npz").condition("earlier_ratio")
+    assert sorted(set(told[np.isfinite(told)].tolist())) == pytest.approx(expected)

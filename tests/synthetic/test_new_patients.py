@@ -46,6 +46,8 @@ def test_the_seed_of_the_built_in_phantom_draws_the_patients_that_runs_are_train
         ({"data_seed": -1}, "--data-seed -1"),
         ({"days": ()}, "give days after the first"),
         ({"days": (0, 9)}, "give days after the first"),
+        ({"since": 21, "days": (21,)}, "give days after the first, 22 or later"),
+        ({"since": -1}, "first MRIs on day -1"),
     ],
 )
 def test_patients_that_cannot_be_drawn_are_refused(given, message):

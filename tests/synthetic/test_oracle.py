@@ -7,7 +7,7 @@ from tfdrift.evaluation.response import lesions_of
 from tfdrift.synthetic import phantom
 from tfdrift.synthetic.law import Chance, Waves
 from tfdrift.synthetic.new_patients import NewPatients
-from tfdrift.synthetic.oracle import ask_oracle, foreseen_volumes
+from tfdrift.synthetic.oracle import ask_oracle, foreseen_volumes, foreseen_volumes_told
 from tfdrift.synthetic.phantom_samples import phantom_samples
 
 PATIENTS = 9  # three of them with several lesions; the first two carry the largest and the smallest
@@ -106,6 +106,21 @@ def test_without_chance_volumes_are_known_in_advance(monkeypatch: pytest.MonkeyP
     new = NewPatients(patients=3, data_seed=5, days=(60,))
     lesions = lesions_of(new.draw(8))
     np.testing.assert_allclose(foreseen_volumes(new, 60, draws=8), np.tile(lesions.ratio, [8, 1]), rtol=1e-6)
+
+
+def test_who_knows_the_change_so_far_foresees_most_of_what_is_chance():
+    new = NewPatients(patients=9, data_seed=5, since=21, days=(90,))
+    ratio = lesions_of(new.draw(8)).ratio
+    told, not_told = (
+        np.abs(foresee(new, 90, draws=16).mean(axis=0) - ratio).mean()
+        for foresee in (foreseen_volumes_told, foreseen_volumes)
+    )
+    assert told < not_told / 5
+
+
+def test_before_treatment_nothing_has_changed():
+    with pytest.raises(UsageError, match="first MRIs on day 0"):
+        foreseen_volumes_told(NewPatients(patients=2, data_seed=5), 90)
 
 
 def test_what_follows_a_later_mri_is_not_for_the_oracle():

@@ -117,6 +117,18 @@ def test_every_two_visits_are_a_pair_with_its_own_interval_and_volumes():
     assert np.isnan(many.follow_up_mm3[~among]).all()
 
 
+def test_a_later_pair_knows_the_change_since_the_first_mri_of_all():
+    many = phantom_samples(image_size=8, patients=3, folds=3, pairs=every_two([10, 60]))
+    first = many.lesion == "phantom000-1-day0-day10"
+    later = many.lesion == "phantom000-1-day10-day60"
+    assert set(many.condition("earlier_days")[later].tolist()) == {10.0}
+    ratio = many.post_mm3[first][0] / many.pre_mm3[first][0]
+    np.testing.assert_allclose(many.condition("earlier_ratio")[later], ratio, rtol=1e-6)
+    before_treatment = np.char.find(many.lesion, "-day0-") >= 0
+    for name in ("earlier_days", "earlier_ratio"):
+        np.testing.assert_array_equal(np.isnan(many.condition(name)), before_treatment)
+
+
 def test_a_later_pair_begins_with_the_image_that_an_earlier_one_ends_with():
     chain = phantom_samples(image_size=32, patients=3, folds=3, box="union", pairs=[(0, 30), (30, 60)])
     largest = {

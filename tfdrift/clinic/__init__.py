@@ -9,7 +9,7 @@ movement              how a lesion moves, where a model tells that
 plausibility          reasons to distrust a prediction
 public_label          what a structure is called outside of the clinic
 predict               a patient from MRI and lesions to a folder
-patient_files         the MRI and what is drawn on it, from DICOM or NIfTI
+patient_files         the MRI and what is drawn on it, from DICOM or NIfTI, and earlier visits
 scenarios             what a model is told of a lesion, and "what if"
 document              prediction.json
 output                maps and masks as NIfTI and DICOM

@@ -1,6 +1,7 @@
 """The numbers of a prediction, `prediction.json`, which names no patient and no UID."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tfdrift import __version__
@@ -25,6 +26,7 @@ def describe(
     outcomes: int,
     seed: int,
     plan: Plan = NOTHING,
+    days_before: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return the content of `prediction.json`, which names no patient and no UID.
 
@@ -37,6 +39,7 @@ def describe(
         outcomes: K, number of outcomes of each lesion.
         seed: of the run.
         plan: what the model was told and asked.
+        days_before: of each earlier visit, days until the MRI.
     """
     trained = about.facts.get("train", {})
     return {
@@ -69,6 +72,7 @@ def describe(
         "below_80_percent": "is all of the calibrated interval: yes, no (all of it at 80% or above) or undecided",
         "skipped": skipped,
         **describe_plan(plan, about.conditions),
+        **({"earlier_visits": {"days_before": list(days_before)}} if days_before else {}),
         "lesions": [_describe_lesion(lesion, calibration, about) for lesion in lesions],
     }
 
@@ -130,6 +134,7 @@ def _describe_lesion(lesion: Lesion, calibration: Calibration | None, about: Abo
         },
         **({} if prediction.field is None else {"movement_in_gtv": prediction.field.statistics(prediction.gtv)}),
         **({} if not lesion.told else {"told": lesion.told}),
+        **({} if lesion.earlier is None else {"earlier": dict(lesion.earlier)}),
         **(
             {}
             if not lesion.scenarios

@@ -51,6 +51,7 @@ class Lesion(NamedTuple):
         warnings: sentences that speak against trusting it.
         told: what the model was told of it by column, see `tfdrift.clinic.scenarios.describe_told`.
         scenarios: answers to "what if".
+        earlier: what an earlier visit shows of it, see `tfdrift.clinic.patient_files.Past`; None where none does.
     """
 
     roi: Roi
@@ -59,6 +60,7 @@ class Lesion(NamedTuple):
     warnings: list[str]
     told: Mapping[str, Any] | None = None
     scenarios: tuple[Scenario, ...] = ()
+    earlier: Mapping[str, Any] | None = None
 
 
 class _Block(NamedTuple):

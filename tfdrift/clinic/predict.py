@@ -25,11 +25,30 @@ from tfdrift.clinic.document import describe
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.models import About, Model
 from tfdrift.clinic.output import Lesion, rehearse_dicom, write_dicom, write_volumes
-from tfdrift.clinic.patient_files import PatientFiles, read_dicom_files, read_nifti_files
+from tfdrift.clinic.patient_files import (
+    NO_PAST,
+    NO_PASTS,
+    EarlierVisit,
+    Pasts,
+    PatientFiles,
+    find_pasts,
+    read_dicom_files,
+    read_nifti_files,
+)
 from tfdrift.clinic.plausibility import dose_beyond_training, doubts
 from tfdrift.clinic.report import build_report
-from tfdrift.clinic.scenarios import Plan, as_told, ask_scenarios, describe_told, make_plan, measure, told_of
+from tfdrift.clinic.scenarios import (
+    Plan,
+    as_told,
+    ask_scenarios,
+    check_earlier,
+    describe_told,
+    make_plan,
+    measure,
+    told_of,
+)
 from tfdrift.cohort.dose import DOSE
+from tfdrift.cohort.earlier import earlier_columns
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
@@ -54,6 +73,8 @@ def predict_patient(
     series_dir: Path,
     rtstruct: Path,
     out: Path,
+    earlier: Sequence[EarlierVisit] = (),
+    days: Sequence[int] = (),
     roi: str = DEFAULT_ROI_PATTERN,
     by_place: bool = False,
     outcomes: int = 16,
@@ -72,6 +93,8 @@ def predict_patient(
         model: answers.
         series_dir: folder of the MR series.
         rtstruct: the RTSTRUCT or Segmentation file drawn on it.
+        earlier: visits before it, in the order of time, for a model that takes how a lesion changed until now.
+        days: of the earlier visits and of the series, where their dates do not count.
         out: a folder that is empty or does not exist.
         roi: regular expression or numbers, see `target_rule`.
         by_place: see `tfdrift.imaging.matching.fits`.
@@ -92,12 +115,18 @@ def predict_patient(
         ResourceError: `out` cannot be written, or the server has gone.
     """
     check_given(channels, dose, model.about.channels)
+    check_earlier(len(earlier), given, model.about.conditions)
     plan = _check(model, out, outcomes, seed, given, guidance)
     if plan.asks_dose and dose is None:
         raise UsageError(f"--given {DOSE_SCALE}: there is no dose to scale; give the RTDOSE with --dose")
-    files = read_dicom_files(series_dir, rtstruct, roi, by_place=by_place)
+
+    def read(series: Path, structures: Path) -> PatientFiles:
+        return read_dicom_files(series, structures, roi, by_place=by_place)
+
+    files = read(series_dir, rtstruct)
+    pasts = find_pasts(earlier, files, read, days=days) if earlier else NO_PASTS
     more = read_dicom_channels(channels, dose, files.image, files.series)
-    return _predict(model, files, out, outcomes, seed, plan, progress, more)
+    return _predict(model, files, out, outcomes, seed, plan, progress, more, pasts)
 
 
 def predict_nifti(
@@ -174,6 +203,7 @@ def _predict(
     plan: Plan,
     progress: Progress,
     more: Mapping[str, sitk.Image],
+    pasts: Pasts = NO_PASTS,
 ) -> dict[str, Any]:
     calibration, conditions = calibration_of(model.about), model.about.conditions
     image, series = patient.image, patient.series
@@ -198,15 +228,20 @@ def _predict(
     lesions = []
     for one, gtv, crops, warnings in progress(drawn, len(drawn)):
         seeds = outcome_seeds(seed, one.roi.number, outcomes, len(crops.shown))
-        measured_of = measure(crops, gtv)
+        past = pasts.lesions.get(one.roi.number, NO_PAST)
+        measured_of = measure(crops, gtv) | earlier_columns(past.change, len(crops.shown))
         values = told_of(conditions, measured_of, plan.told)
         prediction = predict_lesion(model, gtv, crops, seeds, as_told(values))
         found = doubts(prediction, voxels.shape[1:], series.grid.orientation, model.about.facts)
         found += dose_beyond_training(crops, model.about.channels, model.about.facts)
-        said = [*warnings, *found, *conditions.beyond_training(values)]
+        said = [*warnings, *found, *past.notes, *conditions.beyond_training(values)]
         scenarios = ask_scenarios(model, gtv, crops, seeds, plan, measured_of)
-        lesions.append(Lesion(one.roi, one.label, prediction, said, describe_told(conditions, values), scenarios))
-    document = describe(lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed, plan=plan)
+        told = describe_told(conditions, values)
+        lesions.append(Lesion(one.roi, one.label, prediction, said, told, scenarios, past.document))
+    document = describe(
+        lesions, skipped, series, model.about, calibration, outcomes=outcomes, seed=seed, plan=plan,
+        days_before=pasts.days_before,
+    )  # fmt: skip
     with staged(out) as (folder, _):
         write_volumes(folder / "nifti", image, lesions, patient.own_grid)
         if patient.headers:

@@ -21,6 +21,7 @@ from tfdrift.clinic.pictures import (
     draw_volumes,
 )
 from tfdrift.clinic.scenarios import Scenario, scenarios_are
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.drawing.figure import png_bytes
 from tfdrift.model.columns import DOSE_SCALE, column_of
 
@@ -119,14 +120,29 @@ def _told(document: Mapping[str, Any]) -> dict[str, str]:
     if not columns:
         return {}
     measured = [name for name in columns if column_of(name).measured]
+    before = document.get("earlier_visits", {}).get("days_before", [])
+    of_visits = [name for name in columns if name in EARLIER_COLUMNS] if before else []
     parts = [
         *(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()),
         *([f"measured in each lesion: {', '.join(measured)}"] if measured else []),
+        *([f"from {_visits_words(before)}: {', '.join(of_visits)}"] if of_visits else []),
     ]
-    unknown = [name for name in columns if name not in given and name not in measured]
+    unknown = [name for name in columns if name not in {*given, *measured, *of_visits}]
     return {"Told beside the MRI": "; ".join(parts) or "nothing"} | (
         {"Not told": ", ".join(unknown)} if unknown else {}
     )
+
+
+def _visits_words(days_before: Sequence[int]) -> str:
+    words = " and ".join(str(days) for days in days_before)
+    return f"the visit{'s' * (len(days_before) > 1)} {words} days before"
+
+
+def _of_the_past(lesion: Mapping[str, Any]) -> str:
+    if "earlier" not in lesion:
+        return ""
+    past = lesion["earlier"]
+    return f"{past['volume_mm3']:,.0f} mm³ {past['days']:.0f} days before (now {past['ratio']:.0%} of that); "
 
 
 def _what_if(prediction: LesionPrediction, scenarios: Sequence[Scenario], axis: str | None) -> dict[str, Any] | None:
@@ -248,7 +264,7 @@ def _lesion(
     calibrated_mm3 = None if calibration is None else (predicted["low"], predicted["high"])
     moves = _of_the_movement(lesion, whole=prediction.crops.whole is not None)
     summary = (
-        f"{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)}{moves} "
+        f"{_of_the_past(lesion)}{_of_the_volume(lesion, calibration)} {_of_the_drift(lesion, calibration)}{moves} "
         f"The crops are {lesion['crop_mm']:.1f} mm wide."
     )
     return {

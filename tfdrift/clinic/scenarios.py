@@ -17,6 +17,7 @@ from tfdrift.clinic.plausibility import dose_beyond_training
 from tfdrift.cohort.context import lesion_context
 from tfdrift.cohort.crop import slice_places
 from tfdrift.cohort.dose import has_dose
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.cohort.samples import DEFAULT_CHANNELS
 from tfdrift.errors import UsageError
 from tfdrift.methods.guidance import MAX_GUIDANCE, NO_CLASS
@@ -140,6 +141,31 @@ def make_plan(
         )
     numbers = [ones[0].name for ones in varied if len(ones) > 1 and not _classes_of(ones[0].name, conditions)]
     return Plan(told, scenarios, guidance, numbers[0] if numbers else None)
+
+
+def check_earlier(visits: int, given: Sequence[str], conditions: Conditions) -> None:
+    """Refuse earlier visits that a model cannot use, or that are given twice.
+
+    Args:
+        visits: how many earlier ones there are.
+        given: see `tfdrift.clinic.scenarios.make_plan`.
+        conditions: of the model.
+
+    Raises:
+        UsageError: the model takes no earlier change, or it is given as a number too.
+    """
+    if not visits:
+        return
+    taken = [name for name in EARLIER_COLUMNS if name in conditions.names]
+    if not taken:
+        theirs = ", ".join(conditions.names) or "none"
+        raise UsageError(
+            f"--series {visits + 1} times: the model was not trained with {' or '.join(EARLIER_COLUMNS)} (its "
+            f"conditions: {theirs}); give the last visit alone"
+        )
+    for name in taken:
+        if any(text.partition("=")[0].strip() == name for text in given):
+            raise UsageError(f"--given {name}: it is measured from the earlier visit; leave one of the two out")
 
 
 class Scenario(NamedTuple):

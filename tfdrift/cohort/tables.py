@@ -5,13 +5,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tfdrift.cohort.earlier import EARLIER_COLUMNS
 from tfdrift.errors import DataError
 
 LESION_COLUMNS = ("patient", "lesion", "fold", "response_group", "slices")
 EXCLUSION_COLUMNS = ("patient", "reason")
 """What a cohort's tables must have to be read; later versions write more."""
 
-_WHERE_KNOWN = ("channels", "fractions")
+_WHERE_KNOWN = ("channels", "fractions", *EARLIER_COLUMNS)
 """Columns of `LesionRow` that are written where a row has something to say in them."""
 
 WRONG_COLUMNS = ("patient", "lesion", "reason")
@@ -30,6 +31,8 @@ class LesionRow:
         post_mm3: at the second, on its own grid.
         follow_up_mm3: at the follow-up, on its own grid; None where it is not contoured there.
         response_group: A or B; empty where `follow_up_mm3` is None.
+        earlier_days: from an earlier visit to the first MRI, see `tfdrift.cohort.earlier`; None where there is none.
+        earlier_ratio: volume at the first MRI over that at the earlier visit; None where there is none.
         slices: number of slices.
         spacing_mm: of slices, rows and columns of the first MRI, separated by spaces.
         orientation: of the first MRI's slices, see `tfdrift.cohort.orientation`.
@@ -63,6 +66,8 @@ class LesionRow:
     warnings: str
     channels: str = ""
     fractions: int | None = None
+    earlier_days: int | None = None
+    earlier_ratio: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,8 @@ class Exclusion:
 
 def write_lesions(path: Path, lesions: Iterable[tuple[str, LesionRow]], folds: Mapping[str, int]) -> None:
     """Write a row for each lesion: patient, lesion, fold, then the other fields of `LesionRow` that are known of one.
+
+    What earlier visits tell has its columns where it is known of a lesion.
 
     Args:
         path: CSV file in UTF-8.

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from tfdrift.cohort.crop import LesionSlices
 from tfdrift.cohort.dose import DOSE
+from tfdrift.cohort.earlier import EARLIER_COLUMNS, Courses, Earlier
 from tfdrift.cohort.samples import Samples, save_samples
 from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
@@ -93,15 +94,14 @@ def import_patient(
     """
     is_wanted = target_rule(settings.roi) if given is None else _named_in(given)
     visits, exclusions = patient.visits(is_wanted)
-    every, acquisitions = [], ()
+    every, acquisitions, courses = [], (), Courses()
     for places in _groups(len(visits), settings, given, exclusions):
         group, said = [visits[place] for place in places], []
         try:
             sessions = _sessions(group, is_wanted, said, settings, why=_why_unwanted(given))
             if len(sessions) > 1:
                 pairs = _pair(group, sessions, given, said)
-                told = () if places[:2] == (0, 1) else (f"visits {places[0]} {places[1]}",)
-                cut_out = _cut_out(patient, sessions, pairs, key, settings, said, told, wrong)
+                cut_out = _cut_out(patient, sessions, pairs, key, settings, said, places, courses, wrong)
                 acquisitions = acquisitions or tuple(session.acquisition for session in sessions[:2] if cut_out)
                 every += cut_out
         except DataError as error:
@@ -109,7 +109,8 @@ def import_patient(
             said.append(Exclusion(visit=words, structure=None, reason=str(error), broken=True))
         exclusions += [one for one in said if one not in exclusions]  # what two groups say of a visit is told once
     if every:
-        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every, settings.channel_names))
+        named = pseudonym(key, "patient", patient.patient_id)
+        _save(part, _samples(named, every, settings.channel_names, with_earlier=settings.visits == EVERY))
     return ImportedPatient(
         lesions=tuple(row for row, _ in every), exclusions=tuple(exclusions), acquisitions=acquisitions
     )
@@ -217,9 +218,11 @@ def _cut_out(
     key: bytes,
     settings: ImportSettings,
     exclusions: list[Exclusion],
-    told: tuple[str, ...],
+    places: tuple[int, ...],
+    courses: Courses,
     wrong: Set[str],
 ) -> list[tuple[LesionRow, LesionSlices]]:
+    told = () if places[:2] == (0, 1) else (f"visits {places[0]} {places[1]}",)
     named = [(numbers, pseudonym(key, "lesion", patient.patient_id, str(numbers[0]), *told)) for numbers in pairs]
     exclusions += [
         Exclusion(visit=sessions[0].name, structure=numbers[0], reason=CALLED_WRONG)
@@ -229,6 +232,9 @@ def _cut_out(
     pairs, names = [numbers for numbers, name in named if name not in wrong], [n for _, n in named if n not in wrong]
     if not pairs:
         return []
+    first = sessions[0]
+    for before, after, *_ in pairs:
+        courses.add((places[1], after), day=first.day, volume_mm3=first.volumes_mm3[before])
     cut_out, spoilt = crop_pairs_of(
         sessions,
         pairs,
@@ -240,7 +246,19 @@ def _cut_out(
         channels=settings.channel_names,
     )
     exclusions += spoilt
-    return cut_out
+    if settings.visits != EVERY:
+        return cut_out
+    earlier = {
+        name: courses.before((places[0], numbers[0]), day=first.day, volume_mm3=first.volumes_mm3[numbers[0]])
+        for name, numbers in zip(names, pairs, strict=True)
+    }
+    return [(_told_earlier(row, earlier[row.lesion]), crops) for row, crops in cut_out]
+
+
+def _told_earlier(row: LesionRow, earlier: Earlier) -> LesionRow:
+    if not earlier.is_known:
+        return row
+    return dataclasses.replace(row, earlier_days=int(earlier.days), earlier_ratio=earlier.ratio)
 
 
 def _save(part: Path, samples: Samples) -> None:
@@ -248,11 +266,17 @@ def _save(part: Path, samples: Samples) -> None:
         save_samples(part, samples)
 
 
-def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]], channels: tuple[str, ...]) -> Samples:
+def _samples(
+    patient: str, cut_out: list[tuple[LesionRow, LesionSlices]], channels: tuple[str, ...], *, with_earlier: bool
+) -> Samples:
     counts = [row.slices for row, _ in cut_out]
 
     def per_slice(values: list, dtype: type = np.float32) -> np.ndarray:
         return np.repeat(np.array(values, dtype), counts)
+
+    def or_unknown(name: str) -> np.ndarray:
+        values = [getattr(row, name) for row, _ in cut_out]
+        return per_slice([np.nan if value is None else value for value in values])
 
     def crops(name: str) -> np.ndarray:
         return np.concatenate([getattr(one, name) for _, one in cut_out])
@@ -271,11 +295,12 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]], channe
         pixel_mm=per_slice([row.pixel_mm for row, _ in cut_out]),
         pre_mm3=per_slice([row.pre_mm3 for row, _ in cut_out]),
         post_mm3=per_slice([row.post_mm3 for row, _ in cut_out]),
-        follow_up_mm3=per_slice([np.nan if row.follow_up_mm3 is None else row.follow_up_mm3 for row, _ in cut_out]),
+        follow_up_mm3=or_unknown("follow_up_mm3"),
         conditions={
             "interval_days": per_slice([row.interval_days for row, _ in cut_out]),
             "place": crops("place"),
             **({"fractions": fractions} if DOSE in channels else {}),
+            **({name: or_unknown(name) for name in EARLIER_COLUMNS} if with_earlier else {}),
         },
         facts={"orientation": per_slice([row.orientation for row, _ in cut_out], np.str_)},
     )

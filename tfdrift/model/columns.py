@@ -34,6 +34,11 @@ DOSE_SCALE = "dose_scale"
 
 COLUMNS = {
     "interval_days": Column("days from the first MRI to the second"),
+    "earlier_days": Column("days from an earlier visit, the first that shows the lesion, to the first MRI"),
+    "earlier_ratio": Column(
+        "volume at the first MRI over that at this earlier visit, which is how the lesion has changed so far",
+        logarithm=True,
+    ),
     "size": Column("radius in mm of a sphere of the lesion's volume at the first MRI", logarithm=True, measured=True),
     "place": Column(
         "place of the slice in the lesion at the first MRI, from -1 in its first slice to 1 in its last", measured=True

@@ -9,6 +9,7 @@ cached_runs         training runs that experiments share
 class_scores        what is drawn for each class of response, on patients drawn anew
 course_scores       volumes foreseen on several days, on patients drawn anew
 dose_scores         volumes at other doses against what the law would have done, on patients drawn anew
+third_visit_scores  a visit foreseen from two visits and from one, on patients drawn anew
 predictions         what a run says of patients it has not seen
 paper_scores        the numbers behind a figure
 new_patients_scores  the same of patients drawn anew, beside one who knows the law

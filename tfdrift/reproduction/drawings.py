@@ -32,6 +32,7 @@ from tfdrift.reproduction.paper_figures import (
 from tfdrift.reproduction.paper_scores import as_table, compare_runs, score_run
 from tfdrift.reproduction.predictions import Predictions
 from tfdrift.reproduction.regions import group_difference, lesion_means
+from tfdrift.reproduction.third_visit_scores import as_visit_table, ask_third_visit, draw_visits, score_third_visit
 
 
 class Drawn(NamedTuple):
@@ -288,11 +289,18 @@ def _draw_doses(experiment: Experiment, runs: CachedRuns) -> Drawn:
     return Drawn({"": draw_doses(rows, experiment.title)}, {"doses": rows}, as_dose_table(rows))
 
 
+def _draw_third_visit(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    numbers = score_third_visit([runs.told(run, experiment, ask_third_visit) for run in experiment.runs])
+    pictures = {"": draw_visits(numbers["days"], experiment.title)}
+    return Drawn(pictures, {"third_visit": numbers}, as_visit_table(numbers["days"]))
+
+
 NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "recipes": _draw_recipes,
     "learning curve": _draw_learning_curve,
     "classes": _draw_classes,
     "courses": _draw_courses,
     "doses": _draw_doses,
+    "third visit": _draw_third_visit,
 }
 """How each kind of experiment on new patients is scored and drawn."""

@@ -16,6 +16,7 @@ _SMALL: dict[str, Any] = {"base_filters": 8}
 VISIT_DAYS = "10,21,45,90"
 """Of the phantom's MRIs after the first, each two a pair, where time is what is learned."""
 _IN_TIME: dict[str, Any] = {**RECIPE, "visit_days": VISIT_DAYS, "inner_folds": 3, "dressing": "learned"}
+_VISITS: dict[str, Any] = {**RECIPE, "visit_days": VISIT_DAYS}
 _FIELD: dict[str, Any] = {**RECIPE, "drift_form": "field"}
 _IN_ONE_LOOK: dict[str, Any] = {**RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
@@ -131,6 +132,18 @@ EXPERIMENTS = (
         expect="More dose, less volume in nearly every lesion, by less than the law says: the mean is a blurred edge.",
         runs=(_run("dose as an image", "direct", law="dose", **RECIPE),),
         new_patients=dataclasses.replace(NEW, patients=60),
+    ),
+    Experiment(
+        name="third-visit",
+        kind="third visit",
+        title="The third visit foreseen from two and from one, on 150 new patients",
+        purpose="What it is worth to know how a lesion changed until the MRI that is predicted from.",
+        expect="Under this law a lesion keeps its own rate, so the earlier change takes off much of the volume error.",
+        runs=(
+            _run("told the earlier change", "direct", condition="interval_days,earlier_days,earlier_ratio", **_VISITS),
+            _run("never told", "direct", condition="interval_days", **_VISITS),
+        ),
+        new_patients=dataclasses.replace(NEW, since=21, days=(45, 90)),
     ),
     Experiment(
         name="few-patients",

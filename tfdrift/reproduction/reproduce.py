@@ -133,5 +133,11 @@ def _in_words(numbers: Mapping[str, Any]) -> list[str]:
         f"{interval_words(row['both']['slope'])}, median ratio {interval_words(row['both']['median_ratio'])}"
         for row in numbers.get("doses", [])
     ]
+    lines += [
+        f"day {day['day']}, {row['label']}: skill {interval_words(row['skill'])}, volume error "
+        f"{interval_words(row['volume_error'])}"
+        for day in numbers.get("third_visit", {}).get("days", [])
+        for row in day["rows"]
+    ]
     lines += [one[name]["sentence"] for one in numbers.get("compared", []) for name in ("post", "drift")]
     return lines

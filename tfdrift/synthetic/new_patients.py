@@ -23,10 +23,11 @@ class NewPatients:
         data_seed: of everything about them, 0 or more.
         law: by which their lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         days: of the second MRIs, after the first; each is a pair with the first.
+        since: day of the first MRIs; where it is after 0, the change since then is known (`tfdrift.cohort.earlier`).
         lesion: what a crop is, in `tfdrift.cohort.crop.LESIONS`.
 
     Raises:
-        UsageError: fewer patients, a negative seed, no such law, or no day after the first MRI.
+        UsageError: fewer patients, a negative seed, no such law, or a day that is not after the first MRI.
     """
 
     patients: int = 150
@@ -34,6 +35,7 @@ class NewPatients:
     law: str = "response"
     days: tuple[int, ...] = USUAL_PAIR[1:]
     lesion: str = SLICE
+    since: int = 0
 
     def __post_init__(self) -> None:
         if self.patients < 2:
@@ -42,13 +44,17 @@ class NewPatients:
             raise UsageError(f"--data-seed {self.data_seed}: must be 0 or more")
         if self.law not in NAMES:
             raise UsageError(f"--law {self.law}: choose from {', '.join(NAMES)}")
-        if not self.days or min(self.days) < 1:
-            raise UsageError(f"second MRIs on days {list(self.days)}: give days after the first, 1 or later")
+        if self.since < 0:
+            raise UsageError(f"first MRIs on day {self.since}: give 0 or later")
+        if not self.days or min(self.days) <= self.since:
+            raise UsageError(
+                f"second MRIs on days {list(self.days)}: give days after the first, {self.since + 1} or later"
+            )
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """Days of the two MRIs of each pair."""
-        return [(0, day) for day in self.days]
+        return [(self.since, day) for day in self.days]
 
     def draw(self, image_size: int) -> Samples:
         """Return the patients as samples, one group; their names hold the seed, so that they are nobody else's.

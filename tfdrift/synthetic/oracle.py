@@ -9,7 +9,7 @@ import numpy as np
 from tfdrift.axes import first_channel
 from tfdrift.cohort.crop import SLICE
 from tfdrift.errors import UsageError
-from tfdrift.synthetic.law import Chance
+from tfdrift.synthetic.law import Chance, Lesion
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom import draw_bias, make_cohort
 from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, USUAL_PAIR, Patch, sessions_rng
@@ -77,10 +77,53 @@ def foreseen_volumes(new: NewPatients, day: int, *, draws: int = 32) -> np.ndarr
     ratios = []
     for patient in make_cohort(new.patients, seed=new.data_seed, law=new.law):
         for number, one in enumerate(patient.lesions):
-            lesion, rng = one.between(0, day), np.random.default_rng([new.data_seed, 9, patient.number, number])
-            others = [dataclasses.replace(lesion, chance=Chance.draw(rng)) for _ in range(draws)]
-            ratios.append([other.volume_mm3("post") / lesion.volume_mm3("pre") for other in others])
+            others = _others(one.between(new.since, day), new, patient.number, number, draws)
+            ratios.append([other.volume_mm3("post") / other.volume_mm3("pre") for other in others])
     return np.array(ratios).T
+
+
+def foreseen_volumes_told(new: NewPatients, day: int, *, draws: int = 32) -> np.ndarray:
+    """Return what volumes one foresees who knows the law, and how each lesion has changed until a later first MRI.
+
+    What is drawn without that knowledge is moved along the straight line of the logarithms of later against earlier
+    ratios, to the earlier ratio that is true.
+
+    Args:
+        new: whose lesions; their first MRIs are after treatment has begun.
+        day: of the second MRI.
+        draws: N, outcomes of each lesion, at least 8.
+
+    Returns:
+        float64 [N, m], see `foreseen_volumes`.
+
+    Raises:
+        UsageError: the first MRIs are before treatment, when nothing has changed.
+
+    Source: Beaumont, Zhang and Balding (2002), "Approximate Bayesian computation in population genetics", for the line.
+
+    Example:
+        >>> foreseen_volumes_told(NewPatients(patients=2, data_seed=7, since=21, days=(60,)), 60, draws=8).shape
+        (8, 2)
+    """
+    if new.since == 0:
+        raise UsageError("first MRIs on day 0: nothing has changed before them; ask about later ones")
+    ratios = []
+    for patient in make_cohort(new.patients, seed=new.data_seed, law=new.law):
+        for number, one in enumerate(patient.lesions):
+            earlier, later = one.between(0, new.since), one.between(new.since, day)
+            others = _others(later, new, patient.number, number, draws)
+            untreated = earlier.volume_mm3("pre")
+            before = np.log([other.volume_mm3("pre") / untreated for other in others])
+            after = np.log([other.volume_mm3("post") / other.volume_mm3("pre") for other in others])
+            apart = before - before.mean()
+            slope = np.sum(apart * after) / np.sum(apart**2) if np.ptp(before) > 0 else 0.0
+            ratios.append(np.exp(after + slope * (np.log(earlier.volume_mm3("post") / untreated) - before)))
+    return np.array(ratios).T
+
+
+def _others(lesion: Lesion, new: NewPatients, patient: int, number: int, draws: int) -> list[Lesion]:
+    rng = np.random.default_rng([new.data_seed, 9, patient, number])
+    return [dataclasses.replace(lesion, chance=Chance.draw(rng)) for _ in range(draws)]
 
 
 def ask_oracle(

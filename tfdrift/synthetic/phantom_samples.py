@@ -18,6 +18,7 @@ from tfdrift.cohort.crop import (
     slice_places,
 )
 from tfdrift.cohort.dose import DOSE, crop_dose
+from tfdrift.cohort.earlier import NOT_SEEN, Earlier, earlier_change, earlier_columns
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
@@ -58,7 +59,7 @@ def phantom_samples(
     """Return the phantom as training samples, the two sessions on one grid and one intensity scale.
 
     With other pairs than the usual one each is a lesion of its own, `phantom000-1-day0-day45`, and its follow-up is not
-    known.
+    known. Where a pair begins later, the change since the first MRI of all is known (`tfdrift.cohort.earlier`).
 
     Args:
         image_size: S.
@@ -96,6 +97,8 @@ def phantom_samples(
                 volumes["follow_up"] = np.full(count, np.nan, np.float32)
             days = np.full(count, pair[1] - pair[0], np.float32)
             conditions = {"interval_days": days, "place": patch.place}
+            if any(first > 0 for first, _ in pairs):
+                conditions |= earlier_columns(_earlier(lesion, pair), count)
             if lesion.law.coefficients:
                 conditions["law"] = np.tile(np.asarray(lesion.law.coefficients, np.float32), [count, 1])
             parts.append(
@@ -119,6 +122,13 @@ def phantom_samples(
 def is_poor(lesion: Lesion) -> bool:
     """Return whether a lesion is in group A, see `tfdrift.cohort.response.response_group`."""
     return response_group(lesion.volume_mm3("pre"), lesion.volume_mm3("follow_up")) == "A"
+
+
+def _earlier(lesion: Lesion, pair: tuple[int, int]) -> Earlier:
+    if pair[0] == 0:
+        return NOT_SEEN
+    untreated = dataclasses.replace(lesion, since=0.0)
+    return earlier_change(pair[0], then_mm3=untreated.volume_mm3("pre"), now_mm3=lesion.volume_mm3("pre"))
 
 
 def every_two(days: Sequence[int]) -> list[tuple[int, int]]:
