@@ -54,7 +54,7 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 )
 @click.option(
     "--lesion", type=click.Choice(LESIONS), default=ImportSettings.lesion, show_default=True,
-    help="What a crop is: a slice of a lesion, or all of it on isotropic pixels.",
+    help="What a crop is: a slice of a lesion, with its neighbours (context), or all of it on isotropic pixels.",
 )  # fmt: skip
 @click.option(
     "--register", type=click.Choice(REGISTER_MODES), default=ImportSettings.register, show_default=True,

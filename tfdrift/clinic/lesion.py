@@ -8,10 +8,21 @@ import math
 
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
-from tfdrift.cohort.crop import SLICE, VOLUME, Box, crop_signal, crop_slice, make_box, paste_slice, slices_in
+from tfdrift.cohort.crop import (
+    CONTEXT,
+    SLICE,
+    VOLUME,
+    Box,
+    crop_beside,
+    crop_signal,
+    crop_slice,
+    make_box,
+    paste_slice,
+    slices_in,
+)
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.errors import DataError
@@ -35,6 +46,8 @@ class Crops:
         spacing_mm: of slices, rows and columns.
         whole: float32 [1, S, S, S, 1], the lesion in one volume, zero outside the GTV; None where slices are seen.
         whole_gtv: bool, the same shape.
+        beside: float32 [n, S, S, 2], the neighbours of each slice, see `tfdrift.cohort.crop.crop_beside`; None where the
+            model does not see them.
     """
 
     image: np.ndarray
@@ -46,11 +59,14 @@ class Crops:
     spacing_mm: tuple[float, float, float]
     whole: np.ndarray | None = None
     whole_gtv: np.ndarray | None = None
+    beside: np.ndarray | None = None
 
     @property
     def shown(self) -> np.ndarray:
-        """What the model is shown, float32 [m, ..., S, S, 1]: the slices, or the whole lesion in one volume."""
-        return self.image if self.whole is None else self.whole
+        """What the model is shown, float32 [m, ..., S, S, C]: the slices, perhaps with their neighbours, or a volume."""
+        if self.whole is not None:
+            return self.whole
+        return self.image if self.beside is None else np.concatenate([self.image, self.beside], axis=-1)
 
     @property
     def shown_gtv(self) -> np.ndarray:
@@ -59,8 +75,9 @@ class Crops:
 
     @property
     def shown_scale(self) -> np.ndarray:
-        """Largest signal of what the model is shown, float32 [m]."""
-        return self.shown.max(axis=image_axes(self.shown))
+        """Largest signal of what the model is shown, of its first channel, float32 [m]."""
+        first = first_channel(self.shown)
+        return first.max(axis=image_axes(first))
 
     @property
     def scale(self) -> np.ndarray:
@@ -220,7 +237,11 @@ def crop_gtv(
     masks = np.stack([inside[k] for k in slices])
     surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
     surroundings = surroundings.astype(np.float32)
+    with_beside = lesion == CONTEXT
     crops = Crops(
+        beside=crop_beside(image, gtv, box, spacing_mm, slices, image_size=image_size, measured=seen)
+        if with_beside
+        else None,
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
         gtv=masks,

@@ -46,7 +46,7 @@ class LocalModel:
                 "wrote; copy or export it again"
             ) from None
         inputs, outputs = function.structured_input_signature[1], function.structured_outputs
-        image_size, lesion = crops_of(Signature(_infos(inputs), _infos(outputs)), where)
+        image_size, lesion = crops_of(Signature(_infos(inputs), _infos(outputs)), where, facts)
         if image_size != trained_size:
             raise DataError(
                 f"{where} takes images of {image_size} pixels and its config.json says {trained_size}; export it again"

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tfdrift.cohort.crop import SLICE, VOLUME
+from tfdrift.cohort.crop import CONTEXT, SLICE, VOLUME
 from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
+from tfdrift.model.channels import with_neighbours
 from tfdrift.model.conditions import Conditions
 from tfdrift.model.inputs import read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
@@ -107,7 +108,8 @@ class Model(Protocol):
         """Return `post` and `drift`, float32 [N, ..., S, S, 1], in the units of `image`, and what more the model tells.
 
         Args:
-            image: float32 [N, S, S, 1], or [N, S, S, S, 1] of volumes, pre crops, zero outside the GTV.
+            image: float32 [N, S, S, 1], [N, S, S, 3] with neighbours, or [N, S, S, S, 1] of volumes, pre crops, zero
+                outside the GTV.
             seed: int64 [N, 2].
             member: number of the run that answers, below `About.members`.
             told: what is known beside the images, of N.
@@ -115,27 +117,32 @@ class Model(Protocol):
         ...
 
 
-def crops_of(signature: Signature, where: str) -> tuple[int, str]:
+def crops_of(signature: Signature, where: str, facts: Mapping[str, Any] | None = None) -> tuple[int, str]:
     """Return the side S of the crops that a signature takes, in pixels, and what they are of, see `About`.
 
     Args:
         signature: of a model.
         where: the model is, for the message.
+        facts: its `config.json`, which names the channels where there are several.
 
     Raises:
-        DataError: it is not that of `ServingModule.predict`.
+        DataError: it is not that of `ServingModule.predict`, or of channels that a patient's MRI does not give.
     """
     image = signature.inputs.get("image")
     rank = 0 if image is None or image.shape is None else len(image.shape) - 2
     side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
-    images = TensorInfo("float32", (None, *[side] * rank, 1))
+    data = (facts or {}).get("data")
+    named = data.get("channels") if isinstance(data, Mapping) else None
+    context = rank == 2 and isinstance(named, list) and named == list(with_neighbours(named[:1] or [""]))
+    count = len(named) if context and named else 1
+    images, answers = (TensorInfo("float32", (None, *[side] * rank, channels)) for channels in (count, 1))
     expected = Signature(
-        {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), images)
+        {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), answers)
     )
     if side is None or signature != expected:
         shapes = ", ".join(f"{name} {info.dtype} {_shape(info)}" for name, info in signature.inputs.items())
         raise DataError(f"{where} takes {shapes or 'nothing'}, not square crops and seeds; {EXPORTED}")
-    return side, VOLUME if rank == 3 else SLICE
+    return side, VOLUME if rank == 3 else CONTEXT if context else SLICE
 
 
 def predict_batches(
@@ -163,7 +170,7 @@ def predict_batches(
         ]
     answer = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in answer.items():
-        expected = image.shape if name in ("post", "drift") else (*image.shape[:-1], values.shape[-1])
+        expected = (*image.shape[:-1], 1 if name in ("post", "drift") else values.shape[-1])
         if values.shape != expected or not np.isfinite(values).all():
             raise DataError(
                 f"the model's {name} is not an image of finite numbers for each crop; train or export again"

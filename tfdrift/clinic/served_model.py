@@ -37,8 +37,8 @@ class ServedModel:
             signatures = self._client.metadata(name, version=self._version)
             if SIGNATURE not in signatures:
                 raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
-            image_size, lesion = crops_of(signatures[SIGNATURE], where)
             facts, card = self._told(where) if ABOUT in signatures else ({}, None)
+            image_size, lesion = crops_of(signatures[SIGNATURE], where, facts)
         except BaseException:
             self.close()
             raise

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.crop import LesionSlices
-from tfdrift.cohort.samples import Samples, save_samples
+from tfdrift.cohort.crop import CONTEXT, LesionSlices
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, save_samples
 from tfdrift.cohort.tables import Exclusion, LesionRow
 from tfdrift.errors import DataError
 from tfdrift.files import writing
@@ -22,6 +22,7 @@ from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.sessions import EVERY, VISITS, Patient, Session, Visit, bring_onto
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, number_of, target_rule
+from tfdrift.model.channels import with_neighbours
 
 CALLED_WRONG = "called a wrong pair"
 """Why a lesion of `--exclude` is left out; a person's own words may hold a name."""
@@ -108,7 +109,7 @@ def import_patient(
             said.append(Exclusion(visit=words, structure=None, reason=str(error), broken=True))
         exclusions += [one for one in said if one not in exclusions]  # what two groups say of a visit is told once
     if every:
-        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every))
+        _save(part, _samples(pseudonym(key, "patient", patient.patient_id), every, settings.lesion))
     return ImportedPatient(
         lesions=tuple(row for row, _ in every), exclusions=tuple(exclusions), acquisitions=acquisitions
     )
@@ -246,7 +247,7 @@ def _save(part: Path, samples: Samples) -> None:
         save_samples(part, samples)
 
 
-def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Samples:
+def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]], lesion: str) -> Samples:
     counts = [row.slices for row, _ in cut_out]
 
     def per_slice(values: list, dtype: type = np.float32) -> np.ndarray:
@@ -261,6 +262,7 @@ def _samples(patient: str, cut_out: list[tuple[LesionRow, LesionSlices]]) -> Sam
         pre_mask=crops("pre_mask"),
         post_mask=crops("post_mask"),
         scale=crops("scale"),
+        channels=with_neighbours(DEFAULT_CHANNELS) if lesion == CONTEXT else DEFAULT_CHANNELS,
         patient=per_slice([patient] * len(cut_out), np.str_),
         lesion=per_slice([row.lesion for row, _ in cut_out], np.str_),
         fold=per_slice([0] * len(cut_out), np.int32),

@@ -20,7 +20,7 @@ import keras
 from tfdrift.cohort.context import columns_fingerprint, columns_of
 from tfdrift.cohort.folds import split
 from tfdrift.cohort.groups import read_folds, with_folds
-from tfdrift.cohort.samples import Samples
+from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
@@ -244,6 +244,7 @@ def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict
     }
     optional = {
         "orientations": training.orientations(),
+        "channels": list(training.channels) if training.channels != DEFAULT_CHANNELS else None,
         "inputs": inputs_of(config, training).as_document(),
         "conditions": columns_fingerprint(columns_of(samples), config.conditions, len(samples))
         if config.conditions
