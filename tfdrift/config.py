@@ -120,9 +120,10 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        for name, usual in (("law", "response"), ("patients", 39), ("visit_days", ""), ("lesion", "slice")):
+        for name in ("law", "patients", "visit_days", "lesion"):
             value = getattr(self, name)
-            if value != usual and self.data != "phantom":
+            takes = self.data == "phantom" or (name == "lesion" and self.data_kind == "cohort")
+            if value != getattr(TrainConfig, name) and not takes:
                 raise UsageError(
                     f"--{_option(name)} {value} with --data {self.data}: only the phantom takes it; leave it out"
                 )

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.clinic.patients import SIZE, ball, write_patient
+from tests.clinic.patients import SIZE, PythonModel, ball, write_patient
 from tests.imaging.mock_dicom import make_grid
 from tests.untrained_runs import leave_untrained
-from tfdrift.clinic.lesion import crop_gtv
+from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.local_model import LocalModel
+from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.predict import predict_patient
-from tfdrift.clinic.scenarios import measure
+from tfdrift.clinic.scenarios import as_told, measure
 from tfdrift.cohort.context import columns_of
 from tfdrift.cohort.crop import crop_lesion
 from tfdrift.config import train_config
@@ -81,7 +82,7 @@ def test_more_conditions_stand_behind_these():
     assert config.conditions == ("size", "place", "peak", "interval_days")
 
 
-def test_the_exported_model_answers_as_the_run_does(exported, samples):
+def test_the_exported_model_answers_as_the_run_does(exported):
     run, version = exported
     trained = load_predictor(run)[2]
     model = LocalModel(version)
@@ -90,9 +91,7 @@ def test_the_exported_model_answers_as_the_run_does(exported, samples):
     seed = np.arange(2 * len(crops.slices)).reshape(-1, 2)
     conditions = trained.inputs.conditions
     told = conditions.values(measure(crops, GTV), len(crops.slices))
-    served = tf.saved_model.load(str(version)).signatures["predict_told"](
-        image=tf.constant(crops.shown), seed=tf.constant(seed), condition=tf.constant(told)
-    )
+    served = model.predict(crops.shown, seed, told=as_told(told))
     scale = crops.shown_scale[:, None, None, None]
     ours = trained(tf.constant(crops.shown / scale), tf.constant(seed), tf.constant(told), None)
     for name in ("post", "drift"):
@@ -106,6 +105,21 @@ def test_what_a_patient_shows_is_measured_as_in_a_cohort(samples):
     plain = crop_gtv(SIGNAL, GTV, SPACING_MM, SIZE)
     for name, values in measure(crops, GTV).items():
         np.testing.assert_array_equal(values, measure(plain, GTV)[name])
+
+
+def test_doubts_are_about_the_slice_alone():
+    def unchanged(image, _seed):
+        return {"post": image[..., :1], "drift": 0 * image[..., :1]}
+
+    said = []
+    for lesion in ("slice", "context"):
+        crops = crop_gtv(SIGNAL, GTV, SPACING_MM, SIZE, lesion=lesion)
+        seeds = outcome_seeds(0, 1, 2, len(crops.slices))
+        prediction = predict_lesion(PythonModel(unchanged, lesion=lesion), GTV, crops, seeds)
+        facts = {"data": {"ranges": {"pixel_mm": [0.1, 9.0], "mean_signal": [0.9, 1.0]}}}
+        said.append(doubts(prediction, GTV.shape[1:], "axial", facts))
+    assert said[0] == said[1]
+    assert any("unlike the training data" in text for text in said[0])
 
 
 def test_a_patient_is_predicted(exported, tmp_path):

@@ -46,8 +46,8 @@ class Crops:
         spacing_mm: of slices, rows and columns.
         whole: float32 [1, S, S, S, 1], the lesion in one volume, zero outside the GTV; None where slices are seen.
         whole_gtv: bool, the same shape.
-        beside: float32 [n, S, S, 2], the neighbours of each slice, see `tfdrift.cohort.crop.crop_beside`; None where the
-            model does not see them.
+        beside: float32 [n, S, S, 2], the neighbours of each slice, see `tfdrift.cohort.crop.crop_beside`; None where
+            the model does not see them.
     """
 
     image: np.ndarray
@@ -63,7 +63,7 @@ class Crops:
 
     @property
     def shown(self) -> np.ndarray:
-        """What the model is shown, float32 [m, ..., S, S, C]: the slices, perhaps with their neighbours, or a volume."""
+        """What the model is shown, float32 [m, ..., S, S, C]: slices, perhaps with their neighbours, or a volume."""
         if self.whole is not None:
             return self.whole
         return self.image if self.beside is None else np.concatenate([self.image, self.beside], axis=-1)

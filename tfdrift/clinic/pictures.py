@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from tfdrift.clinic.lesion import LesionPrediction
+from tfdrift.clinic.lesion import Crops, LesionPrediction
 from tfdrift.clinic.movement import Field
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
@@ -50,7 +50,9 @@ def side_letters(direction: Sequence[float]) -> dict[str, str]:
 
 
 def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Figure:
-    """Draw up to three slices: the MRI, the mean predicted MRI, the mean drift and its standard deviation.
+    """Draw slices of the lesion: the MRI, the mean predicted MRI, the mean drift and its standard deviation.
+
+    They are up to three, and where it is predicted to grow beyond its first or last slice the largest one there.
 
     Args:
         prediction: of the lesion.
@@ -59,7 +61,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
     crops = prediction.crops
     post, drift = prediction.post.mean(axis=0), prediction.drift.mean(axis=0)
     spread, expected = prediction.drift.std(axis=0, ddof=1), prediction.outcome_masks.mean(axis=0) >= 0.5
-    chosen = choose_slices(crops.gtv, "three")
+    chosen = shown_slices(crops.gtv, expected)
     rows = []
     for row in chosen:
         now, then = (crops.gtv[row], NOW_COLOUR), (expected[row], PREDICTED_COLOUR)
@@ -83,7 +85,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
             x, y = _EDGES[edge]
             label = grid[row, 0].text(x, y, text, color="white", fontsize=8, ha="center", va="center")
             label.set(transform=grid[row, 0].transAxes, path_effects=[withStroke(linewidth=2, foreground="black")])
-        grid[row, 0].set_ylabel(f"slice {crops.slices[chosen[row]] + 1}", fontsize=9, color=_INK)
+        grid[row, 0].set_ylabel(_slice_words(crops, chosen[row]), fontsize=9, color=_INK)
     columns_of = {"image": [0, 1], "drift": [2], "uncertainty": [3]}
     for kind, columns in columns_of.items():
         below = grid[:, columns].ravel().tolist()
@@ -96,8 +98,30 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
     return figure
 
 
+def shown_slices(now: np.ndarray, then: np.ndarray) -> list[int]:
+    """Return the slices to draw: those that stand for the lesion now, and the largest that it grows into at each end.
+
+    Args:
+        now: bool [n, S, S], the lesion.
+        then: bool [n, S, S], as it is expected.
+
+    Example:
+        >>> now, then = np.zeros((2, 6, 4, 4), bool)
+        >>> now[2:4, 1:3, 1:3] = then[1:4, 1:3, 1:3] = True
+        >>> shown_slices(now, then)
+        [1, 2, 3]
+    """
+    filled, areas = np.flatnonzero(now.any(axis=(1, 2))), then.sum(axis=(1, 2))
+    beyond = [np.where(ends, areas, 0) for ends in (np.arange(len(now)) < filled[0], np.arange(len(now)) > filled[-1])]
+    return sorted([*choose_slices(now, "three"), *(int(one.argmax()) for one in beyond if one.any())])
+
+
+def _slice_words(crops: Crops, row: int) -> str:
+    return f"slice {crops.slices[row] + 1}" + ("" if crops.gtv[row].any() else "\nbeyond the GTV")
+
+
 def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
-    """Draw up to three slices: arrows of the movement in true length, growth, gain and what is new.
+    """Draw the slices of `draw_slices`: arrows of the movement in true length, growth, gain and what is new.
 
     They are shown inside the lesion, now or predicted: elsewhere both images are 0 and nothing tells how they move.
 
@@ -106,7 +130,7 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         field: how it moves.
     """
     crops, expected = prediction.crops, prediction.outcome_masks.mean(axis=0) >= 0.5
-    chosen = choose_slices(crops.gtv, "three")
+    chosen = shown_slices(crops.gtv, expected)
     inside = (crops.gtv | expected)[..., None]
     shown = {name: images * inside for name, images in field.crops.items()}
     figure = new_figure(8.6, 2.15 * len(chosen) + 0.75)
@@ -134,7 +158,7 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         bar.set_label(unit, fontsize=8, color=_INK)
         bar.outline.set_linewidth(0.5)
     for place, row in enumerate(chosen):
-        grid[place, 0].set_ylabel(f"slice {crops.slices[row] + 1}", fontsize=9, color=_INK)
+        grid[place, 0].set_ylabel(_slice_words(crops, row), fontsize=9, color=_INK)
         _draw_arrows(grid[place, 0], shown["displacement_mm"][row][..., -2:] / crops.pixel_mm, inside[row, ..., 0])
     return figure
 

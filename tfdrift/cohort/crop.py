@@ -442,7 +442,8 @@ def crop_beside(
     Example:
         >>> mask = np.zeros((3, 8, 8), bool)
         >>> mask[1:, 2:6, 2:6] = True
-        >>> beside = crop_beside(500.0 * mask, mask, make_box(mask, (1.0, 1.0, 1.0)), (1.0, 1.0, 1.0), [1], image_size=8)
+        >>> unit_mm = (1.0, 1.0, 1.0)
+        >>> beside = crop_beside(500.0 * mask, mask, make_box(mask, unit_mm), unit_mm, [1], image_size=8)
         >>> beside.max(axis=(0, 1, 2)).tolist()
         [0.0, 500.0]
     """

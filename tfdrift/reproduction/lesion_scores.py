@@ -88,7 +88,9 @@ def draw_lesions(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         title: of the figure.
     """
     figure, panels = new_chart(1, 2, size_inch=(8.4, 3.6), title=title)
-    for axes, name, words in zip(panels[0], ("skill", "volume_error"), ("skill over copy", "volume error"), strict=True):
+    for axes, name, words in zip(
+        panels[0], ("skill", "volume_error"), ("skill over copy", "volume error"), strict=True
+    ):
         for colour, label in zip(SERIES, dict.fromkeys(row["label"] for row in rows), strict=False):
             curve = sorted((row for row in rows if row["label"] == label), key=lambda row: row["seconds"])
             found = [row["scores"][name] for row in curve]
