@@ -71,10 +71,10 @@ def test_a_neighbour_is_the_slice_itself_on_the_scale_of_the_one_between():
 
 def test_the_network_is_told_the_lesions_numbers(exported):
     run, _ = exported
-    config, facts, trained = load_predictor(run)
+    config, _, trained = load_predictor(run)
     assert trained.inputs.conditions.names == config.conditions == ("size", "place", "peak")
     assert config.condition_dropout == 0.1
-    assert facts["data"]["channels"] == ["T1", "T1 below", "T1 above"]
+    assert trained.inputs.names == ("T1", "T1 below", "T1 above")
 
 
 def test_more_conditions_stand_behind_these():

@@ -10,7 +10,7 @@ from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
 from tfdrift.model.channels import with_neighbours
 from tfdrift.model.conditions import Conditions
-from tfdrift.model.inputs import read_inputs
+from tfdrift.model.inputs import Inputs, read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
 
 ABOUT = "about"
@@ -80,10 +80,7 @@ class About(NamedTuple):
     @property
     def conditions(self) -> Conditions:
         """What it may be told beside image and seed; nothing where it does not say so."""
-        try:
-            return read_inputs(self.facts.get("data", {}).get("inputs", {})).conditions
-        except (TypeError, AttributeError, ValueError):
-            raise DataError(f"what the model {self.name} may be told cannot be read; {EXPORTED}") from None
+        return _inputs(self.facts, f"the model {self.name}").conditions
 
     def signature(self, member: int, told: Told | None = None) -> str:
         """Return the name of the signature in which a member answers alone, with all that it tells.
@@ -95,6 +92,13 @@ class About(NamedTuple):
         name = FIELD if self.tells_field else SIGNATURE
         name = member_signature(member) if self.members > 1 else name
         return name if told is None else told_signature(name, told.kind)
+
+
+def _inputs(facts: Mapping[str, Any], name: str) -> Inputs:
+    try:
+        return read_inputs(facts.get("data", {}).get("inputs", {}))
+    except (TypeError, AttributeError, ValueError):
+        raise DataError(f"what {name} may be told cannot be read; {EXPORTED}") from None
 
 
 class Model(Protocol):
@@ -126,15 +130,14 @@ def crops_of(signature: Signature, where: str, facts: Mapping[str, Any] | None =
         facts: its `config.json`, which names the channels where there are several.
 
     Raises:
-        DataError: it is not that of `ServingModule.predict`, or of channels that a patient's MRI does not give.
+        DataError: it is not that of `ServingModule.predict`, or of other channels than a slice and its neighbours.
     """
     image = signature.inputs.get("image")
     rank = 0 if image is None or image.shape is None else len(image.shape) - 2
     side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
-    data = (facts or {}).get("data")
-    named = data.get("channels") if isinstance(data, Mapping) else None
-    context = rank == 2 and isinstance(named, list) and named == list(with_neighbours(named[:1] or [""]))
-    count = len(named) if context and named else 1
+    names = _inputs(facts or {}, where).names
+    context = rank == 2 and bool(names) and names == with_neighbours(names[:1])
+    count = len(names) if context else 1
     images, answers = (TensorInfo("float32", (None, *[side] * rank, channels)) for channels in (count, 1))
     expected = Signature(
         {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), answers)

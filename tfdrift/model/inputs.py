@@ -13,11 +13,13 @@ class Inputs:
 
     Args:
         channels: C of an image.
+        names: of the C channels, where there are several; empty where nobody said.
         slices: D of an image; None for images of one slice.
         conditions: numbers and classes of context.
     """
 
     channels: int = 1
+    names: tuple[str, ...] = ()
     slices: int | None = None
     conditions: Conditions = dataclasses.field(default_factory=Conditions)
 
@@ -58,7 +60,8 @@ def read_inputs(document: Mapping[str, Any]) -> Inputs:
     conditions = {name: tuple(values) for name, values in given.pop("conditions", {}).items()}
     if "classes" in conditions:
         conditions["classes"] = tuple(tuple(seen) for seen in conditions["classes"])
-    return Inputs(**given, conditions=Conditions(**conditions))
+    names = tuple(given.pop("names", ()))
+    return Inputs(**given, names=names, conditions=Conditions(**conditions))
 
 
 def _unlike(given: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:

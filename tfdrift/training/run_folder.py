@@ -20,7 +20,7 @@ import keras
 from tfdrift.cohort.context import columns_fingerprint, columns_of
 from tfdrift.cohort.folds import split
 from tfdrift.cohort.groups import read_folds, with_folds
-from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples
+from tfdrift.cohort.samples import Samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, ResourceError, UsageError
 from tfdrift.methods import METHODS, make_method
@@ -92,7 +92,8 @@ def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
     if config.pretrained is None:
         columns = columns_of(training) if config.conditions else {}
         conditions = fit_conditions(config.conditions, columns)
-        return Inputs(channels=len(training.channels), slices=depth, conditions=conditions)
+        names = training.channels if len(training.channels) > 1 else ()
+        return Inputs(channels=len(training.channels), names=names, slices=depth, conditions=conditions)
     theirs, facts = read_config(Path(config.pretrained) / "config.json")
     inputs = read_inputs(facts["data"].get("inputs", {}))
     others = [
@@ -100,7 +101,8 @@ def inputs_of(config: TrainConfig, training: Samples) -> Inputs:
         for name in _SHAPES
         if getattr(theirs, name) != getattr(config, name)
     ]
-    if (inputs.channels, inputs.slices) != (len(training.channels), depth):
+    other_names = bool(inputs.names) and inputs.names != training.channels
+    if (inputs.channels, inputs.slices) != (len(training.channels), depth) or other_names:
         others.append("images of other channels or slices")
     if others:
         raise UsageError(f"--pretrained {config.pretrained} has {', '.join(others)}; both must have the same")
@@ -244,7 +246,6 @@ def data_facts(config: TrainConfig, samples: Samples, training: Samples) -> dict
     }
     optional = {
         "orientations": training.orientations(),
-        "channels": list(training.channels) if training.channels != DEFAULT_CHANNELS else None,
         "inputs": inputs_of(config, training).as_document(),
         "conditions": columns_fingerprint(columns_of(samples), config.conditions, len(samples))
         if config.conditions
