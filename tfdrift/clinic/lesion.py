@@ -237,11 +237,10 @@ def crop_gtv(
     masks = np.stack([inside[k] for k in slices])
     surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
     surroundings = surroundings.astype(np.float32)
-    with_beside = lesion == CONTEXT
+    beside = None
+    if lesion == CONTEXT:
+        beside = crop_beside(image, gtv, box, spacing_mm, slices, image_size=image_size, measured=seen)
     crops = Crops(
-        beside=crop_beside(image, gtv, box, spacing_mm, slices, image_size=image_size, measured=seen)
-        if with_beside
-        else None,
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
         gtv=masks,
@@ -249,6 +248,7 @@ def crop_gtv(
         left_out=len(filled) - len(slices),
         box=box,
         spacing_mm=spacing_mm,
+        beside=beside,
     )
     if (crops.scale <= 0).any():
         k = slices[int(np.argmin(crops.scale))]

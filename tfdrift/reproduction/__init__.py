@@ -7,6 +7,7 @@ new_patients_experiments  recipes, laws and training patients, on patients drawn
 experiments         all of them by name
 cached_runs         training runs that experiments share
 class_scores        what is drawn for each class of response, on patients drawn anew
+lesion_scores       slices, their neighbours and whole lesions, beside the time of training
 course_scores       volumes foreseen on several days, on patients drawn anew
 predictions         what a run says of patients it has not seen
 paper_scores        the numbers behind a figure
