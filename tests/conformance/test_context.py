@@ -37,8 +37,9 @@ def samples():
 def exported(samples, tmp_path_factory):
     """An untrained run of slices with neighbours, and the model that it was exported as."""
     folder = tmp_path_factory.mktemp("context")
-    tiny = {"image_size": SIZE, "base_filters": 2, "depth": 1, "levels": 3, "batch_size": 2, "steps": 1}
-    config = train_config("method1", lesion="context", **tiny)
+    config = train_config(
+        "method1", lesion="context", image_size=SIZE, base_filters=2, depth=1, levels=3, batch_size=2, steps=1
+    )
     leave_untrained(config, folder / "run", samples=samples, echo=print)
     return folder / "run", export_run(folder / "run", folder / "models")
 

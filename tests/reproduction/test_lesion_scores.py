@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from tests.untrained_runs import leave_untrained
@@ -70,5 +71,5 @@ def test_a_curve_joins_the_runs_of_a_label(done):
     longer = [{**row, "seconds": 16.0} for row in rows]
     figure = draw_lesions([*longer, *rows], "title")
     curves = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert [list(line.get_xdata()) for line in curves] == [[4.0, 16.0], [4.0, 16.0]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in curves] == [[4.0, 16.0], [4.0, 16.0]]
     assert "| 16 |" in as_lesion_table(longer)
