@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tfdrift.cohort.crop import CONTEXT
 from tfdrift.importing.settings import BOXES, LESIONS, REGISTER_MODES, SLICES, VISIT_CHOICES, ImportSettings
 from tfdrift.importing.sources import SOURCES
 
@@ -54,7 +55,7 @@ def _progress(done: Iterable, total: int, unit: str) -> Iterator:
 )
 @click.option(
     "--lesion", type=click.Choice(LESIONS), default=ImportSettings.lesion, show_default=True,
-    help="What a crop is: a slice of a lesion, or all of it on isotropic pixels.",
+    help="What a crop is: a slice of a lesion, with its neighbours (context), or all of it on isotropic pixels.",
 )  # fmt: skip
 @click.option(
     "--channels", default=ImportSettings.channels, metavar="T1,NAME[=REGEX],dose",
@@ -105,14 +106,15 @@ def import_(export: Path, out: Path, roi: str | None, **options: Any) -> None:
         options["roi"] = roi
     settings = ImportSettings(**options)
     document = import_cohort(export, out, settings=settings, write_slices=write, progress=_progress, echo=_say)
-    click.echo(_summary(document, out, settings.key or out.with_name(f"{out.name}.key")))
+    click.echo(_summary(document, out, settings))
 
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:
+def _summary(document: dict[str, Any], out: Path, settings: ImportSettings) -> str:
+    key_file = settings.key or out.with_name(f"{out.name}.key")
     left_out = sorted(document["excluded"].items(), key=lambda item: (-item[1], item[0]))
     groups = ", ".join(f"{group} {count}" for group, count in document["response_groups"].items())
     lines = [
@@ -132,8 +134,9 @@ def _summary(document: dict[str, Any], out: Path, key_file: Path) -> str:
         lines.append(f"outgrown    {document['lesions_outgrown']} lesions leave their box; --box union makes room")
     lines += [f"warning     {text}" for text in document["warnings"]]
     size = f" --image-size {document['image_size']}" if document["image_size"] != _USUAL_SIZE else ""
+    seen = f" --lesion {CONTEXT}" if settings.lesion == CONTEXT else ""
     lines += [
         f"keep        {key_file}, apart from the cohort: with it the same patients get the same pseudonyms",
-        f"next        tfdrift train method1 --data {out}{size}",
+        f"next        tfdrift train method1 --data {out}{size}{seen}",
     ]
     return "\n".join(lines)

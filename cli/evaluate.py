@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tfdrift.config import PHANTOM_LAWS, read_config, read_days
+from tfdrift.config import LESIONS, PHANTOM_LAWS, read_config, read_days
 
 from .quiet import start_tensorflow
 
@@ -41,6 +41,11 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--visit-days", metavar="DAYS", help="Days of their second MRIs, such as 10,45, with --data phantom.  [default: 21]"
 )
+@click.option(
+    "--lesion",
+    type=click.Choice(LESIONS),
+    help="What a crop of theirs is, with --data phantom.  [default: as those that RUN was trained on]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json and nothing else.")
 def evaluate(
     run: Sequence[Path],
@@ -53,6 +58,7 @@ def evaluate(
     data_seed: int | None,
     law: str | None,
     visit_days: str | None,
+    lesion: str | None,
     as_json: bool,
 ) -> None:
     """Score RUN on the patients it has never seen, beside the baselines and other runs.
@@ -70,7 +76,7 @@ def evaluate(
 
     if len(run) > 1 and not ensemble:
         raise UsageError(f"{len(run)} runs: add --runs to score them as one ensemble, or compare with --against RUN")
-    options = {"patients": patients, "data_seed": data_seed, "law": law, "visit_days": visit_days}
+    options = {"patients": patients, "data_seed": data_seed, "law": law, "visit_days": visit_days, "lesion": lesion}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and data is None:
         named = " and ".join(f"--{name.replace('_', '-')}" for name in given)

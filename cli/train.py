@@ -105,7 +105,11 @@ _SETTINGS = [
     _option("mnist_change", "How the digits change.", type=click.Choice(settings.DIGIT_CHANGES)),
     _option("law", "How the phantom's lesions change.", type=click.Choice(settings.PHANTOM_LAWS)),
     _option("patients", "How many patients the phantom has."),
-    _option("lesion", "What a crop of the phantom is; a cohort has its own.", type=click.Choice(settings.LESIONS)),
+    _option(
+        "lesion",
+        "What a crop of the phantom is. A cohort has its own; context there adds the conditions size, place and peak.",
+        type=click.Choice(settings.LESIONS),
+    ),
     _option("visit_days", "Days of the phantom's MRIs after the first, each two a pair; by default one, on day 21."),
     _option("log_every", "Steps between lines of progress; a signal is heeded there."),
     _option("validate_every", "Steps between looks at the held-out patients."),

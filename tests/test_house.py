@@ -35,6 +35,7 @@ OTHER_TEST_FILES = {
     "tests/training/test_adamw.py",  # proves a library's optimiser, see ADR 1
     "tests/conformance/test_variants.py",
     "tests/conformance/test_whole_lesion.py",
+    "tests/conformance/test_context.py",
     "tests/conformance/test_own_method.py",
     "tests/conformance/test_conditions.py",
     "tests/conformance/test_recipe.py",

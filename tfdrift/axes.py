@@ -37,6 +37,23 @@ def spatial_axes(images: Any, *, leading: int = 1) -> tuple[int, ...]:
     return image_axes(images, leading=leading)[:-1]
 
 
+def window_axes(images: Any, *, leading: int = 1) -> tuple[int, ...]:
+    """Return the axes along which a window of equal sides lies: of cubes all three, else rows and columns.
+
+    A cube has isotropic pixels, see `tfdrift.cohort.crop`. In any other stack slices are farther apart than pixels.
+
+    Args:
+        images: see `image_axes`.
+        leading: see `image_axes`.
+
+    Example:
+        >>> window_axes(np.zeros([5, 8, 8, 8, 1])), window_axes(np.zeros([5, 3, 8, 8, 1]))
+        ((1, 2, 3), (2, 3))
+    """
+    axes = spatial_axes(images, leading=leading)
+    return axes if len({images.shape[axis] for axis in axes}) == 1 else axes[-2:]
+
+
 def per_image(values: np.ndarray, images: Any, *, leading: int = 1) -> np.ndarray:
     """Return one value an image, shaped to broadcast against the images.
 

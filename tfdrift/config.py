@@ -31,7 +31,9 @@ from tfdrift.model.limits import PRECISIONS, check_image_size
 BUILT_IN_DATA = ("phantom", "mnist")
 DECAYS = ("none", "cosine")
 DIGIT_CHANGES = ("mix", "grow", "shrink")
-LESIONS = ("slice", "volume")
+LESIONS = ("slice", "context", "volume")
+CONTEXT_CONDITIONS = ("size", "place", "peak")
+"""What a network that sees the neighbours of a slice is told of the lesion, beside what `--condition` names."""
 PHANTOM_LAWS = ("response", "chance", "growth", "necrosis", "dose", "mixed", "random")
 PRESETS = ("default", "paper")
 CONDITION_DROPOUT = 0.1
@@ -121,9 +123,10 @@ class TrainConfig:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise UsageError(f"--{_option(name)} {value}: must be {words}")
-        for name, usual in (("law", "response"), ("patients", 39), ("visit_days", ""), ("lesion", "slice")):
+        for name in ("law", "patients", "visit_days", "lesion"):
             value = getattr(self, name)
-            if value != usual and self.data != "phantom":
+            takes = self.data == "phantom" or (name == "lesion" and self.data_kind == "cohort")
+            if value != getattr(TrainConfig, name) and not takes:
                 raise UsageError(
                     f"--{_option(name)} {value} with --data {self.data}: only the phantom takes it; leave it out"
                 )
@@ -246,6 +249,9 @@ def train_config(method: str, *, preset: str = "default", **given: Any) -> Train
     }
     levels = given.get("levels", TrainConfig.levels)
     start_level = given.get("start_level", levels - 1 if preset == "paper" else (levels - 1) // 2)
+    if given.get("lesion") == "context":
+        asked = [name.strip() for name in str(given.get("condition", "")).split(",") if name.strip()]
+        given["condition"] = ",".join(dict.fromkeys([*CONTEXT_CONDITIONS, *asked]))
     if str(given.get("condition", "")).strip(" ,"):
         settings["condition_dropout"] = CONDITION_DROPOUT
     settings.update(estimate_level=(levels - 1) // 2, start_level=start_level, sample_steps=start_level + 1)

@@ -53,6 +53,12 @@ def test_import_says_what_is_in_the_cohort_and_what_to_look_at(asked):
     assert asked["export"] == Path("clinic")
 
 
+def test_import_says_how_slices_with_neighbours_are_trained_on(asked):
+    run = import_command("--lesion", "context")
+    assert run.stdout.splitlines()[-1].endswith("tfdrift train method1 --data out --image-size 16 --lesion context")
+    assert asked["settings"].lesion == "context"
+
+
 def test_import_tells_each_patient_where_there_is_no_terminal(asked):
     assert import_command().stderr.splitlines() == ["patient 1 of 2", "patient 2 of 2"]
     assert asked

@@ -3,16 +3,18 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
 from tests.clinic.patients import SIZE, PythonModel, ball, write_patient
-from tests.imaging.mock_dicom import make_grid
+from tests.imaging.mock_dicom import make_grid, to_mm
 from tests.untrained_runs import leave_untrained
 from tfdrift.clinic.lesion import crop_gtv, outcome_seeds, predict_lesion
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.movement import in_patient
+from tfdrift.clinic.pictures import draw_slices
 from tfdrift.clinic.plausibility import doubts
 from tfdrift.clinic.predict import predict_patient
 from tfdrift.clinic.scenarios import measure
@@ -79,6 +81,28 @@ def test_growth_beyond_the_first_and_the_last_slice_is_told():
     assert now.sum() < then.sum() <= len(prediction.crops.slices)
     assert not (now & ~then).any()
     assert prediction.outcome_volumes_mm3.min() > 1.3 * prediction.volume_mm3
+
+
+def test_growth_beyond_the_lesions_ends_is_drawn():
+    prediction = predict(grown)
+    figure = draw_slices(prediction, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    named = [axes.get_ylabel() for axes in figure.axes if "beyond the GTV" in axes.get_ylabel()]
+    now = np.flatnonzero(prediction.gtv.any(axis=(1, 2)))
+    ends = [prediction.crops.slices[now[0]], prediction.crops.slices[now[-1]] + 2]
+    assert named == [f"slice {number}\nbeyond the GTV" for number in ends]
+
+
+def test_growth_beyond_the_lesions_ends_is_contoured_in_the_structure_set(tmp_path):
+    patient = write_patient(tmp_path / "patient")
+    (mask,) = patient.masks.values()
+    model = PythonModel(grown, lesion="volume")
+    predict_patient(model, series_dir=patient.series, rtstruct=patient.rtstruct, out=tmp_path / "out", outcomes=2)
+    (file,) = (tmp_path / "out/dicom").rglob("predicted_gtv_rtstruct.dcm")
+    (roi,) = pydicom.dcmread(file).ROIContourSequence
+    drawn = {round(float(contour.ContourData[2]), 3) for contour in roi.ContourSequence}
+    own = np.flatnonzero(mask.any(axis=(1, 2)))
+    ends = {round(float(to_mm(patient.grid, np.array([0.0, 0.0, k]))[2]), 3) for k in (own[0] - 1, own[-1] + 1)}
+    assert ends <= drawn
 
 
 def test_between_slices_of_the_volume_it_is_linear():

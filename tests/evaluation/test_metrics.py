@@ -205,6 +205,14 @@ def test_ssim_of_a_stack_is_that_of_the_loss():
     np.testing.assert_allclose(ssim(first, second, data_range=1.0), ssim_of_the_loss(first, second, 1.0), atol=1e-5)
 
 
+def test_ssim_of_a_cube_is_that_of_the_loss_and_sees_the_order_of_its_slices():
+    first, second = np.random.default_rng(12).random((2, 2, 12, 12, 12, 1), np.float32)
+    found = ssim(first, second, data_range=1.0)
+    np.testing.assert_allclose(found, ssim_of_the_loss(first, second, 1.0), atol=1e-5)
+    order = np.random.default_rng(0).permutation(12)
+    assert (np.abs(ssim(first[:, order], second[:, order], data_range=1.0) - found) > 1e-4).all()
+
+
 def test_ssim_of_several_channels_is_the_mean_of_scikit_images():
     first, second = np.random.default_rng(12).random((2, 2, 16, 16, 2))
     given = {"gaussian_weights": True, "use_sample_covariance": False, "full": True, "data_range": 1.0}

@@ -99,6 +99,15 @@ def test_a_card_shows_the_slice_with_the_largest_gtvs_and_outlines_both():
     np.testing.assert_array_equal(outlines, to_rgba_array([PRE_COLOUR, POST_COLOUR]))
 
 
+def test_of_a_whole_lesion_a_card_shows_the_slice_with_the_largest_gtvs():
+    samples = make_samples(count=2, depth=8)
+    samples.pre_mask[...] = samples.post_mask[...] = False
+    samples.pre_mask[0, 3, :2, :2] = samples.post_mask[0, 5, :5, :5] = True
+    pre, post, _ = [axes for axes in draw_contact_sheet(samples, [row()]).axes if axes.images]
+    np.testing.assert_array_equal(pre.images[0].get_array(), samples.pre[0, 5, ..., 0])
+    np.testing.assert_array_equal(post.images[0].get_array(), samples.post[0, 5, ..., 0])
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

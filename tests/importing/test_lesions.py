@@ -317,3 +317,14 @@ def test_a_whole_lesion_is_one_row_with_the_volume_of_its_masks(sessions):
     # The corners of voxels of 6 mm are lost where a pixel is half covered, alike in both masks.
     assert volumes[1] / volumes[0] == pytest.approx(row.post_mm3 / row.pre_mm3, rel=0.1)
     assert 0.75 < volumes[0] / row.pre_mm3 < 1
+
+
+def test_slices_with_neighbours_have_the_slices_as_their_first_channel(sessions):
+    ((_, plain),), _ = crop(sessions, slices="all")
+    ((row, crops),), exclusions = crop(sessions, slices="all", lesion="context")
+    assert exclusions == []
+    np.testing.assert_array_equal(crops.pre[..., :1], plain.pre)
+    np.testing.assert_array_equal(crops.post, plain.post)
+    signal = plain.pre[..., 0] * plain.scale[:, None, None]
+    for place in range(1, row.slices):
+        np.testing.assert_allclose(crops.pre[place, ..., 1] * crops.scale[place], signal[place - 1], rtol=1e-5)

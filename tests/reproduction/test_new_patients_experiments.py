@@ -4,10 +4,15 @@ from tfdrift.cohort.folds import split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.reproduction.experiment import Run
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.new_patients_experiments import PHANTOMS, SCORED_LAWS
+from tfdrift.reproduction.new_patients_experiments import LESION_LAWS, PHANTOMS, SCORED_LAWS
 from tfdrift.training.run_folder import load_config_samples
 
-NEW = [name for name, experiment in EXPERIMENTS.items() if experiment.new_patients is not None]
+NEW = [
+    name
+    for name, experiment in EXPERIMENTS.items()
+    if experiment.new_patients is not None and experiment.kind != "lesions"
+]
+WHOLE = [name for name, experiment in EXPERIMENTS.items() if experiment.kind == "lesions"]
 
 
 def config_of(run: Run) -> TrainConfig:
@@ -34,3 +39,14 @@ def test_every_law_has_its_experiment_and_new_patients_are_the_same_in_all():
     assert laws == {"response": "recipes"} | {law: f"law-{law}" for law in SCORED_LAWS[1:]}
     among = [EXPERIMENTS[name].new_patients for name in NEW]
     assert len({(new.patients, new.data_seed) for new in among if new}) == 1
+
+
+def test_lesions_are_seen_in_each_way_under_each_law_for_two_times():
+    assert WHOLE == ["whole-lesion", "whole-growth", "whole-necrosis"]
+    for name, law in zip(WHOLE, LESION_LAWS, strict=True):
+        configs = [config_of(run) for run in EXPERIMENTS[name].runs]
+        assert {config.law for config in configs} == {law}
+        assert {config.lesion for config in configs} == {"slice", "context", "volume"}
+        for kind in ("slice", "context", "volume"):
+            steps = sorted({config.steps for config in configs if config.lesion == kind})
+            assert steps[1] == 4 * steps[0]

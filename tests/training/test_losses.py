@@ -53,6 +53,28 @@ def test_ssim_equals_scikit_image_with_the_border_left_out(size, data_range):
     np.testing.assert_allclose(ssim(tf.constant(first), tf.constant(second), data_range), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("data_range", [IMAGE_RANGE, DRIFT_RANGE])
+@pytest.mark.parametrize("size", [8, 16])
+def test_ssim_of_a_cube_is_that_of_scikit_image_in_three_dimensions(size, data_range):
+    rng = np.random.default_rng(size)
+    first, second = (data_range * rng.random((2, 2, size, size, size, 1)) - data_range / 2).astype(np.float32)
+    side, sigma = ssim_window(size)
+    inner = (slice(side // 2, size - side // 2),) * 3
+    expected = [
+        structural_similarity(
+            a.astype(np.float64),
+            b.astype(np.float64),
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=sigma,
+            use_sample_covariance=False,
+            full=True,
+        )[1][inner].mean()
+        for a, b in zip(first[..., 0], second[..., 0], strict=True)
+    ]
+    np.testing.assert_allclose(ssim(tf.constant(first), tf.constant(second), data_range), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", range(4, 40))
 def test_the_window_is_odd_fits_the_image_and_is_the_one_scikit_image_derives(size):
     side, sigma = ssim_window(size)

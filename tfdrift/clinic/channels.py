@@ -17,6 +17,7 @@ from tfdrift.imaging.nifti import as_dicom_axes, read_nifti
 from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import resample_channel
 from tfdrift.imaging.series import Series, files_of, read_series
+from tfdrift.model.channels import further
 
 NOT_GIVEN = "was not given, so the model answers as for a lesion of which it is not known"
 
@@ -33,10 +34,11 @@ def check_given(given: Mapping[str, Path], dose: Path | None, names: Sequence[st
     Raises:
         UsageError: there is one; or an RTDOSE is given for a NIfTI, or a series as a dose.
     """
-    more = ", ".join(names[1:])
+    others = further(names)
+    more = ", ".join(others)
     theirs = f"beside {names[0]} the model sees {more}" if more else f"the model sees {names[0]} alone"
     for name in given:
-        if name not in names[1:]:
+        if name not in others:
             raise UsageError(f"--channel {name}: {theirs}")
         if name == DOSE and not nifti:
             raise UsageError(f"--channel {DOSE}: give the RTDOSE with --dose")

@@ -9,10 +9,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.clinic.models import Model, Told, predict_batches
 from tfdrift.clinic.movement import Field, make_field
-from tfdrift.cohort.crop import SLICE, VOLUME, Box, crop_signal, crop_slice, make_box, paste_slice, slices_in
+from tfdrift.cohort.crop import (
+    CONTEXT,
+    SLICE,
+    VOLUME,
+    Box,
+    crop_beside,
+    crop_signal,
+    crop_slice,
+    make_box,
+    paste_slice,
+    slices_in,
+)
 from tfdrift.cohort.dose import mean_dose_gy, scale_dose
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.volumes import predicted_mask
@@ -41,6 +52,8 @@ class Crops:
         whole_gtv: bool, the same shape.
         more: float32 [m, ..., S, S, C - 1], further channels of what is shown, in the units of their files; None where
             the model sees one.
+        beside: float32 [n, S, S, 2], the neighbours of each slice, see `tfdrift.cohort.crop.crop_beside`; None where
+            the model does not see them.
     """
 
     image: np.ndarray
@@ -55,11 +68,14 @@ class Crops:
     whole: np.ndarray | None = None
     whole_gtv: np.ndarray | None = None
     more: np.ndarray | None = None
+    beside: np.ndarray | None = None
 
     @property
     def shown(self) -> np.ndarray:
-        """What the model is shown, float32 [m, ..., S, S, 1]: the slices, or the whole lesion in one volume."""
-        return self.image if self.whole is None else self.whole
+        """What the model is shown, float32 [m, ..., S, S, C]: slices, perhaps with their neighbours, or a volume."""
+        if self.whole is not None:
+            return self.whole
+        return self.image if self.beside is None else np.concatenate([self.image, self.beside], axis=-1)
 
     @property
     def asked(self) -> np.ndarray:
@@ -76,7 +92,7 @@ class Crops:
         Raises:
             DataError: there is no dose among them.
         """
-        return dataclasses.replace(self, more=scale_dose(self.asked, channels, factor)[..., 1:])
+        return dataclasses.replace(self, more=scale_dose(self.asked, channels, factor)[..., self.shown.shape[-1] :])
 
     def mean_dose_gy(self, channels: Sequence[str]) -> np.ndarray:
         """Return the mean dose inside the GTV of each image, float64 [m], in Gy; 0 where it is not known.
@@ -93,8 +109,9 @@ class Crops:
 
     @property
     def shown_scale(self) -> np.ndarray:
-        """Largest signal of what the model is shown, float32 [m]."""
-        return self.shown.max(axis=image_axes(self.shown))
+        """Largest signal of what the model is shown, of its first channel, float32 [m]."""
+        first = first_channel(self.shown)
+        return first.max(axis=image_axes(first))
 
     @property
     def scale(self) -> np.ndarray:
@@ -284,6 +301,9 @@ def crop_gtv(
     surroundings = np.stack([crop_signal(image[k], seen[k], box, spacing_mm, image_size) for k in slices])
     surroundings = surroundings.astype(np.float32)
     window = _window(box, spacing_mm, image.shape[1:])
+    beside = None
+    if lesion == CONTEXT:
+        beside = crop_beside(image, gtv, box, spacing_mm, slices, image_size=image_size, measured=seen)
     crops = Crops(
         image=(surroundings * masks)[..., None],
         surroundings=surroundings,
@@ -294,6 +314,7 @@ def crop_gtv(
         box=box,
         window=window,
         spacing_mm=spacing_mm,
+        beside=beside,
     )
     if (crops.scale <= 0).any():
         k = slices[int(np.argmin(crops.scale))]

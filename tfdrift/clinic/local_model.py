@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tfdrift.clinic.models import About, Told, count_channels, crops_of
+from tfdrift.clinic.models import About, Told, crops_of
 from tfdrift.errors import DataError
 from tfdrift.export.members import SIGNATURE
 from tfdrift.export.model_folder import CONFIG_FILE, versions
@@ -46,7 +46,7 @@ class LocalModel:
                 "wrote; copy or export it again"
             ) from None
         inputs, outputs = function.structured_input_signature[1], function.structured_outputs
-        image_size, lesion = crops_of(Signature(_infos(inputs), _infos(outputs)), where, count_channels(facts, where))
+        image_size, lesion = crops_of(Signature(_infos(inputs), _infos(outputs)), where, facts)
         if image_size != trained_size:
             raise DataError(
                 f"{where} takes images of {image_size} pixels and its config.json says {trained_size}; export it again"

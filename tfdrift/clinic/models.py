@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tfdrift.cohort.crop import SLICE, VOLUME
+from tfdrift.cohort.crop import CONTEXT, SLICE, VOLUME
 from tfdrift.cohort.samples import DEFAULT_CHANNELS
 from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
+from tfdrift.model.channels import with_neighbours
 from tfdrift.model.conditions import Conditions
 from tfdrift.model.inputs import Inputs, read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
@@ -125,41 +126,30 @@ class Model(Protocol):
         ...
 
 
-def crops_of(signature: Signature, where: str, channels: int = 1) -> tuple[int, str]:
+def crops_of(signature: Signature, where: str, facts: Mapping[str, Any] | None = None) -> tuple[int, str]:
     """Return the side S of the crops that a signature takes, in pixels, and what they are of, see `About`.
 
     Args:
         signature: of a model.
         where: the model is, for the message.
-        channels: how many it says it sees.
+        facts: its `config.json`, which names the channels where there are several.
 
     Raises:
-        DataError: it is not that of `ServingModule.predict`.
+        DataError: it is not that of `ServingModule.predict`, or of other channels than a slice and its neighbours.
     """
     image = signature.inputs.get("image")
     rank = 0 if image is None or image.shape is None else len(image.shape) - 2
     side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
-    images, answers = (TensorInfo("float32", (None, *[side] * rank, count)) for count in (channels, 1))
+    names = _inputs(facts or {}, where).names
+    context = rank == 2 and bool(names) and set(with_neighbours(names[:1])) <= set(names)
+    images, answers = (TensorInfo("float32", (None, *[side] * rank, channels)) for channels in (len(names) or 1, 1))
     expected = Signature(
         {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), answers)
     )
     if side is None or signature != expected:
         shapes = ", ".join(f"{name} {info.dtype} {_shape(info)}" for name, info in signature.inputs.items())
         raise DataError(f"{where} takes {shapes or 'nothing'}, not square crops and seeds; {EXPORTED}")
-    return side, VOLUME if rank == 3 else SLICE
-
-
-def count_channels(facts: Mapping[str, Any], where: str) -> int:
-    """Return how many channels a model says that its images have.
-
-    Args:
-        facts: its `config.json`.
-        where: the model is, for the message.
-
-    Raises:
-        DataError: what it says cannot be read.
-    """
-    return len(_inputs(facts, where).names) or 1
+    return side, VOLUME if rank == 3 else CONTEXT if context else SLICE
 
 
 def predict_batches(

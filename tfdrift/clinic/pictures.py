@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from tfdrift.clinic.lesion import LesionPrediction
+from tfdrift.clinic.lesion import Crops, LesionPrediction
 from tfdrift.clinic.movement import Field
 from tfdrift.cohort.crop import choose_slices
 from tfdrift.cohort.response import POOR_RESPONSE
@@ -51,14 +51,16 @@ def side_letters(direction: Sequence[float]) -> dict[str, str]:
 
 
 def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Figure:
-    """Draw up to three slices on the MRI's own grid: the MRI, the mean predicted MRI alone and in it, drift and spread.
+    """Draw slices on the MRI's own grid: the MRI, the mean predicted MRI alone and in it, drift and spread.
+
+    They are up to three, and where it is predicted to grow beyond its first or last slice the largest one there.
 
     Args:
         prediction: of the lesion.
         direction: of the series' grid, see `side_letters`.
     """
     crops = prediction.crops
-    chosen = choose_slices(crops.gtv, "three")
+    chosen = shown_slices(crops.gtv, prediction.predicted_gtv)
     rows = []
     for row in chosen:
         now, then = (prediction.gtv[row], NOW_COLOUR), (prediction.predicted_gtv[row], PREDICTED_COLOUR)
@@ -89,7 +91,7 @@ def draw_slices(prediction: LesionPrediction, direction: Sequence[float]) -> Fig
             _write(grid[row, 0], *_EDGES[edge], text, 8)
         _draw_bar(grid[row, 0], crops.spacing_mm[2])
         _write(grid[row, 2], 0.5, 0.05, "outside blue: the MRI now", 6)
-        grid[row, 0].set_ylabel(f"slice {crops.slices[chosen[row]] + 1}", fontsize=9, color=_INK)
+        grid[row, 0].set_ylabel(_slice_words(crops, chosen[row]), fontsize=9, color=_INK)
     for kind, columns in {"image": [0, 1, 2], "drift": [3], "uncertainty": [4]}.items():
         below = grid[:, columns].ravel().tolist()
         bar = figure.colorbar(scales[kind], ax=below, location="bottom", aspect=18 * len(columns), pad=0.02)
@@ -128,8 +130,30 @@ def _draw_bar(axes: Axes, column_mm: float) -> None:
     _write(axes, 0.96 - max(share, 0.3) / 2, 0.2, f"{_BAR_MM:g} mm", 6)
 
 
+def shown_slices(now: np.ndarray, then: np.ndarray) -> list[int]:
+    """Return the slices to draw: those that stand for the lesion now, and the largest that it grows into at each end.
+
+    Args:
+        now: bool [n, S, S], the lesion.
+        then: bool [n, S, S], as it is expected.
+
+    Example:
+        >>> now, then = np.zeros((2, 6, 4, 4), bool)
+        >>> now[2:4, 1:3, 1:3] = then[1:4, 1:3, 1:3] = True
+        >>> shown_slices(now, then)
+        [1, 2, 3]
+    """
+    filled, areas = np.flatnonzero(now.any(axis=(1, 2))), then.sum(axis=(1, 2))
+    beyond = [np.where(ends, areas, 0) for ends in (np.arange(len(now)) < filled[0], np.arange(len(now)) > filled[-1])]
+    return sorted([*choose_slices(now, "three"), *(int(one.argmax()) for one in beyond if one.any())])
+
+
+def _slice_words(crops: Crops, row: int) -> str:
+    return f"slice {crops.slices[row] + 1}" + ("" if crops.gtv[row].any() else "\nbeyond the GTV")
+
+
 def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
-    """Draw up to three slices: arrows of the movement in true length, growth, gain and what is new.
+    """Draw the slices of `draw_slices`: arrows of the movement in true length, growth, gain and what is new.
 
     They are shown inside the lesion, now or predicted: elsewhere both images are 0 and nothing tells how they move.
 
@@ -138,7 +162,7 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
         field: how it moves.
     """
     crops, expected = prediction.crops, prediction.predicted_gtv
-    chosen = choose_slices(crops.gtv, "three")
+    chosen = shown_slices(crops.gtv, expected)
     inside = (prediction.gtv | expected)[..., None]
     shown = {name: images * inside for name, images in field.grid.items()}
     figure = new_figure(8.6, 2.15 * len(chosen) + 0.75)
@@ -168,7 +192,7 @@ def draw_movement(prediction: LesionPrediction, field: Field) -> Figure:
     spacing_mm = np.array(crops.spacing_mm[1:])
     every = np.maximum(1, np.round(2 * crops.pixel_mm / spacing_mm)).astype(int)
     for place, row in enumerate(chosen):
-        grid[place, 0].set_ylabel(f"slice {crops.slices[row] + 1}", fontsize=9, color=_INK)
+        grid[place, 0].set_ylabel(_slice_words(crops, row), fontsize=9, color=_INK)
         _draw_arrows(grid[place, 0], shown["displacement_mm"][row][..., -2:] / spacing_mm, inside[row, ..., 0], every)
     return figure
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.axes import image_axes
+from tfdrift.axes import first_channel, image_axes
 from tfdrift.clinic.lesion import Crops, LesionPrediction
 from tfdrift.cohort.dose import has_dose
 
@@ -107,7 +107,7 @@ def _beyond_training(crops: Crops, ranges: Mapping[str, list[float]]) -> list[st
         )
     low, high = ranges["mean_signal"]
     axes, gtv = image_axes(crops.shown), crops.shown_gtv
-    means = np.sum(crops.shown * gtv, axis=axes) / gtv.sum(axis=axes) / crops.shown_scale
+    means = np.sum(first_channel(crops.shown) * gtv, axis=axes) / gtv.sum(axis=axes) / crops.shown_scale
     beyond = (means < low) | (means > high)
     if beyond.any():
         of = f" in {beyond.sum()} of {len(means)} slices"

@@ -54,6 +54,7 @@ from tfdrift.evaluation.calibration import Calibration, as_calibration
 from tfdrift.files import refuse_used, staged
 from tfdrift.imaging.pixels import measured
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN
+from tfdrift.model.channels import further
 from tfdrift.model.columns import DOSE_SCALE
 
 MAX_OUTCOMES = 1000
@@ -215,7 +216,7 @@ def _predict(
             mask, warnings = one.mask()
             gtv, said = without_padding(sitk.GetArrayViewFromImage(mask).astype(bool), seen)
             crops = crop_gtv(voxels, gtv, spacing_mm, model.about.image_size, seen, lesion=model.about.lesion)
-            crops, of_channels = with_channels(crops, gtv, model.about.channels[1:], more)
+            crops, of_channels = with_channels(crops, gtv, further(model.about.channels), more)
         except DataError as error:
             skipped.append(f"{one.label}: {error}")
             continue

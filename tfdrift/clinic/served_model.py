@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, count_channels, crops_of
+from tfdrift.clinic.models import ABOUT, EXPORTED, About, Told, crops_of
 from tfdrift.errors import DataError, ResourceError
 from tfdrift.export.members import SIGNATURE
 from tfdrift.serving.client import Client
@@ -38,7 +38,7 @@ class ServedModel:
             if SIGNATURE not in signatures:
                 raise DataError(f"{where} has no signature {SIGNATURE}; {EXPORTED}")
             facts, card = self._told(where) if ABOUT in signatures else ({}, None)
-            image_size, lesion = crops_of(signatures[SIGNATURE], where, count_channels(facts, where))
+            image_size, lesion = crops_of(signatures[SIGNATURE], where, facts)
         except BaseException:
             self.close()
             raise

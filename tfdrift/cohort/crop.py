@@ -22,9 +22,9 @@ BOXES = ("pre", "union")
 SLICES = ("three", "all")
 """Which slices stand for a lesion, see `choose_slices`."""
 
-SLICE, VOLUME = "slice", "volume"
-LESIONS = (SLICE, VOLUME)
-"""What a crop is: a slice, or the whole lesion on isotropic pixels."""
+SLICE, CONTEXT, VOLUME = "slice", "context", "volume"
+LESIONS = (SLICE, CONTEXT, VOLUME)
+"""What a crop is: a slice, a slice with its neighbours, or the whole lesion on isotropic pixels."""
 
 MARGIN_FRACTION = 0.25  # a radius may grow by half before the lesion leaves its box
 MIN_MARGIN_MM = 2.0  # keeps two or three voxels of rim around the smallest lesions
@@ -69,11 +69,12 @@ class LesionSlices:
     """The crops of one lesion, slices or one volume; the fields are those of `tfdrift.cohort.samples.Samples`.
 
     Args:
-        pre: float32 [n, S, S, 1], or [1, S, S, S, 1] of the whole lesion, zero outside the pre GTV, divided by `scale`.
-        post: the same shape, zero outside the post GTV, divided by the same `scale`.
+        pre: float32 [n, S, S, 1], [n, S, S, 3] with neighbours, see `crop_beside`, or [1, S, S, S, 1] of the whole
+            lesion, zero outside the pre GTV, divided by `scale`.
+        post: float32 [n, ..., S, S, 1], zero outside the post GTV, divided by the same `scale`.
         pre_mask: bool, the same shape.
         post_mask: bool, the same shape.
-        scale: float32 [n], largest signal of each pre crop in scanner units.
+        scale: float32 [n], largest signal of each pre crop's first channel in scanner units.
         pixel_mm: side of a crop pixel.
         slices: the slice indices in the volume; of the whole lesion all that lie in the box.
         place: float32 [n], where they lie in the lesion, see `slice_places`.
@@ -352,17 +353,21 @@ def crop_lesion(
             "mm each: it is too thin"
         )
     chosen = choose_slices(pre_mask & visible[:, None, None], slices)
+    crops = crop_pairs(
+        pre[chosen],
+        post[chosen],
+        pre_mask[chosen],
+        post_mask[chosen],
+        where,
+        spacing_mm,
+        image_size=image_size,
+        measured=measured[chosen],
+    )
+    if lesion == CONTEXT:
+        beside = crop_beside(pre, pre_mask, where, spacing_mm, chosen, image_size=image_size, measured=measured)
+        crops = put_beside(crops, beside)
     return LesionSlices(
-        **crop_pairs(
-            pre[chosen],
-            post[chosen],
-            pre_mask[chosen],
-            post_mask[chosen],
-            where,
-            spacing_mm,
-            image_size=image_size,
-            measured=measured[chosen],
-        ),
+        **crops,
         pixel_mm=where.side_mm / image_size,
         slices=chosen,
         place=slice_places(pre_mask, chosen),
@@ -405,6 +410,63 @@ def _crop_whole(
         box=box,
         outgrown=outgrown(post_mask, box, spacing_mm),
     )
+
+
+def crop_beside(
+    image: np.ndarray,
+    mask: np.ndarray,
+    box: Box,
+    spacing_mm: tuple[float, float, float],
+    slices: Sequence[int],
+    *,
+    image_size: int,
+    measured: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the slices below and above some slices of a lesion, each inside its own GTV.
+
+    Their own GTV, and not that of the slice between them, tells how the lesion goes on: a neighbour that is smaller, or
+    not there at all, says that it ends. Below is the slice of the lower index.
+
+    Args:
+        image: real [slices, rows, columns], scanner units.
+        mask: bool, the same grid, the GTV.
+        box: where to crop; the same for all slices.
+        spacing_mm: of slices, rows and columns.
+        slices: indices of n of them.
+        image_size: S.
+        measured: bool, the same grid, see `crop_signal`; by default everywhere.
+
+    Returns:
+        float32 [n, S, S, 2], scanner units; zero where a neighbour holds no lesion.
+
+    Example:
+        >>> mask = np.zeros((3, 8, 8), bool)
+        >>> mask[1:, 2:6, 2:6] = True
+        >>> unit_mm = (1.0, 1.0, 1.0)
+        >>> beside = crop_beside(500.0 * mask, mask, make_box(mask, unit_mm), unit_mm, [1], image_size=8)
+        >>> beside.max(axis=(0, 1, 2)).tolist()
+        [0.0, 500.0]
+    """
+    beside = np.zeros((len(slices), image_size, image_size, 2), np.float32)
+    for row, middle in enumerate(slices):
+        for channel, index in enumerate((middle - 1, middle + 1)):
+            if not 0 <= index < len(mask) or not mask[index].any():
+                continue
+            inside = crop_slice(mask[index], box, spacing_mm, image_size) >= _COVERED
+            seen = np.ones(mask.shape[1:], bool) if measured is None else measured[index]
+            beside[row, ..., channel] = crop_signal(image[index], seen, box, spacing_mm, image_size) * inside
+    return beside
+
+
+def put_beside(crops: dict[str, np.ndarray], beside: np.ndarray) -> dict[str, np.ndarray]:
+    """Return crops whose first MRI has neighbours as channels, divided by the scale of the slice between them.
+
+    Args:
+        crops: of `crop_pairs`.
+        beside: of `crop_beside`.
+    """
+    first, others = crops["pre"][..., :1], crops["pre"][..., 1:]
+    return {**crops, "pre": np.concatenate([first, beside / per_image(crops["scale"], beside), others], axis=-1)}
 
 
 def slices_in(box: Box, count: int, spacing_mm: tuple[float, float, float]) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from tfdrift.axes import image_axes, per_image, spatial_axes
+from tfdrift.axes import image_axes, per_image, window_axes
 from tfdrift.cohort.volumes import predicted_mask
 from tfdrift.statistics.intervals import Estimate, ratio_interval
 from tfdrift.training.losses import DRIFT_RANGE, IMAGE_RANGE, ssim_window
@@ -132,8 +132,9 @@ def ssim(
 ) -> np.ndarray:
     """Return the structural similarity of each slice, by scikit-image with the Gaussian window of the loss.
 
-    Only windows that lie wholly in the image count. Of a lesion with several slices it is the mean over them, as in the
-    loss: slices are thicker than pixels, so a window through them would compare other distances.
+    Only windows that lie wholly in the image count. The window of a cube is a cube. Of a lesion with several slices it
+    is the mean over them, as in the loss: slices are thicker than pixels, so a window through them would compare other
+    distances.
 
     Args:
         predicted: float [n, ..., S, S, C].
@@ -146,10 +147,10 @@ def ssim(
 
     Source: Wang et al. (2004), eq. 13.
     """
-    rows, columns = spatial_axes(target)[-2:]
-    side, sigma = ssim_window(target.shape[rows])
+    windowed = window_axes(target)
+    side, sigma = ssim_window(target.shape[windowed[-1]])
     maps = np.empty(target.shape)
-    for place in np.ndindex(target.shape[:rows]):
+    for place in np.ndindex(target.shape[: windowed[0]]):
         maps[place] = structural_similarity(
             predicted[place].astype(np.float64),
             target[place].astype(np.float64),
@@ -162,7 +163,8 @@ def ssim(
         )[1]
     border = side // 2
     valid = [slice(None)] * target.ndim
-    valid[rows] = valid[columns] = slice(border, target.shape[rows] - border)
+    for axis in windowed:
+        valid[axis] = slice(border, target.shape[axis] - border)
     return _mean_inside(maps[tuple(valid)], None if inside is None else inside[tuple(valid)])
 
 

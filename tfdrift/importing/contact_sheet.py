@@ -127,9 +127,13 @@ def _make_card(samples: Samples, row: Mapping[str, str]) -> _Card:
     found = np.flatnonzero(samples.lesion == row.get("lesion"))
     if not found.size:
         raise DataError(f"lesion {row.get('lesion')} of lesions.csv has no slice in the dataset; import again")
-    pre_mask, post_mask = samples.pre_mask[found, ..., 0], samples.post_mask[found, ..., 0]
+    side = samples.image_size
+    pre_mask, post_mask, pres, posts = (
+        images[found, ..., 0].reshape(-1, side, side)  # of a volume its slices
+        for images in (samples.pre_mask, samples.post_mask, samples.pre, samples.post)
+    )
     shown = int(np.argmax((pre_mask | post_mask).sum(axis=(1, 2))))
-    pre, post = samples.pre[found[shown], ..., 0], samples.post[found[shown], ..., 0]
+    pre, post = pres[shown], posts[shown]
     outlines = ((pre_mask[shown], PRE_COLOUR), (post_mask[shown], POST_COLOUR))
     dark_outlines = ((pre_mask[shown], "darkgoldenrod"), (post_mask[shown], POST_COLOUR))
     panels = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.crop import LesionSlices
+from tfdrift.cohort.crop import CONTEXT, LesionSlices
 from tfdrift.cohort.dose import DOSE
 from tfdrift.cohort.earlier import EARLIER_COLUMNS, Courses, Earlier
 from tfdrift.cohort.samples import Samples, save_samples
@@ -24,6 +24,7 @@ from tfdrift.importing.pseudonyms import pseudonym
 from tfdrift.importing.sessions import EVERY, VISITS, Patient, Session, Visit, bring_onto
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.target_names import IsWanted, number_of, target_rule
+from tfdrift.model.channels import with_neighbours
 
 CALLED_WRONG = "called a wrong pair"
 """Why a lesion of `--exclude` is left out; a person's own words may hold a name."""
@@ -110,7 +111,8 @@ def import_patient(
         exclusions += [one for one in said if one not in exclusions]  # what two groups say of a visit is told once
     if every:
         named = pseudonym(key, "patient", patient.patient_id)
-        _save(part, _samples(named, every, settings.channel_names, with_earlier=settings.visits == EVERY))
+        channels = with_neighbours(settings.channel_names) if settings.lesion == CONTEXT else settings.channel_names
+        _save(part, _samples(named, every, channels, with_earlier=settings.visits == EVERY))
     return ImportedPatient(
         lesions=tuple(row for row, _ in every), exclusions=tuple(exclusions), acquisitions=acquisitions
     )

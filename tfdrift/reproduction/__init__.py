@@ -7,6 +7,7 @@ new_patients_experiments  recipes, laws and training patients, on patients drawn
 experiments         all of them by name
 cached_runs         training runs that experiments share
 class_scores        what is drawn for each class of response, on patients drawn anew
+lesion_scores       slices, their neighbours and whole lesions, beside the time of training
 course_scores       volumes foreseen on several days, on patients drawn anew
 dose_scores         volumes at other doses against what the law would have done, on patients drawn anew
 third_visit_scores  a visit foreseen from two visits and from one, on patients drawn anew

@@ -16,6 +16,7 @@ from tfdrift.reproduction.course_scores import as_course_table, draw_courses, sc
 from tfdrift.reproduction.dose_scores import as_dose_table, draw_doses, score_doses
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.group_maps import as_group_table, draw_discs, draw_profiles, score_groups
+from tfdrift.reproduction.lesion_scores import as_lesion_table, draw_lesions, score_lesions
 from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
 from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade, score_rows
 from tfdrift.reproduction.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
@@ -295,6 +296,16 @@ def _draw_third_visit(experiment: Experiment, runs: CachedRuns) -> Drawn:
     return Drawn(pictures, {"third_visit": numbers}, as_visit_table(numbers["days"]))
 
 
+def _draw_whole(experiment: Experiment, runs: CachedRuns) -> Drawn:
+    scored = []
+    for run in experiment.runs:
+        results = runs.on_new_patients(run, experiment)
+        config = runs.configs(run, experiment)[0]
+        scored.append((run, config, results, runs.folder_of(config, runs.samples_of(config, experiment))))
+    rows = score_lesions(scored)
+    return Drawn({"": draw_lesions(rows, experiment.title)}, {"rows": rows}, as_lesion_table(rows))
+
+
 NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "recipes": _draw_recipes,
     "learning curve": _draw_learning_curve,
@@ -302,5 +313,6 @@ NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "courses": _draw_courses,
     "doses": _draw_doses,
     "third visit": _draw_third_visit,
+    "lesions": _draw_whole,
 }
 """How each kind of experiment on new patients is scored and drawn."""

@@ -20,6 +20,8 @@ _VISITS: dict[str, Any] = {**RECIPE, "visit_days": VISIT_DAYS}
 _FIELD: dict[str, Any] = {**RECIPE, "drift_form": "field"}
 _IN_ONE_LOOK: dict[str, Any] = {**RECIPE, "symmetries": 1}
 _INNER: dict[str, Any] = {"inner_folds": 3, "validate_every": 50}
+_CUBES: dict[str, Any] = {"lesion": "volume", "image_size": 16, "batch_size": 16}
+LESION_LAWS = ("response", "growth", "necrosis")
 _DRESSED: dict[str, Any] = {**RECIPE, "inner_folds": 3, "validate_every": 250, "dressing": "learned"}
 
 
@@ -35,6 +37,21 @@ def _under(law: str) -> tuple[Run, ...]:
         _run("direct, recipe, field", "direct", law=law, **_FIELD),
         _run("direct, recipe, errors drawn", "direct", law=law, **_DRESSED),
         _run("distribution, recipe", "distribution", law=law, **RECIPE),
+    )
+
+
+def _as_lesions(law: str) -> tuple[Run, ...]:
+    """Return what sees a lesion in each way, trained for about as long as the others, and for four times that."""
+    kinds = (
+        ("slice", 1000, {}),
+        ("slice, told size, place and peak", 1000, {"condition": "size,place,peak"}),
+        ("context", 1000, {"lesion": "context"}),
+        ("volume", 500, _CUBES),
+    )
+    return tuple(
+        _run(label, "direct", law=law, **{**RECIPE, **settings, "steps": times * steps})
+        for times in (1, 4)
+        for label, steps, settings in kinds
     )
 
 
@@ -86,6 +103,18 @@ EXPERIMENTS = (
             new_patients=NEW,
         )
         for law in SCORED_LAWS[1:]
+    ),
+    *(
+        Experiment(
+            name="whole-lesion" if law == LESION_LAWS[0] else f"whole-{law}",
+            kind="lesions",
+            title=f"Slices, their neighbours and whole lesions under the law {law}, on 60 new patients",
+            purpose="What it is worth to see more of a lesion than a slice, for the time that it takes.",
+            expect="Neighbours and volumes know the lesion's size and core, and come nearer to the oracle.",
+            runs=_as_lesions(law),
+            new_patients=dataclasses.replace(NEW, patients=60),
+        )
+        for law in LESION_LAWS
     ),
     Experiment(
         name="learning-curve",

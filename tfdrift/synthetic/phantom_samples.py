@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfdrift.cohort.crop import (
+    CONTEXT,
     SLICE,
     VOLUME,
     Box,
     choose_slices,
+    crop_beside,
     crop_pairs,
     crop_slice,
     make_box,
+    put_beside,
     representative_slices,
     slice_places,
 )
@@ -22,6 +25,7 @@ from tfdrift.cohort.earlier import NOT_SEEN, Earlier, earlier_change, earlier_co
 from tfdrift.cohort.folds import assign_folds
 from tfdrift.cohort.response import response_group
 from tfdrift.cohort.samples import DEFAULT_CHANNELS, Samples, join_samples
+from tfdrift.model.channels import with_neighbours
 from tfdrift.synthetic.law import SESSIONS, Lesion, Waves
 from tfdrift.synthetic.phantom import (
     SESSION_DAYS,
@@ -90,7 +94,13 @@ def phantom_samples(
             lesion = patient.lesions[number].between(*pair)
             patch = Patch(imaged_on(patient, seed, pair), lesion, box=box, slices=slices, lesion_as=lesion_as)
             rng = sessions_rng(seed, patient, number, pair)
-            crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=patch.noisy("pre", lesion, rng))
+            first = patch.noisy("pre", lesion, rng)
+            crops = patch.crop(lesion, image_size=image_size, rng=rng, pre=first)
+            if lesion_as == CONTEXT:
+                of_pair = pair if pair != USUAL_PAIR else ()
+                around = np.random.default_rng([seed, 10, patient.number, number, *of_pair])
+                beside = patch.beside(lesion, image_size=image_size, rng=around, pre=first)
+                crops = put_beside(crops, beside)
             count = len(crops["pre"])
             volumes = {session: np.full(count, lesion.volume_mm3(session), np.float32) for session in SESSIONS}
             if pair != USUAL_PAIR:
@@ -101,10 +111,11 @@ def phantom_samples(
                 conditions |= earlier_columns(_earlier(lesion, pair), count)
             if lesion.law.coefficients:
                 conditions["law"] = np.tile(np.asarray(lesion.law.coefficients, np.float32), [count, 1])
+            channels = DEFAULT_CHANNELS if lesion.plan is None else (*DEFAULT_CHANNELS, DOSE)
             parts.append(
                 Samples(
                     **crops,
-                    channels=DEFAULT_CHANNELS if lesion.plan is None else (*DEFAULT_CHANNELS, DOSE),
+                    channels=with_neighbours(channels) if lesion_as == CONTEXT else channels,
                     patient=np.full(count, patient.name),
                     lesion=np.full(count, f"{patient.name}-{number + 1}{_days_of(pair)}"),
                     fold=np.full(count, fold[patient.name], np.int32),
@@ -215,6 +226,7 @@ class Patch:
         # Two of its 69 lesions have two representative slices, as when the demo models were trained.
         chosen = representative_slices(pre_mask) if slices == "three" else choose_slices(pre_mask, slices)
         self.place = slice_places(pre_mask, chosen)
+        self._whole_points, self._whole_mask, self._chosen = points, pre_mask, chosen
         self._points, self._pre_mask = points[chosen], pre_mask[chosen]
         self._head = head_signal(patient, self._points)
 
@@ -227,10 +239,36 @@ class Patch:
             rng: of the noise.
             bias: of the session; the patient's own unless another one is given.
         """
+        return self._noisy(session, lesion, rng, self._points, self._head, bias)
+
+    def _noisy(
+        self,
+        session: str,
+        lesion: Lesion,
+        rng: np.random.Generator,
+        points: np.ndarray,
+        head: np.ndarray,
+        bias: Waves | None = None,
+    ) -> np.ndarray:
         biases = self._patient.bias if bias is None else {**self._patient.bias, session: bias}
         patient = dataclasses.replace(self._patient, lesions=(lesion,), bias=biases)
-        signal = rician(tissue_signal(patient, session, self._points, head=self._head), rng)
+        signal = rician(tissue_signal(patient, session, points, head=head), rng)
         return signal * self._patient.gain["pre"] / self._patient.gain[session]
+
+    def beside(self, lesion: Lesion, *, image_size: int, rng: np.random.Generator, pre: np.ndarray) -> np.ndarray:
+        """Return the slices below and above the chosen ones in the first MRI, see `tfdrift.cohort.crop.crop_beside`.
+
+        Args:
+            lesion: as it responds.
+            image_size: S.
+            rng: of the noise of slices that are not chosen themselves.
+            pre: of `noisy`, the chosen slices of the first MRI.
+        """
+        needed = sorted({index + step for index in self._chosen for step in (-1, 1)})
+        points, signal = self._whole_points[needed], np.zeros(self._whole_mask.shape)
+        signal[needed] = self._noisy("pre", lesion, rng, points, head_signal(self._patient, points))
+        signal[self._chosen] = pre
+        return crop_beside(signal, self._whole_mask, self.box, SPACING_MM, self._chosen, image_size=image_size)
 
     def movement(self, lesion: Lesion, image_size: int) -> np.ndarray:
         """Return how far tissue moves until the second MRI, as far as the chosen slices show it.

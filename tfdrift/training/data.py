@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfdrift.cohort.crop import SLICE
+from tfdrift.cohort.crop import CONTEXT, SLICE, VOLUME
 from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
-from tfdrift.errors import DataError
+from tfdrift.errors import DataError, UsageError
+from tfdrift.model.channels import with_neighbours
 from tfdrift.synthetic.digits import digit_samples
 from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, USUAL_PAIR, every_two, phantom_samples
 
@@ -32,11 +33,11 @@ def load_samples(
         law: by which the phantom's lesions respond, in `tfdrift.synthetic.laws.NAMES`.
         patients: how many the phantom has.
         visit_days: days of the phantom's MRIs after the first, each two a pair; by default one, that of the paper.
-        lesion: what a crop of the phantom is, in `tfdrift.cohort.crop.LESIONS`; a cohort has its own.
+        lesion: what a crop is, in `tfdrift.cohort.crop.LESIONS`; a cohort has its own, which `slice` accepts as it is.
 
     Raises:
         DataError: it is none of these, the data cannot be had, or a cohort's files are missing, cut or altered.
-        UsageError: the cohort has crops of another size; the message names it.
+        UsageError: the cohort has crops of another size, or of another kind than is asked for; the message names it.
     """
     if data == "phantom":
         pairs = every_two(visit_days) if visit_days else [USUAL_PAIR]
@@ -48,4 +49,17 @@ def load_samples(
         return digit_samples(image_size=image_size, change=mnist_change, mnist_file=file)
     if not Path(data).exists():
         raise DataError(f"--data {data}: choose phantom, mnist or a folder that `tfdrift cohort import` wrote")
-    return read_cohort(Path(data), image_size)
+    samples = read_cohort(Path(data), image_size)
+    if lesion not in (SLICE, lesion_of(samples)):
+        raise UsageError(
+            f"--lesion {lesion}: the crops of this cohort are of the kind {lesion_of(samples)}; leave it out, or "
+            f"import again with --lesion {lesion}"
+        )
+    return samples
+
+
+def lesion_of(samples: Samples) -> str:
+    """Return what the crops of samples are, in `tfdrift.cohort.crop.LESIONS`."""
+    if samples.pre.ndim > 4:
+        return VOLUME
+    return CONTEXT if set(with_neighbours(samples.channels[:1])) <= set(samples.channels) else SLICE

@@ -4,9 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
-from tfdrift.axes import spatial_axes
+from tfdrift.axes import image_axes, spatial_axes, window_axes
 
 IMAGE_RANGE = 1.0  # images are scaled so that the largest signal of the pre crop is 1
 DRIFT_RANGE = 2.0  # a difference of two such images lies between -1 and 1
@@ -43,13 +44,36 @@ def ssim(first: tf.Tensor, second: tf.Tensor, data_range: float) -> tf.Tensor:
 
     Returns:
         float32 [B], at most 1; equal to scikit-image's with a Gaussian window and the border left out, and with finite
-        gradients on empty images. Of several slices it is the mean over them.
+        gradients on empty images. The window of a cube is a cube; of other stacks of slices it is the mean over them.
 
     Source: Wang et al. (2004), eq. 13.
     """
     side, sigma = ssim_window(int(first.shape[-2]))  # pyright: ignore[reportArgumentType] - never None
+    if len(window_axes(first)) == 3:
+        return _ssim_of_cubes(first, second, data_range, side, sigma)
     similarity = tf.image.ssim(first, second, data_range, filter_size=side, filter_sigma=sigma)
     return tf.reduce_mean(similarity, axis=list(range(1, similarity.shape.rank)))
+
+
+def _ssim_of_cubes(first: tf.Tensor, second: tf.Tensor, data_range: float, side: int, sigma: float) -> tf.Tensor:
+    """Return what `ssim` does for cubes, of which TensorFlow's own knows the slices alone."""
+    distance = np.arange(side) - side // 2
+    weights = np.exp(-(distance**2) / (2 * sigma**2))
+    weights = tf.constant(weights / weights.sum(), first.dtype)
+
+    def blur(images: tf.Tensor) -> tf.Tensor:
+        for axis in range(3):  # a Gaussian of three dimensions is three of one
+            shape = [side if one == axis else 1 for one in range(3)]
+            images = tf.nn.conv3d(images, tf.reshape(weights, [*shape, 1, 1]), [1] * 5, "VALID")
+        return images
+
+    # Wang et al. (2004), sec. III-B: K1 = 0.01, K2 = 0.03
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_1, mean_2 = blur(first), blur(second)
+    variances = blur(first**2 + second**2) - mean_1**2 - mean_2**2
+    covariance = blur(first * second) - mean_1 * mean_2
+    similarity = (2 * mean_1 * mean_2 + c1) * (2 * covariance + c2) / ((mean_1**2 + mean_2**2 + c1) * (variances + c2))
+    return tf.reduce_mean(similarity, axis=image_axes(similarity))
 
 
 def mse(predicted: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
