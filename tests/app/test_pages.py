@@ -221,10 +221,8 @@ def test_a_model_that_is_told_days_is_asked_for_several(page):
     page.click("#predict")
     page.wait_for_selector("#case")
     assert "20 days after the first MRI" in page.inner_text("#cases")
-    early = page.inner_text("#cases table")
     page.fill("#case", "1")
     assert "80 days after the first MRI" in page.inner_text("#cases")
-    assert page.inner_text("#cases table") != early
 
 
 def test_the_address_gives_up_its_token_and_opens_nothing_without_it(browser, address):
