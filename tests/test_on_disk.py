@@ -1,12 +1,15 @@
-"""Rows on disk: in the order in which they came, by group and by name, with any text that a file system gives."""
+"""Rows on disk in their order, by group and by name, with any text that a file system gives; and arrays in files."""
 
 import resource
 import sqlite3
+import tempfile
 
+import numpy as np
 import pytest
 
+from tfdrift import on_disk as storage
 from tfdrift.errors import ResourceError
-from tfdrift.on_disk import Each, Table
+from tfdrift.on_disk import Each, Table, joined, new_array, parts
 
 NAMES = ["b", "a", "\udcff", "B", "", "ä", "\U0001f600", "a\0b", "a b"]
 
@@ -83,3 +86,46 @@ def test_a_full_disk_is_told_without_the_rows(monkeypatch):
     monkeypatch.setattr(sqlite3, "connect", full)
     with pytest.raises(ResourceError, match="cannot write a temporary file of headers: database or disk is full; free"):
         Table("headers")
+
+
+@pytest.fixture
+def on_disk(monkeypatch, tmp_path):
+    """Every array in a file below this folder, every part a few numbers."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(storage, "ON_DISK_FROM", 1)
+    monkeypatch.setattr(storage, "PART_BYTES", 4000)
+    return tmp_path
+
+
+def test_an_array_in_a_file_has_no_name_and_keeps_what_is_written(on_disk):
+    array = new_array((3, 4), np.float32)
+    assert isinstance(array.base, np.memmap)
+    assert list(on_disk.iterdir()) == []
+    array[:] = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(array.reshape(4, 3).mean(axis=0), [4.5, 5.5, 6.5])
+
+
+def test_a_small_array_is_in_memory():
+    assert new_array((3, 4), np.float32).base is None
+
+
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize("axis", [0, 1])
+def test_joined_arrays_are_concatenated(axis):
+    one = np.arange(24.0).reshape(2, 3, 4)
+    other = -one[:1] if axis == 0 else -one[:, :2]
+    np.testing.assert_array_equal(joined([one, other], axis), np.concatenate([one, other], axis))
+
+
+def test_parts_follow_one_another_to_the_end(monkeypatch):
+    monkeypatch.setattr(storage, "PART_BYTES", 100)
+    found = list(parts(np.zeros((5, 20), np.float32), 1))
+    assert found == [slice(0, 5), slice(5, 10), slice(10, 15), slice(15, 20)]
+    assert list(parts(np.zeros((5, 0)), 1)) == [slice(0, 0)]
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_a_file_that_the_disk_has_no_room_for_is_told():
+    message = r"cannot write to a temporary file of \d+.* GiB: .*; set TMPDIR to a folder on a disk with more space"
+    with pytest.raises(ResourceError, match=message):
+        new_array((2**50,), np.float64)

@@ -5,7 +5,7 @@ In the order in which they may import one another:
 errors        what can go wrong, each with its exit code
 axes          which axis of an array of images is which
 files         what is written appears whole or not at all
-on_disk       rows that do not fit into memory
+on_disk       what does not fit into memory
 processes     a process for each task
 cluster       such tasks on the workers of a Dask cluster
 drawing       figures, colours, panels, charts

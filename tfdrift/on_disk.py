@@ -1,17 +1,28 @@
-"""Rows on disk, as many as there are: a list that does not fit into memory, in groups and by name.
+"""What does not fit into memory: rows in a table, and arrays in a file.
 
-The rows lie in SQLite's own temporary file: nobody else sees it, and it is gone with the process, whatever happens. It
-lies in `SQLITE_TMPDIR` or `TMPDIR`; few rows never leave memory.
+Rows lie in SQLite's own temporary file, in `SQLITE_TMPDIR` or `TMPDIR`; few rows never leave memory. Arrays from a size
+on lie in a file in `TMPDIR`, which takes pages of memory only while they are read or written, and what is made of them
+is made part by part. Nobody else sees either file, and they are gone with the process, whatever happens.
 """
 
 import contextlib
+import math
+import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, overload
 
+import numpy as np
+
 from tfdrift.errors import ResourceError
+from tfdrift.files import writing
 
 Made = TypeVar("Made")
+ON_DISK_FROM = 2**28
+"""Bytes from which on an array lies in a file."""
+PART_BYTES = 2**26
+"""Bytes of the parts that are computed with at a time."""
 
 
 class Table:
@@ -131,6 +142,68 @@ class Each(Sequence[Made]):
         if isinstance(place, slice):
             return Each(range(len(self))[place], self.__getitem__)
         return self._make(self._keys[place])
+
+
+def new_array(shape: Sequence[int], dtype: np.dtype | type) -> np.ndarray:
+    """Return an array to be filled, in memory or, from `ON_DISK_FROM` bytes on, in a file that nobody else sees.
+
+    The file lies in the system's folder for temporary files, `TMPDIR`, and is gone with the array, whatever happens.
+
+    Args:
+        shape: of the array.
+        dtype: of its numbers.
+
+    Raises:
+        ResourceError: the disk has no room for it.
+
+    Example:
+        >>> new_array((2, 3), np.float32).shape
+        (2, 3)
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < ON_DISK_FROM:
+        return np.empty(shape, dtype)
+    to_do = "set TMPDIR to a folder on a disk with more space, or ask for fewer outcomes"
+    with writing(f"a temporary file of {size / 2**30:.1f} GiB", to_do=to_do), tempfile.TemporaryFile() as file:
+        if hasattr(os, "posix_fallocate"):  # a disk that fills up later would kill the process
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.asarray(np.memmap(file, dtype, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=tuple(shape)))
+
+
+def joined(arrays: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
+    """Return arrays one after the other, as `numpy.concatenate` does, in a `new_array`.
+
+    Args:
+        arrays: of the same type, and of the same shape but for the axis.
+        axis: along which.
+    """
+    first = arrays[0]
+    shape = [*first.shape]
+    shape[axis] = sum(array.shape[axis] for array in arrays)
+    whole, start = new_array(shape, first.dtype), 0
+    for array in arrays:
+        place = [slice(None)] * first.ndim
+        place[axis] = slice(start, start + array.shape[axis])
+        whole[tuple(place)] = array
+        start += array.shape[axis]
+    return whole
+
+
+def parts(array: np.ndarray, axis: int = 0) -> Iterator[slice]:
+    """Yield slices along an axis of an array, each of about `PART_BYTES`; one for an array that is no larger.
+
+    Args:
+        array: any.
+        axis: that is cut.
+
+    Example:
+        >>> list(parts(np.zeros((3, 4))))
+        [slice(0, 3, None)]
+    """
+    length = array.shape[axis]
+    at_once = max(1, length * PART_BYTES // max(array.nbytes, 1))
+    for start in range(0, max(length, 1), at_once):
+        yield slice(start, min(start + at_once, length))
 
 
 def _key(text: str) -> bytes:

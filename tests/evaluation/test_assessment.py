@@ -1,9 +1,11 @@
 import dataclasses
+import tempfile
 
 import numpy as np
 import pytest
 
 from tests.random_samples import make_samples
+from tfdrift import on_disk
 from tfdrift.config import train_config
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.assessment import assess, attainable_score
@@ -95,3 +97,14 @@ def test_what_can_be_attained_is_known_for_the_phantom_alone():
     expected = ask_oracle(image_size=8, among=patients).attainable
     assert found == Attainable(skill=expected.value, standard_error=expected.standard_error)
     assert attainable_score(train_config("direct", data="mnist"), patients) is None
+
+
+def test_scores_are_the_same_to_the_bit_in_memory_and_on_disk(make_answers, assessed, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(on_disk, "ON_DISK_FROM", 1)
+    monkeypatch.setattr(on_disk, "PART_BYTES", 4000)
+    others = [make_answers("direct", shrink=0.7, count=1)]
+    again = assess(make_answers(), others, attainable=assessed.metrics.attainable)
+    assert as_json(again.metrics) == as_json(assessed.metrics)
+    assert again.lesions == assessed.lesions
+    assert list(tmp_path.iterdir()) == []

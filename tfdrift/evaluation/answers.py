@@ -15,11 +15,11 @@ from tfdrift.cohort.samples import Samples, join_samples
 from tfdrift.config import TrainConfig, differences, read_config
 from tfdrift.errors import DataError, UsageError
 from tfdrift.evaluation import baselines
-from tfdrift.evaluation.large_arrays import joined
 from tfdrift.evaluation.metrics import squared_errors
 from tfdrift.evaluation.outcomes import draw_levels, draw_outcomes
 from tfdrift.evaluation.response import fit_cut, fit_exponent, ratio_outcomes
 from tfdrift.model.inputs import Inputs
+from tfdrift.on_disk import joined
 from tfdrift.statistics.conformal import patient_groups
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import PHANTOM_SEED

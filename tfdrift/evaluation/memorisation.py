@@ -16,8 +16,8 @@ import numpy as np
 
 from tfdrift.cohort.neighbours import nearest
 from tfdrift.evaluation.answers import Answers
-from tfdrift.evaluation.large_arrays import joined
 from tfdrift.evaluation.scores import ONE, predictions
+from tfdrift.on_disk import joined
 from tfdrift.statistics.intervals import Estimate, mean_interval, ratio_interval
 
 NEARLY = 0.1

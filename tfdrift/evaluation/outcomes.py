@@ -8,8 +8,8 @@ import tensorflow as tf
 from tfdrift.cohort.context import foreseen_columns
 from tfdrift.cohort.samples import Samples
 from tfdrift.diffusion.noise import example_seeds
-from tfdrift.evaluation.large_arrays import new_array
 from tfdrift.methods.method import Predictor
+from tfdrift.on_disk import new_array
 
 BATCH = 64
 KEPT = ("post", "drift", "displacement")
@@ -39,7 +39,7 @@ def draw_outcomes(
         guidance: W, see `tfdrift.methods.guidance.guided`.
 
     Returns:
-        Arrays that may lie on disk, see `tfdrift.evaluation.large_arrays`: `post` and `drift`, float32 [N, n, ..., S,
+        Arrays that may lie on disk, see `tfdrift.on_disk`: `post` and `drift`, float32 [N, n, ..., S,
         S, 1], and `displacement`, [N, n, ..., S, S, D] in pixels, of methods
         whose drift is a field.
     """

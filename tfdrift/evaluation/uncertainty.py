@@ -13,9 +13,9 @@ from tfdrift.axes import image_axes
 from tfdrift.cohort.gtv_regions import REGIONS, gtv_regions
 from tfdrift.evaluation.answers import Answers
 from tfdrift.evaluation.baselines import copy
-from tfdrift.evaluation.large_arrays import parts
 from tfdrift.evaluation.metrics import absolute_errors, squared_errors
 from tfdrift.evaluation.response import lesions_of, of_lesions
+from tfdrift.on_disk import parts
 from tfdrift.statistics import conformal
 from tfdrift.statistics.adaptive import Values
 from tfdrift.statistics.intervals import Estimate, bootstrap_interval, mean_interval

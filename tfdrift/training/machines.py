@@ -206,7 +206,7 @@ def read_tf_config(text: str) -> Place | None:
         told = json.loads(text or "{}")
         cluster, task = told.get("cluster") or {}, told.get("task") or {}
         roles = {role: [str(address) for address in addresses] for role, addresses in cluster.items()}
-        kind, index = task.get("type"), int(task.get("index", 0))
+        kind, index = str(task.get("type") or ""), int(task.get("index", 0))
     except (ValueError, AttributeError, TypeError):
         raise UsageError(f"TF_CONFIG cannot be read; {form}") from None
     unknown = [role for role in [*roles, *([kind] if kind else [])] if role not in ("chief", "worker")]

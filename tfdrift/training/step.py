@@ -142,7 +142,7 @@ def make_train_step(
         images = batch(step)
         with tf.GradientTape() as tape:
             metrics = loss(images, tf.stack([tf.constant(seed, tf.int64), step]))
-        gradients = machines.mean(tape.gradient(metrics["loss"], weights))
+        gradients = machines.mean(tape.gradient(metrics["loss"], weights))  # pyright: ignore[reportArgumentType]
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(metrics["loss"]) & tf.math.is_finite(norm)
 
