@@ -15,7 +15,6 @@ document              prediction.json
 output                maps and masks as NIfTI and DICOM
 source_images         the slices that a new DICOM object refers to
 dicom_writing         Parametric Maps and Segmentations
-outlines              pixels to polygons
 structure_writing     masks as the contours of an RTSTRUCT
 registration_writing  how tissue moves, as a deformable registration
 pictures              slices, outcomes, volumes

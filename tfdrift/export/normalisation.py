@@ -34,8 +34,7 @@ def normalise(image: tf.Tensor, names: Sequence[str] = ()) -> tuple[tf.Tensor, t
     if "own" not in scalings(names) and "dose" not in scalings(names):
         return tf.math.divide_no_nan(image, scale), scale
     channels = []
-    for place, scaling in enumerate(scalings(names)):
-        channel = image[..., place : place + 1]
+    for channel, scaling in zip(tf.split(image, len(names), axis=-1), scalings(names), strict=True):
         if scaling == "dose":
             channels.append(channel / DOSE_UNIT_GY)
         else:

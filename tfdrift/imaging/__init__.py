@@ -13,11 +13,10 @@ contours                 whether two contours are the same, or cross
 polygons                 polygons to pixels
 matching                 which series a structure set was drawn on
 intensity                two sessions on one scale, by healthy tissue
-smoothing                Gaussian smoothing in mm
 registration             the second session onto the first one's grid
 residual                 the figure that tells a wrong registration
 spatial_registration     registration objects: motions, and which of several counts
 deformable_registration  the vectors of deformable ones
-resampling               images and masks on another grid
+resampling               images and masks on another grid; Gaussian smoothing in mm
 nifti                    volumes and masks as NIfTI
 """

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.pixels import measured
-from tfdrift.imaging.smoothing import smooth
+from tfdrift.imaging.resampling import smooth
 
 TISSUE_DEPTH_MM = 5.0
 LESION_MARGIN_MM = 10.0

@@ -18,9 +18,8 @@ import SimpleITK as sitk
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
 from tfdrift.imaging.pixels import measured
-from tfdrift.imaging.resampling import coarser, resample_image
+from tfdrift.imaging.resampling import FILTERED_VOXELS, coarser, resample_image, smooth
 from tfdrift.imaging.residual import POOR_RESIDUAL_PERCENT, RIM_MM, residual_percent
-from tfdrift.imaging.smoothing import FILTERED_VOXELS, smooth
 from tfdrift.imaging.spatial_registration import find_spatial_registration
 
 REGISTER_MODES = ("auto", "rigid", "identity")

@@ -4,12 +4,13 @@ Transforms map a point of the fixed session to the point of the moving one that 
 voxel of the result SimpleITK looks up where to read.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.errors import DataError
 from tfdrift.imaging.pixels import NOT_MEASURED, measured, without_padding
-from tfdrift.imaging.smoothing import smooth
 
 MOST_LOST = 0.5
 """Share of a mask's volume that resampling it may cost; a lesion that loses more is hardly the same one."""
@@ -144,3 +145,38 @@ def coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     origin = image.TransformContinuousIndexToPhysicalPoint(first)
     grid = (size, sitk.Transform(), sitk.sitkLinear, origin, coarse, image.GetDirection())
     return sitk.Resample(smooth(image, sigmas_mm), *grid, 0.0, sitk.sitkFloat32)
+
+
+FILTERED_VOXELS = 4
+"""What SimpleITK's recursive Gaussian needs along an axis; fewer end in its RuntimeError."""
+
+
+def smooth(image: sitk.Image, sigmas_mm: Sequence[float]) -> sitk.Image:
+    """Return `image` under a Gaussian, continued beyond each face by the values on that face.
+
+    SimpleITK's recursive filter continues an image in this way by itself, but refuses fewer than four voxels along an
+    axis. Such an axis is continued before it is filtered and cut back afterwards, which changes no value.
+
+    Args:
+        image: 3-D, any number type.
+        sigmas_mm: standard deviation along columns, rows and slices, in mm; 0 leaves that axis as it is.
+
+    Returns:
+        float32 on the grid of `image`.
+
+    Example:
+        >>> three = sitk.GetImageFromArray([[[1.0]], [[4.0]], [[1.0]]])
+        >>> smoothed = sitk.GetArrayFromImage(smooth(three, (0, 0, 50)))
+        >>> bool(smoothed.max() - smoothed.min() < 0.01)
+        True
+    """
+    result = sitk.Cast(image, sitk.sitkFloat32)
+    for axis in (2, 0, 1):  # SimpleITK's own order in `SmoothingRecursiveGaussian`, to the same bits
+        if sigmas_mm[axis] == 0:
+            continue
+        margin = [0, 0, 0]
+        margin[axis] = max(FILTERED_VOXELS - image.GetSize()[axis], 0)
+        padded = sitk.ZeroFluxNeumannPad(result, margin, margin) if margin[axis] else result
+        filtered = sitk.RecursiveGaussian(padded, sigma=float(sigmas_mm[axis]), direction=axis)
+        result = sitk.Crop(filtered, margin, margin) if margin[axis] else filtered
+    return result

@@ -4,8 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.imaging.intensity import distance_mm, session_gain, tissue_mask
-from tfdrift.imaging.resampling import coarser, coverage, resample_image
-from tfdrift.imaging.smoothing import smooth
+from tfdrift.imaging.resampling import coarser, coverage, resample_image, smooth
 
 POOR_RESIDUAL_PERCENT = 40.0
 """A residual above it is suspect; docs/registration.md has the hits and the false alarms it was set from."""

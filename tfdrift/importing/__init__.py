@@ -13,8 +13,6 @@ sidecars       how a NIfTI image was taken, from BIDS' JSON files
 dates          when an image was taken
 sessions       a visit as a source reads it, and on the first one's grid
 patient        a patient's sessions to a file of slices
-channel_names  which channels are made, and what they are called
-channels       the series and the dose that are a visit's further channels
 pairing        which lesion of one visit is which of the next
 target_names   which structures are lesions
 lesions        a pair to slices and a row of the table

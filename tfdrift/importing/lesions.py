@@ -20,8 +20,7 @@ from tfdrift.errors import DataError
 from tfdrift.imaging.intensity import background_drift, healthy_tissue, session_gain, tissue_mask, within_reach
 from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import coverage, resample_image
-from tfdrift.importing.channels import MoreChannels
-from tfdrift.importing.sessions import Session
+from tfdrift.importing.sessions import MoreChannels, Session
 
 SAME_WITHIN = 1.5
 """Factor up to which two settings of a scanner count as the same; 1.5 T and 3 T do not, nor a T1's and a T2's times."""

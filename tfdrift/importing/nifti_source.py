@@ -30,8 +30,7 @@ from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti, tells_orientation
 from tfdrift.imaging.structures import mask_figures
 from tfdrift.importing.catalogue import Progress
-from tfdrift.importing.channels import UNKNOWN, MoreChannels
-from tfdrift.importing.sessions import VISITS, Session, visit_name
+from tfdrift.importing.sessions import UNKNOWN, VISITS, MoreChannels, Session, visit_name
 from tfdrift.importing.settings import ImportSettings
 from tfdrift.importing.sidecars import read_sidecar
 from tfdrift.importing.target_names import IsWanted, Structure

@@ -14,7 +14,6 @@ import SimpleITK as sitk
 from tfdrift.cohort.tables import Exclusion
 from tfdrift.imaging.registration import Registration, register
 from tfdrift.imaging.resampling import resample_mask
-from tfdrift.importing.channels import MoreChannels
 from tfdrift.importing.target_names import IsWanted, Structure
 
 VisitName = Literal["pre", "post", "follow_up"]
@@ -22,6 +21,26 @@ VISITS: tuple[VisitName, ...] = ("pre", "post", "follow_up")
 THREE, EVERY = "three", "every"
 VISIT_CHOICES = (THREE, EVERY)
 """Which visits make pairs: the first two, with the third as their follow-up, or also every other two."""
+
+
+UNKNOWN = "the channel is unknown there"
+"""What a missing channel means; ends its reason."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class MoreChannels:
+    """What a visit has beyond its first channel.
+
+    Args:
+        images: float32 by the channel's name, on the grid of the first; in scanner units, or Gy. One that is not there
+            is unknown.
+        missing: a row for each that is unknown, with the reason.
+        fractions: in how many the dose is given; None where that is not known.
+    """
+
+    images: Mapping[str, sitk.Image]
+    missing: tuple[Exclusion, ...] = ()
+    fractions: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

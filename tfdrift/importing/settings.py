@@ -4,10 +4,10 @@ import dataclasses
 import math
 from pathlib import Path
 
+from tfdrift.cohort.channel_names import ChannelRule, read_channels
 from tfdrift.cohort.crop import BOXES, LESIONS, SLICE, SLICES
 from tfdrift.errors import UsageError
 from tfdrift.imaging.registration import REGISTER_MODES
-from tfdrift.importing.channel_names import ChannelRule, read_channels
 from tfdrift.importing.sessions import THREE, VISIT_CHOICES, VISITS
 from tfdrift.importing.target_names import DEFAULT_ROI_PATTERN, target_rule
 
@@ -28,7 +28,7 @@ class ImportSettings:
         register: one of `REGISTER_MODES`, see `tfdrift.imaging.registration.register`.
         by_place: a structure set whose series is not there may be matched by place, see
             `tfdrift.imaging.matching.weigh_candidates`.
-        channels: names of the channels, see `tfdrift.importing.channel_names.read_channels`.
+        channels: names of the channels, see `tfdrift.cohort.channel_names.read_channels`.
         components: each connected part of a mask is a lesion, where a source has masks.
         min_days: shortest interval between the two MRIs.
         max_days: longest.

@@ -1,7 +1,7 @@
 import pytest
 
+from tfdrift.cohort.channel_names import ChannelRule, read_channels
 from tfdrift.errors import UsageError
-from tfdrift.importing.channel_names import ChannelRule, read_channels
 
 
 @pytest.mark.parametrize(
