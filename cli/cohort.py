@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 
-from tfdrift.config import PHANTOM_LAWS
-
 from .quiet import start_tensorflow
 
 
@@ -110,8 +108,9 @@ def mask(series_dir: Path, rtstruct: Path, roi: str, by_place: bool, out: Path) 
 @click.option("--patients", default=39, show_default=True, help="How many, at least 2.")
 @click.option("--seed", default=0, show_default=True, help="Of everything; the same seed writes the same files.")
 @click.option(
-    "--law", type=click.Choice(PHANTOM_LAWS), default="response", show_default=True, help="How the lesions change."
-)
+    "--law", default="response", show_default=True, metavar="LAW",
+    help="How the lesions change, as of `tfdrift train --law`.",
+)  # fmt: skip
 @click.option("--only", type=int, multiple=True, metavar="N", help="Write patient N alone; may be given again.")
 def phantom(out: Path, patients: int, seed: int, law: str, only: tuple[int, ...]) -> None:
     """Write a synthetic cohort as DICOM MR series and RTSTRUCT files, as a clinic would export it.

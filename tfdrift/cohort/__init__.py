@@ -14,24 +14,9 @@ store          a cohort on disk, as a TFDS dataset
 gtv_regions    core, rim and outside of a GTV
 orientation    which way the slices lie
 context        what a lesion shows of itself, and the columns that a network may be given
+earlier        how a lesion changed before the first MRI of a pair
 volumes        where a predicted image shows the lesion
 response       which lesions respond poorly
 tables         `lesions.csv` and `exclusions.csv`
 overview       a cohort in a few lines of text
-samples      the rows in memory: images with channels, masks, conditions; folds of patients
-folds        patients dealt to folds; no patient or image on both sides
-groups       groups of patients, such as those of a hospital, as folds
-neighbours   the image of others that is most like an image, however turned
-crop         a lesion to slices of one size, and the way back
-nifti_files  a cohort's crops for other programs
-prepared     a cohort in parts, and what `import.json` says of the whole
-store        a cohort on disk, as a TFDS dataset
-gtv_regions  core, rim and outside of a GTV
-orientation  which way the slices lie
-context      what a lesion shows of itself, and the columns that a network may be given
-earlier      how a lesion changed before the first MRI of a pair
-volumes      where a predicted image shows the lesion
-response     which lesions respond poorly
-tables       `lesions.csv` and `exclusions.csv`
-overview     a cohort in a few lines of text
 """
