@@ -11,14 +11,20 @@ from tfdrift.cohort.samples import Samples
 from tfdrift.errors import DataError
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.reproduction.cached_runs import CachedRuns
-from tfdrift.reproduction.class_scores import as_class_table, draw_classes, score_classes
-from tfdrift.reproduction.course_scores import as_course_table, draw_courses, score_courses
-from tfdrift.reproduction.dose_scores import as_dose_table, draw_doses, score_doses
 from tfdrift.reproduction.experiment import Experiment
 from tfdrift.reproduction.group_maps import as_group_table, draw_discs, draw_profiles, score_groups
-from tfdrift.reproduction.lesion_scores import as_lesion_table, draw_lesions, score_lesions
-from tfdrift.reproduction.new_patients_scores import as_table as as_new_table
-from tfdrift.reproduction.new_patients_scores import draw_learning_curve, draw_trade, score_rows
+from tfdrift.reproduction.new_patients.class_scores import as_class_table, draw_classes, score_classes
+from tfdrift.reproduction.new_patients.course_scores import as_course_table, draw_courses, score_courses
+from tfdrift.reproduction.new_patients.dose_scores import as_dose_table, draw_doses, score_doses
+from tfdrift.reproduction.new_patients.lesion_scores import as_lesion_table, draw_lesions, score_lesions
+from tfdrift.reproduction.new_patients.recipe_scores import as_table as as_new_table
+from tfdrift.reproduction.new_patients.recipe_scores import draw_learning_curve, draw_trade, score_rows
+from tfdrift.reproduction.new_patients.third_visit_scores import (
+    as_visit_table,
+    ask_third_visit,
+    draw_visits,
+    score_third_visit,
+)
 from tfdrift.reproduction.paper_curves import draw_groups, draw_levels, draw_losses, draw_ranking, draw_volumes
 from tfdrift.reproduction.paper_diagram import draw_methods
 from tfdrift.reproduction.paper_figures import (
@@ -33,7 +39,6 @@ from tfdrift.reproduction.paper_figures import (
 from tfdrift.reproduction.paper_scores import as_table, compare_runs, score_run
 from tfdrift.reproduction.predictions import Predictions
 from tfdrift.reproduction.regions import group_difference, lesion_means
-from tfdrift.reproduction.third_visit_scores import as_visit_table, ask_third_visit, draw_visits, score_third_visit
 
 
 class Drawn(NamedTuple):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from tfdrift.errors import UsageError
-from tfdrift.reproduction import new_patients_experiments, paper_experiments, table_experiments
+from tfdrift.reproduction import paper_experiments, table_experiments
 from tfdrift.reproduction.experiment import Experiment
+from tfdrift.reproduction.new_patients import experiments as new_patients_experiments
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment

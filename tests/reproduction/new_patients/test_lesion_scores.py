@@ -10,7 +10,7 @@ from tests.untrained_runs import leave_untrained
 from tfdrift.reproduction import cached_runs, reproduce
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.lesion_scores import as_lesion_table, draw_lesions, training_seconds
+from tfdrift.reproduction.new_patients.lesion_scores import as_lesion_table, draw_lesions, training_seconds
 from tfdrift.synthetic.new_patients import NewPatients
 
 TINY = {"image_size": 8, "base_filters": 2, "depth": 1, "batch_size": 4, "patients": 5, "symmetries": 1, "steps": 2}

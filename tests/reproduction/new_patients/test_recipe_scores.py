@@ -17,7 +17,7 @@ from tfdrift.reproduction import cached_runs, reproduce
 from tfdrift.reproduction.cached_runs import CachedRuns
 from tfdrift.reproduction.experiment import Run
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.new_patients_scores import as_table, draw_learning_curve, draw_trade, score_rows
+from tfdrift.reproduction.new_patients.recipe_scores import as_table, draw_learning_curve, draw_trade, score_rows
 from tfdrift.synthetic.new_patients import NewPatients
 
 TINY = {"steps": 2, "image_size": 16, "base_filters": 2, "depth": 1, "batch_size": 4, "levels": 3, "patients": 5}

@@ -13,7 +13,8 @@ from tfdrift.errors import DataError
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.methods.method import Predictor
 from tfdrift.model.inputs import Inputs
-from tfdrift.reproduction.dose_scores import (
+from tfdrift.reproduction.experiment import Run
+from tfdrift.reproduction.new_patients.dose_scores import (
     ASKED,
     CURVE,
     as_dose_table,
@@ -22,7 +23,6 @@ from tfdrift.reproduction.dose_scores import (
     score_doses,
     score_effects,
 )
-from tfdrift.reproduction.experiment import Run
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import phantom_samples
 

@@ -4,7 +4,7 @@ from tfdrift.cohort.folds import split
 from tfdrift.config import TrainConfig, train_config
 from tfdrift.reproduction.experiment import Run
 from tfdrift.reproduction.experiments import EXPERIMENTS
-from tfdrift.reproduction.new_patients_experiments import LESION_LAWS, PHANTOMS, SCORED_LAWS
+from tfdrift.reproduction.new_patients.experiments import LESION_LAWS, PHANTOMS, SCORED_LAWS
 from tfdrift.training.run_folder import load_config_samples
 
 NEW = [

@@ -13,8 +13,8 @@ from tfdrift.config import train_config
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import Inputs
-from tfdrift.reproduction.course_scores import as_course_table, draw_courses, score_courses, score_day
 from tfdrift.reproduction.experiment import Run
+from tfdrift.reproduction.new_patients.course_scores import as_course_table, draw_courses, score_courses, score_day
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import every_two, phantom_samples
 

@@ -16,7 +16,7 @@ from tfdrift.drawing.charts import draw_curve, draw_legend, draw_reference, draw
 from tfdrift.drawing.colours import SERIES
 from tfdrift.evaluation.results import Results
 from tfdrift.reproduction.experiment import Run
-from tfdrift.reproduction.new_patients_scores import score_rows
+from tfdrift.reproduction.new_patients.recipe_scores import score_rows
 from tfdrift.statistics.intervals import interval_words
 
 LESION_COLUMNS = {"skill": "skill", "crps": "CRPS", "volume_error": "volume error", "decided": "decided"}

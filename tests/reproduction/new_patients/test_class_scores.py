@@ -16,8 +16,14 @@ from tfdrift.config import train_config
 from tfdrift.evaluation.response import lesions_of
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import Inputs
-from tfdrift.reproduction.class_scores import as_class_table, class_values, draw_classes, score_classes, told_apart
 from tfdrift.reproduction.experiment import Run
+from tfdrift.reproduction.new_patients.class_scores import (
+    as_class_table,
+    class_values,
+    draw_classes,
+    score_classes,
+    told_apart,
+)
 
 RUN = Run(label="obeys", method="direct", settings={"condition": "response,size"})
 

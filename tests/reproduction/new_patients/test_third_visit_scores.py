@@ -12,7 +12,12 @@ from tfdrift.config import train_config
 from tfdrift.model.conditions import fit_conditions
 from tfdrift.model.inputs import Inputs
 from tfdrift.reproduction.experiment import Run
-from tfdrift.reproduction.third_visit_scores import as_visit_table, ask_third_visit, draw_visits, score_third_visit
+from tfdrift.reproduction.new_patients.third_visit_scores import (
+    as_visit_table,
+    ask_third_visit,
+    draw_visits,
+    score_third_visit,
+)
 from tfdrift.synthetic.new_patients import NewPatients
 from tfdrift.synthetic.phantom_samples import every_two, phantom_samples
 
