@@ -298,6 +298,6 @@ NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "learning curve": _draw_learning_curve,
     "classes": _draw_classes,
     "courses": _draw_courses,
-    "lesions": _draw_whole,
+    "whole lesions": _draw_whole,
 }
 """How each kind of experiment on new patients is scored and drawn."""
