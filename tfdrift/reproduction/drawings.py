@@ -318,6 +318,6 @@ NEW_PATIENTS: dict[str, Callable[[Experiment, CachedRuns], Drawn]] = {
     "courses": _draw_courses,
     "doses": _draw_doses,
     "third visit": _draw_third_visit,
-    "lesions": _draw_whole,
+    "whole lesions": _draw_whole,
 }
 """How each kind of experiment on new patients is scored and drawn."""

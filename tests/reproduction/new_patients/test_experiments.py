@@ -10,9 +10,9 @@ from tfdrift.training.run_folder import load_config_samples
 NEW = [
     name
     for name, experiment in EXPERIMENTS.items()
-    if experiment.new_patients is not None and experiment.kind != "lesions"
+    if experiment.new_patients is not None and experiment.kind != "whole lesions"
 ]
-WHOLE = [name for name, experiment in EXPERIMENTS.items() if experiment.kind == "lesions"]
+WHOLE = [name for name, experiment in EXPERIMENTS.items() if experiment.kind == "whole lesions"]
 
 
 def config_of(run: Run) -> TrainConfig:

@@ -107,7 +107,7 @@ EXPERIMENTS = (
     *(
         Experiment(
             name="whole-lesion" if law == LESION_LAWS[0] else f"whole-{law}",
-            kind="lesions",
+            kind="whole lesions",
             title=f"Slices, their neighbours and whole lesions under the law {law}, on 60 new patients",
             purpose="What it is worth to see more of a lesion than a slice, for the time that it takes.",
             expect="Neighbours and volumes know the lesion's size and core, and come nearer to the oracle.",
