@@ -392,5 +392,5 @@ def test_a_lesion_that_no_pixel_of_a_cube_shows_is_too_thin():
 
 def test_an_unknown_kind_of_crop_is_refused():
     mask = make_ball(4.0, UNIT_MM)
-    with pytest.raises(UsageError, match="--lesion half: choose from slice, volume"):
+    with pytest.raises(UsageError, match="--lesion half: choose from slice, context, volume"):
         crop_lesion(mask * 1.0, mask * 1.0, mask, mask, spacing_mm=UNIT_MM, image_size=8, lesion="half")

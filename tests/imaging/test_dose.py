@@ -186,7 +186,7 @@ def test_a_plan_says_its_fractions_and_what_treats(tmp_path):
 
 def test_what_is_no_plan_is_refused(tmp_path):
     with pytest.raises(DataError, match="is no RTPLAN"):
-        read_plan(*save(tmp_path, base_dataset("1.2.3", "MR", "1.2.4")))
+        read_plan(save(tmp_path, base_dataset("1.2.3", "MR", "1.2.4"))[0])
 
 
 def test_nothing_of_a_patient_is_in_a_message(tmp_path):

@@ -198,6 +198,7 @@ def export(tmp_path):
 def find(folder, channels, visit="pre"):
     (patient,) = scan(folder).patients
     (on,) = [one.series for study in patient.studies for one in study.series if one.uid == SERIES_UID]
+    assert on is not None
     image = sitk.GetImageFromArray(ramp(GRID).astype(np.float32))
     on.grid.place(image)
     return find_channels(patient, on, image, read_channels(channels)[1], visit=visit), image

@@ -322,7 +322,7 @@ def table_with_flair(folder, flair):
 
 def channels_of(table):
     visits, _ = visits_of(find_table, table, ImportSettings(channels="T1,FLAIR"))
-    return [visit.read(visit.structures)[0].channels() for visit in visits]
+    return [visit.read(visit.structures)[0].channels() for visit in visits]  # pyright: ignore[reportOptionalCall]
 
 
 def test_a_column_of_a_table_is_a_channel_and_an_empty_cell_is_unknown(tmp_path):

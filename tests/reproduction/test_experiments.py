@@ -6,7 +6,7 @@ from tfdrift.reproduction.experiments import EXPERIMENTS, FIGURES, chosen_experi
 
 def test_names_are_unique_within_an_experiment():
     for experiment in EXPERIMENTS.values():
-        labels = [(run.label, run.settings.get("law")) for run in experiment.runs]
+        labels = [(run.label, run.settings.get("law"), run.settings.get("steps")) for run in experiment.runs]
         assert len(labels) == len(set(labels))
 
 

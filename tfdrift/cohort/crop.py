@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from tfdrift.axes import image_axes, per_image
+from tfdrift.axes import image_axes, per_image, split_channels
 from tfdrift.errors import DataError, UsageError
 
 BOXES = ("pre", "union")
@@ -465,7 +465,7 @@ def put_beside(crops: dict[str, np.ndarray], beside: np.ndarray) -> dict[str, np
         crops: of `crop_pairs`.
         beside: of `crop_beside`.
     """
-    first, others = crops["pre"][..., :1], crops["pre"][..., 1:]
+    first, others = split_channels(crops["pre"], 1)
     return {**crops, "pre": np.concatenate([first, beside / per_image(crops["scale"], beside), others], axis=-1)}
 
 

@@ -217,7 +217,8 @@ def read_tf_config(text: str) -> Place | None:
         return None
     if (kind, index) not in places or len(roles.get("chief", [])) > 1:
         raise UsageError(f"TF_CONFIG has no {kind} {index} among {len(places)} machines, or several chiefs; {form}")
-    return Place(addresses=tuple(roles[role][number] for role, number in places), number=places.index((kind, index)))
+    addresses = tuple(roles[role][number] for role, number in places)
+    return Place(addresses=addresses, number=places.index((kind, index)))  # pyright: ignore[reportArgumentType]
 
 
 def check_machines(config: TrainConfig, count: int) -> None:

@@ -1,6 +1,7 @@
 """One optimiser step of each method, as a function of the step number."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -142,7 +143,8 @@ def make_train_step(
         images = batch(step)
         with tf.GradientTape() as tape:
             metrics = loss(images, tf.stack([tf.constant(seed, tf.int64), step]))
-        gradients = machines.mean(tape.gradient(metrics["loss"], weights))  # pyright: ignore[reportArgumentType]
+        gradients: Any = tape.gradient(metrics["loss"], weights)
+        gradients = machines.mean(gradients)
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(metrics["loss"]) & tf.math.is_finite(norm)
 
