@@ -51,6 +51,15 @@ def test_three_patients_that_agree_are_one_of_the_two_ends_of_eight_ways_to_swap
     assert compare("a", "b", 0.1 * copy, 0.2 * copy, copy, patient).p_value == pytest.approx(2 / 8)
 
 
+def test_one_patient_tells_no_methods_apart():
+    copy = np.ones(3)
+    found = compare("a", "b", 0.1 * copy, 0.2 * copy, copy, np.full(3, "a"))
+    assert (found.p_value, found.difference.value) == (1.0, pytest.approx(0.1))
+    assert (
+        found.sentence == "a and b cannot be told apart: +0.100 in skill over copy (1 patient; better for 1 of them)."
+    )
+
+
 def test_slices_of_a_patient_are_swapped_together():
     copy, patient = np.ones(40), np.repeat(["a", "b"], 20)
     assert compare("a", "b", 0.1 * copy, 0.2 * copy, copy, patient).p_value == pytest.approx(2 / 4)

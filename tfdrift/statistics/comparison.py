@@ -44,6 +44,8 @@ def compare(
 ) -> Comparison:
     """Return the paired comparison of two methods: both are scored on the same resampled patients.
 
+    Of a single patient there is no interval, and the p value is 1.
+
     Args:
         first: label.
         second: label.
@@ -59,18 +61,21 @@ def compare(
     """
     _, row = np.unique(patient, return_inverse=True)
     gains = np.bincount(row, second_mse) - np.bincount(row, first_mse)
-    test = permutation_test(
-        (gains,), lambda drawn, axis: drawn.sum(axis), permutation_type="samples", vectorized=True, rng=seed
-    )
     difference = ratio_interval(second_mse - first_mse, copy_mse, patient, seed=seed)
     patients, better_for = len(gains), int((gains > 0).sum())
+    if patients == 1:
+        difference, p_value = Estimate(difference.value, np.nan, np.nan), 1.0
+    else:
+        p_value = permutation_test(
+            (gains,), lambda drawn, axis: drawn.sum(axis), permutation_type="samples", vectorized=True, rng=seed
+        ).pvalue
     return Comparison(
         first=first,
         second=second,
         difference=difference,
         patients=patients,
         better_for=better_for,
-        p_value=float(test.pvalue),
+        p_value=float(p_value),
         sentence=sentence(first, second, difference, patients=patients, better_for=better_for),
     )
 
@@ -111,7 +116,7 @@ def sentence(first: str, second: str, difference: Estimate, *, patients: int, be
         >>> sentence("Method 1", "direct", Estimate(0.05, 0.01, 0.09), patients=39, better_for=27)
         'Method 1 beats direct by 0.050 [0.010, 0.090] in skill over copy (39 patients; better for 27 of them).'
     """
-    who = f"({patients} patients; better for {better_for} of them)"
+    who = f"({patients} patient{'s' if patients > 1 else ''}; better for {better_for} of them)"
     if difference.low > 0 or difference.high < 0:
         words = "beats" if difference.low > 0 else "is beaten by"
         low, high = sorted((abs(difference.low), abs(difference.high)))
