@@ -15,6 +15,7 @@ from tests.clinic.patients import write_patient
 from tests.conftest import SIZE, make_request
 from tests.export.test_saved_model import hashed
 from tests.random_samples import make_samples
+from tests.untrained_runs import leave_untrained
 from tfdrift.clinic.local_model import LocalModel
 from tfdrift.clinic.predict import predict_patient
 from tfdrift.config import read_config, train_config, write_config
@@ -26,7 +27,6 @@ from tfdrift.export.members import load_members
 from tfdrift.export.push import Pushed, push_runs
 from tfdrift.export.signatures import ServingModule, outcome_seeds
 from tfdrift.training.run_folder import load_predictor
-from tfdrift.training.train import train
 
 SEEDS = (0, 1, 2)
 OUTCOMES = 4  # rounded up to 6, two of each of three members
@@ -44,7 +44,8 @@ class Joined(NamedTuple):
 def train_run(method: str, folder: Path, seed: int, **given: Any) -> Path:
     settings = {"image_size": SIZE, "base_filters": 2, "depth": 1, "levels": 5, "batch_size": 4, "steps": 2, **given}
     config = train_config(method, seed=seed, **settings)
-    train(config, folder, echo=lambda _line: None, samples=make_samples(size=SIZE))
+    folder.mkdir()
+    leave_untrained(config, folder, echo=lambda _line: None, samples=make_samples(size=SIZE))
     return folder
 
 
