@@ -120,7 +120,7 @@ def test_the_predicted_lesion_is_pasted_into_the_first_mri_and_nothing_else_chan
     inside = found.predicted_gtv
     first = SIGNAL[(found.crops.slices, *found.window)]
     np.testing.assert_array_equal(found.in_surroundings[~inside], first[~inside])
-    core = np.stack([np.asarray(ndimage.binary_erosion(one, iterations=2)) for one in inside])
+    core = np.array([ndimage.binary_erosion(one, iterations=2) for one in inside], bool)
     assert core.any()
     np.testing.assert_allclose(found.in_surroundings[core], 2000.0, rtol=1e-6)
 
@@ -132,7 +132,7 @@ def test_signal_of_the_lesion_is_the_mean_of_the_outcomes_that_show_it():
         return {"post": image * there, "drift": image * there - image}
 
     found = predict(some, outcomes=16, signal=np.full_like(SIGNAL, 800.0))
-    core = np.stack([np.asarray(ndimage.binary_erosion(one, iterations=2)) for one in found.gtv])
+    core = np.array([ndimage.binary_erosion(one, iterations=2) for one in found.gtv], bool)
     assert 0 < found.lesion_probability[core].max() < 1
     np.testing.assert_allclose(found.lesion_signal[core], 800.0, rtol=1e-5)
 
