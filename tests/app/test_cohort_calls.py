@@ -28,7 +28,8 @@ def told(tmp_path_factory):
         cards = desk.file(opened["id"], "cards.bin")
         assert cards is not None
         heard["pixels"] = cards.read_bytes()
-        lesion = found["lesions"][0]["lesion"]
+        patients = [one["patient"] for one in found["lesions"]]  # sorted by pseudonym, which is drawn anew
+        lesion = next(one["lesion"] for one in found["lesions"] if patients.count(one["patient"]) > 1)
         pair = await ask("pair", folder="clinic", cohort="cohort", lesion=lesion)
         heard["pair"] = await ask("read", job=pair["id"])
         heard["files"] = {

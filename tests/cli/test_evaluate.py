@@ -53,6 +53,7 @@ def test_new_patients_are_drawn_by_number_and_seed(trained, capsys, tmp_path):
         "data_seed": 5,
         "law": "response",
         "days": [21],
+        "since": 0,
         "lesion": "slice",
     }
     assert (metrics["patients"], metrics["data"]) == (3, "phantom")

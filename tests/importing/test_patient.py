@@ -287,9 +287,8 @@ def test_a_pair_of_later_visits_knows_how_its_lesion_changed_before(every_two):
         assert row.earlier_days == before.interval_days
         assert row.earlier_ratio == pytest.approx(before.post_mm3 / before.pre_mm3)
     for row in result.lesions:
-        told = {name: set(samples.condition(name)[samples.lesion == row.lesion].tolist()) for name in EARLIER_COLUMNS}
-        for name, (value,) in told.items():
-            expected = getattr(row, name)
+        for name in EARLIER_COLUMNS:
+            (value,), expected = np.unique(samples.condition(name)[samples.lesion == row.lesion]), getattr(row, name)
             assert np.isnan(value) if expected is None else value == pytest.approx(expected)
 
 

@@ -154,7 +154,7 @@ def test_a_run_goes_on_after_sigkill_at_any_point(finished, make_samples, tiny_c
             [sys.executable, script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     for method, chain in chains.items():
-        output, errors = chain.communicate(timeout=120)
+        output, errors = chain.communicate(timeout=300)
         assert chain.returncode == 0, errors
         assert dict(zip(KILLS[method], json.loads(output), strict=True)) == KILLS[method]
         assert_same_run(tmp_path / method, finished(method))
