@@ -50,8 +50,9 @@ async function watch() {
     $("running").textContent = running.length ? `${count(running.length, "command")} running` : "";
   } catch (fault) {
     if (!(fault instanceof Refused)) throw fault;
+  } finally {
+    setTimeout(watch, 2000);
   }
-  setTimeout(watch, 2000);
 }
 
 async function open() {

@@ -8,16 +8,16 @@ let closed = () => {};
 export const onClosed = (then) => { closed = then; };
 
 export async function call(name, request = {}) {
-  let response;
+  let response, answer;
   try {
     response = await fetch(`/api/${name}`, { method: "POST", body: JSON.stringify(request),
       headers: { "Content-Type": "application/json" } });
+    answer = await response.json();
   } catch {
     $("dead").hidden = false;
     throw new Refused("tfdrift does not answer.");
   }
   $("dead").hidden = true;
-  const answer = await response.json();
   if (response.ok) return answer;
   if (response.status === 401) closed(answer.error);
   throw new Refused(answer.error);
