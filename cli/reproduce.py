@@ -64,7 +64,7 @@ def reproduce(
     """Train what the figures NAME... of the paper need, draw them, and write their numbers beside them.
 
     NAME is fig1b, fig2 to fig8, s1 to s5, or all of these as `all`; `table`, `readings` and `group-maps` hold out each
-    patient once; `recipes`, `training-seeds`, `law-NAME`, `learning-curve`, `conditions`, `trajectory` and
+    patient once; `recipes`, `training-seeds`, `law-NAME`, `learning-curve`, `conditions`, `trajectory`,
     `counterfactual`, `third-visit` and `whole-NAME` score others, drawn anew of the phantom. Trainings are kept and
     shared: the same command goes on where it stopped.
 

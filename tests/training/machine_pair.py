@@ -86,7 +86,7 @@ def main() -> None:
     samples = read_samples(Path(samples_file))
     lost = pair([config] * 2, samples, Path(folder), lambda number: die_at_step(6) if number == 1 else None)
     unequal = pair([config, dataclasses.replace(config, log_every=3)], samples, Path(folder))
-    print(json.dumps([lost, unequal, pair([config] * 2, samples, Path(folder))]))  # noqa: T201
+    print(json.dumps([lost, unequal, pair([config] * 2, samples, Path(folder))]))  # noqa: T201 - what the test reads
 
 
 if __name__ == "__main__":

@@ -32,6 +32,19 @@ def images(size: int, data_range: float, seed: int = 0) -> tuple[np.ndarray, np.
     return (first * data_range + lowest).astype(np.float32), (second * data_range + lowest).astype(np.float32)
 
 
+def scikit_image_similarity(first: np.ndarray, second: np.ndarray, data_range: float, sigma: float) -> np.ndarray:
+    """Return the similarity at each pixel, or voxel, as scikit-image has it."""
+    return structural_similarity(
+        first.astype(np.float64),
+        second.astype(np.float64),
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=sigma,
+        use_sample_covariance=False,
+        full=True,
+    )[1]
+
+
 @pytest.mark.parametrize("data_range", [IMAGE_RANGE, DRIFT_RANGE])
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_ssim_equals_scikit_image_with_the_border_left_out(size, data_range):
@@ -40,15 +53,7 @@ def test_ssim_equals_scikit_image_with_the_border_left_out(size, data_range):
     border = side // 2
     expected = []
     for a, b in zip(first[..., 0], second[..., 0], strict=True):
-        similarity = structural_similarity(
-            a.astype(np.float64),
-            b.astype(np.float64),
-            data_range=data_range,
-            gaussian_weights=True,
-            sigma=sigma,
-            use_sample_covariance=False,
-            full=True,
-        )[1]
+        similarity = scikit_image_similarity(a, b, data_range, sigma)
         expected.append(similarity[border:-border, border:-border].mean())
     np.testing.assert_allclose(ssim(tf.constant(first), tf.constant(second), data_range), expected, atol=1e-5)
 
@@ -61,15 +66,7 @@ def test_ssim_of_a_cube_is_that_of_scikit_image_in_three_dimensions(size, data_r
     side, sigma = ssim_window(size)
     inner = (slice(side // 2, size - side // 2),) * 3
     expected = [
-        structural_similarity(
-            a.astype(np.float64),
-            b.astype(np.float64),
-            data_range=data_range,
-            gaussian_weights=True,
-            sigma=sigma,
-            use_sample_covariance=False,
-            full=True,
-        )[1][inner].mean()
+        scikit_image_similarity(a, b, data_range, sigma)[inner].mean()
         for a, b in zip(first[..., 0], second[..., 0], strict=True)
     ]
     np.testing.assert_allclose(ssim(tf.constant(first), tf.constant(second), data_range), expected, atol=1e-5)

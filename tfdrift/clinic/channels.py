@@ -8,13 +8,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from tfdrift.clinic.lesion import Crops
-from tfdrift.cohort.channels import crop_channel
+from tfdrift.cohort.channels import cut_channel
 from tfdrift.cohort.dose import DOSE
 from tfdrift.errors import DataError, UsageError
 from tfdrift.imaging.dicom import parsing, read_header, value_of
 from tfdrift.imaging.dose import OtherFrameError, read_plan_dose
 from tfdrift.imaging.nifti import as_dicom_axes, read_nifti
-from tfdrift.imaging.pixels import measured
 from tfdrift.imaging.resampling import resample_channel
 from tfdrift.imaging.series import Series, files_of, read_series
 from tfdrift.model.channels import further
@@ -116,15 +115,11 @@ def with_channels(
         return crops, []
     found, doubts = [], []
     for name in names:
-        if name not in images:
+        channel = images.get(name)
+        shown, share = cut_channel(channel, gtv, crops.shown_gtv, crops.box, crops.spacing_mm, crops.slices)
+        if channel is None:
             doubts.append(f"the channel {name} {NOT_GIVEN}")
-            found.append(np.zeros(crops.shown_gtv.shape, np.float32))
-            continue
-        values = sitk.GetArrayViewFromImage(images[name])
-        seen = sitk.GetArrayFromImage(measured(images[name])) > 0
-        shown = crop_channel(values, seen, crops.shown_gtv, crops.box, crops.spacing_mm, crops.slices)
-        share = (seen & gtv).sum() / gtv.sum()
-        if share < 1:
+        elif share < 1:
             doubts.append(f"{1 - share:.0%} of it is outside the channel {name}, which is taken as zero there")
         found.append(shown)
     return dataclasses.replace(crops, more=np.concatenate(found, axis=-1)), doubts

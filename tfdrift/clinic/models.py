@@ -9,7 +9,7 @@ from tfdrift.cohort.crop import CONTEXT, SLICE, VOLUME
 from tfdrift.cohort.samples import DEFAULT_CHANNELS
 from tfdrift.errors import DataError
 from tfdrift.export.members import CONDITIONED, FIELD, GUIDED, SIGNATURE, member_signature, told_signature
-from tfdrift.model.channels import with_neighbours
+from tfdrift.model.channels import has_neighbours
 from tfdrift.model.conditions import Conditions
 from tfdrift.model.inputs import Inputs, read_inputs
 from tfdrift.serving.client import Signature, TensorInfo
@@ -141,7 +141,7 @@ def crops_of(signature: Signature, where: str, facts: Mapping[str, Any] | None =
     rank = 0 if image is None or image.shape is None else len(image.shape) - 2
     side = image.shape[1] if image is not None and image.shape is not None and rank in (2, 3) else None
     names = _inputs(facts or {}, where).names
-    context = rank == 2 and bool(names) and set(with_neighbours(names[:1])) <= set(names)
+    context = rank == 2 and has_neighbours(names)
     images, answers = (TensorInfo("float32", (None, *[side] * rank, channels)) for channels in (len(names) or 1, 1))
     expected = Signature(
         {"image": images, "seed": TensorInfo("int64", (None, 2))}, dict.fromkeys(("post", "drift"), answers)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import SimpleITK as sitk
 
 from tfdrift.axes import image_axes, per_image
 from tfdrift.cohort.crop import Box, crop_signal
 from tfdrift.cohort.dose import DOSE, DOSE_UNIT_GY
+from tfdrift.imaging.pixels import measured
 
 Scaling = Literal["first", "own", "dose"]
 
@@ -68,6 +70,31 @@ def crop_channel(
     places = [slice(None)] if box.rank == 3 else slices
     crops = [crop_signal(image[place], seen[place], box, spacing_mm, inside.shape[-2]) for place in places]
     return (np.stack(crops)[..., None] * inside).astype(np.float32)
+
+
+def cut_channel(
+    channel: sitk.Image | None,
+    gtv: np.ndarray,
+    inside: np.ndarray,
+    box: Box,
+    spacing_mm: tuple[float, float, float],
+    slices: Sequence[int],
+) -> tuple[np.ndarray, float]:
+    """Return a channel in the crops of a lesion, see `crop_channel`, and the share of the GTV where it was measured.
+
+    Args:
+        channel: on the first channel's grid; None where it is not known, which is zero everywhere and a share of 0.
+        gtv: bool [slices, rows, columns], the lesion.
+        inside: as of `crop_channel`.
+        box: where to crop.
+        spacing_mm: of slices, rows and columns.
+        slices: indices of the n slices; nothing to a cube.
+    """
+    if channel is None:
+        return np.zeros(inside.shape, np.float32), 0.0
+    seen = sitk.GetArrayFromImage(measured(channel)) > 0
+    crops = crop_channel(sitk.GetArrayViewFromImage(channel), seen, inside, box, spacing_mm, slices)
+    return crops, float((seen & gtv).sum() / gtv.sum())
 
 
 def scale_channel(crops: np.ndarray, name: str) -> np.ndarray:

@@ -39,9 +39,8 @@ def draw_outcomes(
         guidance: W, see `tfdrift.methods.guidance.guided`.
 
     Returns:
-        Arrays that may lie on disk, see `tfdrift.on_disk`: `post` and `drift`, float32 [N, n, ..., S,
-        S, 1], and `displacement`, [N, n, ..., S, S, D] in pixels, of methods
-        whose drift is a field.
+        Arrays that may lie on disk, see `tfdrift.on_disk`: `post` and `drift`, float32 [N, n, ..., S, S, 1], and
+        `displacement`, [N, n, ..., S, S, D] in pixels, of methods whose drift is a field.
     """
     pre, known = samples.pre, _conditions(trained, samples) if told is None else told
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from tfdrift.cohort.channels import crop_channel, scale_channel
+from tfdrift.cohort.channels import cut_channel, scale_channel
 from tfdrift.cohort.crop import SLICE, LesionSlices, TooThinError, crop_lesion
 from tfdrift.cohort.dose import DOSE
 from tfdrift.cohort.orientation import orientation_of
@@ -135,17 +135,13 @@ def with_channels(
     if len(names) < 2:
         return crops, [], []
     known, warnings, found = [names[0]], [], [crops.pre]
+    lesion, spacing_mm = _array(gtv) > 0, image.GetSpacing()[::-1]
     for name in names[1:]:
-        shown, share = np.zeros(crops.pre_mask.shape, np.float32), 0.0
-        if name in more.images:
-            channel = more.images[name]
-            seen, inside = sitk.GetArrayFromImage(measured(channel)) > 0, _array(gtv) > 0
-            share = float((seen & inside).sum() / inside.sum())
-            spacing_mm = image.GetSpacing()[::-1]
-            cut = crop_channel(_array(channel), seen, crops.pre_mask, crops.box, spacing_mm, crops.slices)
-            shown = scale_channel(cut, name)
-            if share < 1:
-                warnings.append(f"{1 - share:.0%} of the GTV is outside the channel {name}")
+        channel = more.images.get(name)
+        cut, share = cut_channel(channel, lesion, crops.pre_mask, crops.box, spacing_mm, crops.slices)
+        shown = scale_channel(cut, name)
+        if channel is not None and share < 1:
+            warnings.append(f"{1 - share:.0%} of the GTV is outside the channel {name}")
         if shown.any():
             known.append(name)
         found.append(shown)

@@ -22,6 +22,19 @@ def with_neighbours(names: Sequence[str]) -> tuple[str, ...]:
     return (names[0], *(f"{names[0]} {place}" for place in (BELOW, ABOVE)), *names[1:])
 
 
+def has_neighbours(names: Sequence[str]) -> bool:
+    """Return whether the slices below and above the first channel are among some channels.
+
+    Args:
+        names: of all channels of an image; none where nobody said.
+
+    Example:
+        >>> has_neighbours(["T1", "T1 below", "T1 above", "dose"]), has_neighbours(["T1", "dose"]), has_neighbours([])
+        (True, False, False)
+    """
+    return bool(names) and set(with_neighbours(names[:1])) <= set(names)
+
+
 def further(names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the channels that are neither the first nor its neighbours.
 

@@ -97,11 +97,8 @@ def drop_columns(conditions: Conditions, values: tf.Tensor, rate: float, seed: t
         rate: probability of each of the chances; a column is unknown with 1 - (1 - rate)^2.
         seed: int64 [2], of what is drawn.
     """
-    # Folded, as the noise of a step is drawn from the seed itself.
-    own = tf.random.experimental.stateless_fold_in(seed, _DROPOUT_STREAM, alg="philox")
-    shape = tf.stack([tf.shape(values)[0], len(conditions.names) + 1])
-    chances = tf.random.stateless_uniform(shape, own, alg="philox")
-    dropped = tf.repeat(chances[:, 1:] < rate, conditions.widths, axis=1) | (chances[:, :1] < rate)
+    each, whole = _chances(tf.shape(values)[0], len(conditions.names), rate, seed, _DROPOUT_STREAM)
+    dropped = tf.repeat(each, conditions.widths, axis=1) | whole
     return tf.where(dropped, tf.fill(tf.shape(values), math.nan), values)
 
 
@@ -114,9 +111,16 @@ def drop_channels(pre: tf.Tensor, may_be: Sequence[bool], rate: float, seed: tf.
         rate: probability of each of the chances; a channel is unknown with 1 - (1 - rate)^2.
         seed: int64 [2], of what is drawn.
     """
-    own = tf.random.experimental.stateless_fold_in(seed, _CHANNEL_STREAM, alg="philox")
     batch = tf.shape(pre)[0]
-    chances = tf.random.stateless_uniform(tf.stack([batch, len(may_be) + 1]), own, alg="philox")
-    dropped = ((chances[:, 1:] < rate) | (chances[:, :1] < rate)) & tf.constant(list(may_be))
+    each, whole = _chances(batch, len(may_be), rate, seed, _CHANNEL_STREAM)
+    dropped = (each | whole) & tf.constant(list(may_be))
     of_image = tf.reshape(dropped, [batch, *[1] * (len(image_axes(pre)) - 1), len(may_be)])
     return tf.where(of_image, tf.zeros_like(pre), pre)
+
+
+def _chances(rows: tf.Tensor, columns: int, rate: float, seed: tf.Tensor, stream: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return which columns of each row are hit, bool [B, K], and which rows are hit as a whole, bool [B, 1]."""
+    # Folded, as the noise of a step is drawn from the seed itself.
+    own = tf.random.experimental.stateless_fold_in(seed, stream, alg="philox")
+    hit = tf.random.stateless_uniform(tf.stack([rows, columns + 1]), own, alg="philox") < rate
+    return hit[:, 1:], hit[:, :1]

@@ -7,7 +7,7 @@ from tfdrift.cohort.crop import CONTEXT, SLICE, VOLUME
 from tfdrift.cohort.samples import Samples
 from tfdrift.cohort.store import read_cohort
 from tfdrift.errors import DataError, UsageError
-from tfdrift.model.channels import with_neighbours
+from tfdrift.model.channels import has_neighbours
 from tfdrift.synthetic.digits import digit_samples
 from tfdrift.synthetic.phantom_samples import PHANTOM_SEED, USUAL_PAIR, every_two, phantom_samples
 
@@ -62,4 +62,4 @@ def lesion_of(samples: Samples) -> str:
     """Return what the crops of samples are, in `tfdrift.cohort.crop.LESIONS`."""
     if samples.pre.ndim > 4:
         return VOLUME
-    return CONTEXT if set(with_neighbours(samples.channels[:1])) <= set(samples.channels) else SLICE
+    return CONTEXT if has_neighbours(samples.channels) else SLICE
